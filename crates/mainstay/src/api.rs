@@ -1,0 +1,120 @@
+//! The API listener: HTTP for operators and, with the rooms to come, for the building blocks.
+//!
+//! A connection is accepted by [`serve`], a request passes the fixed steps of [`pipeline`], and what remains
+//! reaches a resource. Every answer carries `Mainstay-Request-Id`; every error is a problem document.
+
+pub mod answer;
+mod body;
+mod guard;
+mod measure;
+mod pipeline;
+mod resources;
+pub mod serve;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use mainstay_base::time::{Clock, Entropy};
+use mainstay_base::units::{Duration, Size};
+
+use crate::config::Broken;
+use crate::config::value::Secret;
+use crate::life::ready::Readiness;
+use crate::reload::Reloads;
+use crate::telemetry::logs::Logs;
+use crate::telemetry::metrics::Metrics;
+
+/// A token shorter than this can be guessed.
+pub const TOKEN_CHARS_MIN: usize = 16;
+
+/// The `api` section.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Names by which callers may address the API in `Host`, beside IP addresses and `localhost`. Other names
+    /// are refused, so that a web page cannot reach the API through a name of its own that resolves here.
+    pub hosts: Vec<String>,
+    /// What callers must send as `Authorization: Bearer <token>`; at least 16 characters. Health probes need
+    /// no token. Without it the API listens on loopback only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<Secret>,
+    /// The largest request body.
+    pub body_max: Size,
+    /// How long a connection may take to send a request's head, and how long it may stay idle between
+    /// requests.
+    pub head_timeout: Duration,
+    /// How many connections are served at once. One more is answered 503 and closed.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub connections_max: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            hosts: Vec::new(),
+            token: None,
+            body_max: Size::from_mib(4),
+            head_timeout: Duration::from_secs(30),
+            connections_max: 4096,
+        }
+    }
+}
+
+impl Config {
+    /// The shortest time for a head that leaves a slow network a chance.
+    const HEAD_TIMEOUT_MIN: Duration = Duration::from_millis(100);
+
+    /// The rules that the types cannot state.
+    pub fn broken_rules(&self) -> Vec<Broken> {
+        let mut broken = Vec::new();
+        if self.head_timeout < Self::HEAD_TIMEOUT_MIN {
+            broken.push(Broken {
+                path: &["api", "head_timeout"],
+                message: format!("{} is too short for a request to arrive", self.head_timeout),
+                help: format!("allow at least {}", Self::HEAD_TIMEOUT_MIN),
+            });
+        }
+        if let Some(host) = self.hosts.iter().find(|it| it.is_empty() || it.contains([':', '/', ' '])) {
+            broken.push(Broken {
+                path: &["api", "hosts"],
+                message: format!("`{host}` is not a host name"),
+                help: "write names only, without scheme, port or path".into(),
+            });
+        }
+        broken
+    }
+}
+
+/// What the API works with.
+#[derive(Clone)]
+pub struct Context {
+    /// The settings in force; a reload replaces them as one.
+    pub settings: Arc<ArcSwap<Config>>,
+    /// Which parts are up.
+    pub readiness: Readiness,
+    /// The log output, whose levels can be changed.
+    pub logs: Arc<Logs>,
+    /// The metrics to show and to count in.
+    pub metrics: Metrics,
+    /// The configuration in force and the history of its reloads.
+    pub reloads: Arc<Reloads>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness for request ids.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// What a person may open once the API is up.
+pub fn links(api: SocketAddr) -> [(&'static str, String); 4] {
+    let base = format!("http://{api}");
+    [
+        ("overview", format!("{base}/")),
+        ("readiness", format!("{base}/v1/health/ready")),
+        ("configuration", format!("{base}/v1/config")),
+        ("metrics", format!("{base}/metrics")),
+    ]
+}

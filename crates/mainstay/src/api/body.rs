@@ -1,0 +1,36 @@
+//! Request bodies: within the limit, and JSON that says where it is wrong.
+
+use axum::body::Body;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+
+use mainstay_base::error::Code;
+use mainstay_base::problem::Problem;
+use mainstay_base::units::Size;
+
+/// Reads a body of at most `limit` as a `T`.
+pub async fn json<T: DeserializeOwned>(body: Body, limit: Size) -> Result<T, Problem> {
+    let bytes = read(body, limit).await?;
+    serde_json::from_slice(&bytes).map_err(|error| {
+        let code = if error.is_data() { Code::Invalid } else { Code::Malformed };
+        let what = if error.is_data() { "does not fit" } else { "is not JSON" };
+        Problem::new(code, format!("the body {what}: {error}"))
+            .fact("line", error.line())
+            .fact("column", error.column())
+    })
+}
+
+async fn read(body: Body, limit: Size) -> Result<bytes::Bytes, Problem> {
+    let limit_bytes = usize::try_from(limit.bytes()).unwrap_or(usize::MAX);
+    match Limited::new(body, limit_bytes).collect().await {
+        Ok(whole) => Ok(whole.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large(limit)),
+        Err(error) => Err(Problem::new(Code::Malformed, format!("the body broke off: {error}"))),
+    }
+}
+
+/// The problem of a body over the limit.
+pub fn too_large(limit: Size) -> Problem {
+    let detail = format!("the body is over {limit}, the limit `api.body_max`; send less or raise the limit");
+    Problem::new(Code::TooLarge, detail).fact("limit_bytes", limit.bytes())
+}

@@ -1,0 +1,128 @@
+//! Who may call: protection against web pages, and the token.
+//!
+//! A browser on the same machine can send requests here on behalf of any page it shows. Three facts give such
+//! requests away: a `Host` that is not ours (a name that was made to resolve here), `Origin` or
+//! `Sec-Fetch-Site` from elsewhere, and content types that a plain form can send.
+
+use std::net::IpAddr;
+
+use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN, TRANSFER_ENCODING};
+use axum::http::request::Parts;
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, Method};
+use serde_json::json;
+
+use mainstay_base::error::Code;
+use mainstay_base::problem::Problem;
+
+use super::Config;
+
+/// Refuses what must not reach any resource.
+pub fn check(request: &Parts, settings: &Config) -> Result<(), Problem> {
+    let host = host(request)?;
+    known_host(&host, settings)?;
+    same_site(&request.headers, &host)?;
+    if !is_probe(request) {
+        token(&request.headers, settings)?;
+    }
+    content_type(request)
+}
+
+/// The host the caller addressed, from the request's target or `Host`.
+fn host(request: &Parts) -> Result<Authority, Problem> {
+    if let Some(authority) = request.uri.authority() {
+        return Ok(authority.clone());
+    }
+    let mut values = request.headers.get_all(HOST).iter();
+    let (first, second) = (values.next(), values.next());
+    let text = first.filter(|_| second.is_none()).and_then(|it| it.to_str().ok());
+    text.and_then(|it| it.parse().ok()).ok_or_else(|| {
+        Problem::new(
+            Code::Malformed,
+            "the request needs exactly one `Host` header with a host name or address",
+        )
+    })
+}
+
+fn known_host(authority: &Authority, settings: &Config) -> Result<(), Problem> {
+    let host = authority.host();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let named = |name: &str| host.eq_ignore_ascii_case(name);
+    if address.is_ok() || named("localhost") || settings.hosts.iter().any(|it| named(it)) {
+        return Ok(());
+    }
+    let detail = format!(
+        "the host `{host}` is not served here; use an IP address or `localhost`, or add the name to `api.hosts`"
+    );
+    Err(Problem::new(Code::Misdirected, detail).fact("host", host))
+}
+
+fn same_site(headers: &HeaderMap, host: &Authority) -> Result<(), Problem> {
+    let refused = |header: &str, value: &str| {
+        let detail = format!(
+            "the request comes from another web site (`{header}: {value}`); the API serves only its own pages"
+        );
+        Problem::new(Code::Forbidden, detail).fact("header", header)
+    };
+    if let Some(site) = headers.get("sec-fetch-site").map(|it| it.to_str().unwrap_or("?"))
+        && !matches!(site, "same-origin" | "none")
+    {
+        return Err(refused("Sec-Fetch-Site", site));
+    }
+    if let Some(origin) = headers.get(ORIGIN).map(|it| it.to_str().unwrap_or("?")) {
+        let own = origin.split_once("://").and_then(|(_, rest)| rest.parse::<Authority>().ok());
+        if own.as_ref() != Some(host) {
+            return Err(refused("Origin", origin));
+        }
+    }
+    Ok(())
+}
+
+/// Probes are asked by machines that hold no secrets, and tell none.
+fn is_probe(request: &Parts) -> bool {
+    matches!(request.uri.path(), "/v1/health/live" | "/v1/health/ready")
+}
+
+fn token(headers: &HeaderMap, settings: &Config) -> Result<(), Problem> {
+    let Some(token) = &settings.token else { return Ok(()) };
+    let sent = headers.get(AUTHORIZATION).and_then(|it| it.to_str().ok());
+    let sent = sent.and_then(|it| it.split_once(' ')).filter(|it| it.0.eq_ignore_ascii_case("bearer"));
+    match sent {
+        Some((_, sent)) if same(sent.trim().as_bytes(), token.expose().as_bytes()) => Ok(()),
+        Some(_) => Err(Problem::new(Code::Unauthenticated, "the token is not the one of `api.token`")),
+        None => Err(Problem::new(
+            Code::Unauthenticated,
+            "send the token of `api.token` as `Authorization: Bearer`",
+        )),
+    }
+}
+
+/// Compares without telling by its time how much was right.
+fn same(sent: &[u8], token: &[u8]) -> bool {
+    let difference = sent.iter().zip(token).fold(0, |sum, (a, b)| sum | (a ^ b));
+    sent.len() == token.len() && std::hint::black_box(difference) == 0
+}
+
+/// A change must come with a content type that a plain form cannot send. A request without a body needs
+/// none, unless its method is one that a form can send.
+fn content_type(request: &Parts) -> Result<(), Problem> {
+    if matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS) {
+        return Ok(());
+    }
+    let headers = &request.headers;
+    let has_body =
+        headers.contains_key(TRANSFER_ENCODING) || headers.get(CONTENT_LENGTH).is_some_and(|it| it != "0");
+    if !has_body && request.method != Method::POST {
+        return Ok(());
+    }
+    let sent = headers.get(CONTENT_TYPE).map(|it| it.to_str().unwrap_or("?"));
+    let essence = sent.map(|it| it.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
+    if essence.as_deref().is_some_and(|it| it == "application/json" || it.ends_with("+json")) {
+        return Ok(());
+    }
+    let detail = match sent {
+        Some(sent) => format!("`{sent}` is not taken here; send JSON as `Content-Type: application/json`"),
+        None => "the content type is missing; send JSON as `Content-Type: application/json`".to_owned(),
+    };
+    Err(Problem::new(Code::UnsupportedMediaType, detail).fact("accepted", json!(["application/json"])))
+}

@@ -1,0 +1,192 @@
+//! The way of one request, in order:
+//!
+//! 1. id: so that every answer, also a refusal, can be found in the logs;
+//! 2. guard: web pages and strangers are refused before anything is read;
+//! 3. size: a body that announces too much is refused before it is sent;
+//! 4. resource: routed and run; a panic there is contained and answered as 500;
+//! 5. problem: whatever failed becomes a problem document;
+//! 6. headers, one log line.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, HeaderName, HeaderValue};
+use axum::http::request::Parts;
+use axum::http::{Request, Response};
+use tower::ServiceExt;
+
+use mainstay_base::error::{Code, Fault};
+use mainstay_base::id::RequestId;
+use mainstay_base::problem::Problem;
+
+use super::answer::{self, Carried, Failure};
+use super::measure::Counts;
+use super::{Config, Context, body, guard, resources};
+use crate::life::scope::Guarded;
+
+/// In every answer.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("mainstay-request-id");
+
+/// The steps of a request and what they need.
+pub struct Pipeline {
+    context: Context,
+    router: Router,
+    counts: Counts,
+}
+
+impl Pipeline {
+    /// The pipeline over all resources.
+    pub fn new(context: Context, counts: Counts) -> Self {
+        let router = resources::router(&context, &counts);
+        Self { context, router, counts }
+    }
+
+    /// Answers one request.
+    pub async fn handle(self: Arc<Self>, request: Request<Body>) -> Response<Body> {
+        let id = self.request_id();
+        let begun = self.context.clock.now();
+        let (parts, body) = request.into_parts();
+        let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
+        let response = match self.admit(&parts) {
+            Ok(()) => self.resource(Request::from_parts(parts, body)).await,
+            Err(problem) => axum::response::IntoResponse::into_response(Failure::from(problem)),
+        };
+        let response = self.finish(response, id);
+        let taken = self.context.clock.now().saturating_since(begun);
+        tracing::debug!(
+            target: "mainstay::api",
+            request_id = %id,
+            method = method.as_str(),
+            path,
+            status = response.status().as_u16(),
+            duration_us = taken.as_std().as_micros() as u64,
+            "request answered"
+        );
+        response
+    }
+
+    fn request_id(&self) -> RequestId {
+        let mut random = [0; 10];
+        self.context.entropy.fill(&mut random);
+        RequestId::new(self.context.clock.wall(), random)
+    }
+
+    fn admit(&self, request: &Parts) -> Result<(), Problem> {
+        let settings = self.context.settings.load();
+        guard::check(request, &settings)?;
+        announced_size(request, &settings)
+    }
+
+    async fn resource(&self, request: Request<Body>) -> Response<Body> {
+        match Guarded::new("api request", self.router.clone().oneshot(request)).await {
+            Ok(Ok(response)) => response,
+            Err(_) => {
+                let detail = "a defect in Mainstay; the log has the details under this request's id";
+                axum::response::IntoResponse::into_response(Failure::new(Code::Internal, detail))
+            }
+        }
+    }
+
+    fn finish(&self, mut response: Response<Body>, id: RequestId) -> Response<Body> {
+        if let Some(Carried(problem)) = response.extensions_mut().remove() {
+            self.counts.problem(problem.code());
+            if problem.code().fault() == Fault::Us {
+                tracing::error!(target: "mainstay::api", request_id = %id, problem = problem.detail(), "request failed");
+            }
+            let headers = std::mem::take(response.headers_mut());
+            response = answer::problem(&Problem::clone(&problem).request(id));
+            for (name, value) in headers {
+                // Such as the `Allow` of a 405. What describes the old body does not hold for the document.
+                if let Some(name) = name
+                    && name != CONTENT_LENGTH
+                {
+                    response.headers_mut().insert(name, value);
+                }
+            }
+        }
+        let headers = response.headers_mut();
+        let text = HeaderValue::from_str(&id.to_string()).expect("an id is plain ASCII");
+        headers.insert(REQUEST_ID, text);
+        headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+        response
+    }
+}
+
+fn announced_size(request: &Parts, settings: &Config) -> Result<(), Problem> {
+    let announced = request.headers.get(CONTENT_LENGTH).and_then(|it| it.to_str().ok()?.parse::<u64>().ok());
+    match announced {
+        Some(bytes) if bytes > settings.body_max.bytes() => Err(body::too_large(settings.body_max)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arc_swap::ArcSwap;
+    use axum::routing::get;
+
+    use mainstay_base::time::{Clock, ManualClock, SeededEntropy};
+
+    use super::*;
+    use crate::config;
+    use crate::life::ready::Readiness;
+    use crate::reload::Reloads;
+    use crate::telemetry::logs::Logs;
+    use crate::telemetry::metrics::Metrics;
+
+    fn pipeline(router: Router) -> Arc<Pipeline> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let request = config::Request { directory: folder.path().into(), ..config::Request::default() };
+        let loaded = config::load(&request).expect("the defaults are valid");
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
+        let metrics = Metrics::new(&loaded.config.node.id);
+        let context = Context {
+            settings: Arc::new(ArcSwap::from_pointee(loaded.config.api.clone())),
+            readiness: Readiness::expecting(&["api"]),
+            logs: Arc::new(Logs::start(&loaded.config.telemetry.logs)),
+            reloads: Arc::new(Reloads::new(request, &loaded, Arc::clone(&clock), &metrics)),
+            clock,
+            entropy: Arc::new(SeededEntropy::new(1)),
+            metrics,
+        };
+        let counts = Counts::new(&context.metrics);
+        let mut pipeline = Pipeline::new(context, counts);
+        pipeline.router = router;
+        Arc::new(pipeline)
+    }
+
+    async fn answer(pipeline: &Arc<Pipeline>, path: &str) -> Response<Body> {
+        let request = Request::get(path).header("host", "localhost").body(Body::empty());
+        Arc::clone(pipeline).handle(request.expect("a request")).await
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_a_resource_is_answered_and_the_next_request_is_served() {
+        async fn defect() -> &'static str {
+            panic!("a defect")
+        }
+        let router = Router::new().route("/defect", get(defect)).route("/fine", get(|| async { "fine" }));
+        let pipeline = pipeline(router);
+        let response = answer(&pipeline, "/defect").await;
+        assert_eq!(response.status(), 500);
+        assert_eq!(response.headers()["content-type"], Problem::CONTENT_TYPE);
+        assert!(response.headers().contains_key(REQUEST_ID));
+        assert_eq!(answer(&pipeline, "/fine").await.status(), 200);
+    }
+
+    #[tokio::test]
+    async fn not_ready_is_said_with_the_parts_that_are_missing() {
+        let pipeline = pipeline(Router::new());
+        let router = resources::router(&pipeline.context, &pipeline.counts);
+        let ready = self::pipeline(router);
+        let response = answer(&ready, "/v1/health/ready").await;
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["retry-after"]),
+            (503, &"1".parse().unwrap())
+        );
+        pipeline.context.readiness.set("api", crate::life::ready::State::Ready);
+        assert_eq!(answer(&ready, "/v1/health/ready").await.status(), 200);
+    }
+}

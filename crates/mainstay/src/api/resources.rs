@@ -1,0 +1,89 @@
+//! The resources of the API and their routes.
+
+mod config;
+mod health;
+mod logs;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{CONTENT_TYPE, HeaderValue};
+use axum::http::{Method, Response, Uri};
+use axum::middleware;
+use axum::routing::{MethodRouter, get};
+use serde_json::json;
+
+use mainstay_base::error::Code;
+
+use super::answer::{self, Failure};
+use super::measure::Counts;
+use super::{Config, Context};
+use crate::telemetry::metrics::MEDIA_TYPE;
+
+/// Every route, each with its own counters.
+pub fn router(context: &Context, counts: &Counts) -> Router {
+    let table: [(&str, MethodRouter<Context>); 6] = [
+        ("/", get(overview)),
+        ("/metrics", get(metrics)),
+        ("/v1/config", get(config::show)),
+        ("/v1/health/live", get(health::live)),
+        ("/v1/health/ready", get(health::ready)),
+        ("/v1/telemetry/logs", get(logs::show).put(logs::set).delete(logs::reset)),
+    ];
+    let mut router = Router::new();
+    for (path, methods) in table {
+        router = router.route(path, measured(path, methods.fallback(wrong_method), context, counts));
+    }
+    let unmatched = measured("none", axum::routing::any(unknown), context, counts);
+    router.fallback_service(unmatched.with_state(context.clone())).with_state(context.clone())
+}
+
+/// `route` is the label: `none` for every path without a route, so that strangers cannot make labels.
+fn measured(
+    route: &str,
+    methods: MethodRouter<Context>,
+    context: &Context,
+    counts: &Counts,
+) -> MethodRouter<Context> {
+    let (route, clock) = (Arc::new(counts.route(route)), Arc::clone(&context.clock));
+    methods.layer(middleware::from_fn(move |request, next| {
+        Arc::clone(&route).measure(Arc::clone(&clock), request, next)
+    }))
+}
+
+async fn overview() -> Response<Body> {
+    answer::json(&json!({
+        "product": "mainstay",
+        "version": env!("CARGO_PKG_VERSION"),
+        "resources": {
+            "readiness": "/v1/health/ready",
+            "liveness": "/v1/health/live",
+            "configuration": "/v1/config",
+            "log_levels": "/v1/telemetry/logs",
+            "metrics": "/metrics",
+        },
+    }))
+}
+
+async fn metrics(State(context): State<Context>) -> Response<Body> {
+    let mut response = Response::new(Body::from(context.metrics.text()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+    response
+}
+
+async fn unknown(uri: Uri) -> Failure {
+    let path = uri.path();
+    Failure::new(Code::NotFound, format!("there is nothing at `{path}`; `/` lists what there is"))
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Failure {
+    let path = uri.path();
+    Failure::new(Code::MethodNotAllowed, format!("`{path}` has no {method}; `Allow` lists what it has"))
+}
+
+/// The settings in force, for limits.
+fn settings(context: &Context) -> Arc<Config> {
+    context.settings.load_full()
+}

@@ -1,0 +1,137 @@
+//! The command line: what a person types and reads.
+//!
+//! Results go to stdout, diagnostics and log lines to stderr. Exit codes: 0 done; 1 failed; 2 the command line
+//! or the configuration is wrong.
+
+mod check;
+mod lab;
+mod output;
+mod up;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::config::{self, Request};
+
+/// Everything went as asked.
+pub const OK: u8 = 0;
+/// It was tried and failed.
+pub const FAILED: u8 = 1;
+/// The command line or the configuration is wrong; nothing was tried.
+pub const USAGE: u8 = 2;
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done, 1 failed, 2 the command line or the configuration is wrong.
+Start here: `mainstay up` in an empty folder, then open http://127.0.0.1:7070/.";
+
+/// One binary that carries an application: gateway, durable state, queues, sagas, policies and a lab.
+#[derive(Debug, Parser)]
+#[command(name = "mainstay", version, after_help = AFTER_HELP, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a node and run it until SIGTERM or SIGINT; SIGHUP reloads the configuration
+    Up(up::Up),
+    /// Check a configuration without starting anything
+    Check(check::Check),
+    /// Print what a configuration may contain
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Run experiments that measure a trade-off on this machine
+    #[command(subcommand)]
+    Lab(lab::Lab),
+    /// Print the version
+    Version {
+        #[command(flatten)]
+        output: OutputArg,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Print the JSON Schema, for editors and validators
+    Schema,
+    /// Print the reference page as Markdown
+    Reference,
+}
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone, Args)]
+struct Source {
+    /// The configuration file; without one, `mainstay.yaml` here if it exists
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Lay the file of this environment (`mainstay.<ENV>.yaml`) over it [env: MAINSTAY_ENV]
+    #[arg(long, value_name = "ENV")]
+    env: Option<String>,
+    /// Set one value, such as `telemetry.logs.level=debug`; repeatable, the last one wins
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+impl Source {
+    fn request(self) -> Request {
+        Request::from_process(self.file, self.env, self.set)
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+struct OutputArg {
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t = Output::Human)]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people
+    Human,
+    /// One JSON document
+    Json,
+}
+
+/// The command line's definition, for documentation and its checks.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // What cannot be printed (a closed pipe) has nobody left to read it.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { USAGE } else { OK });
+        }
+    };
+    ExitCode::from(match cli.command {
+        Command::Up(up) => up::run(up),
+        Command::Check(check) => check::run(check),
+        Command::Config(ConfigCommand::Schema) => {
+            output::json(config::schema().root());
+            OK
+        }
+        Command::Config(ConfigCommand::Reference) => {
+            output::text(&config::reference::markdown(&config::schema()));
+            OK
+        }
+        Command::Lab(lab) => lab::run(lab),
+        Command::Version { output } => version(output.output),
+    })
+}
+
+fn version(output: Output) -> u8 {
+    let version = env!("CARGO_PKG_VERSION");
+    match output {
+        Output::Human => output::text(&format!("mainstay {version}\n")),
+        Output::Json => output::json(&serde_json::json!({ "product": "mainstay", "version": version })),
+    }
+    OK
+}

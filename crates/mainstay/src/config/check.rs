@@ -1,0 +1,226 @@
+//! Everything that can be wrong with a tree of configuration, found in one pass.
+//!
+//! The JSON Schema decides about structure; the types' own parsers decide about text, because they say more
+//! than "does not match the pattern". Both end as diagnostics at the place where the value was written.
+
+use jsonschema::error::ValidationErrorKind as Violation;
+use serde_json::Value as Json;
+
+use mainstay_base::id::Name;
+use mainstay_base::units::{Duration, Size};
+
+use super::diagnostic::Diagnostic;
+use super::names;
+use super::schema::{self, Schema};
+use super::source::{Origin, Sources};
+use super::tree::{self, Node, Value};
+use super::value::{Address, FilePath, Secret};
+
+/// Checks one layer: whatever is written must be right, whatever is missing may come from another layer.
+pub fn layer(schema: &Schema, node: &Node, sources: &Sources) -> Vec<Diagnostic> {
+    check(schema, node, sources, false)
+}
+
+/// Checks the merged layers: what is required must be there.
+pub fn merged(schema: &Schema, node: &Node, sources: &Sources) -> Vec<Diagnostic> {
+    check(schema, node, sources, true)
+}
+
+fn check(schema: &Schema, node: &Node, sources: &Sources, complete: bool) -> Vec<Diagnostic> {
+    let json = node.to_json();
+    let mut found = Vec::new();
+    for violation in schema.violations(&json) {
+        let pointer = violation.instance_path().to_string();
+        let place = Place::new(schema, node, sources, tree::pointer_segments(&pointer));
+        found.extend(place.explain(violation.kind(), complete));
+    }
+    texts(schema.root(), node, &mut Vec::new(), &mut found);
+    found
+}
+
+/// The value a violation is about.
+struct Place<'a> {
+    schema: &'a Schema,
+    sources: &'a Sources,
+    segments: Vec<String>,
+    node: &'a Node,
+    /// The schema of the value at the place.
+    own: Option<&'a Json>,
+}
+
+impl<'a> Place<'a> {
+    fn new(schema: &'a Schema, root: &'a Node, sources: &'a Sources, segments: Vec<String>) -> Self {
+        let node = root.follow(segments.iter().map(String::as_str)).0;
+        let own = schema.at(segments.iter().map(String::as_str));
+        Self { schema, sources, segments, node, own }
+    }
+
+    fn explain(&self, violation: &Violation, complete: bool) -> Vec<Diagnostic> {
+        match violation {
+            Violation::AdditionalProperties { unexpected } => {
+                unexpected.iter().map(|key| self.unknown_key(key)).collect()
+            }
+            Violation::Required { property } if complete => {
+                let message = format!("the key `{}` is missing", schema::bare(property));
+                vec![self.error(message)]
+            }
+            Violation::Required { .. } => Vec::new(),
+            Violation::Pattern { .. } | Violation::MinLength { .. } | Violation::MaxLength { .. }
+                if self.own.is_some_and(|it| parser(it).is_some()) =>
+            {
+                Vec::new()
+            }
+            Violation::PropertyNames { error } => {
+                let key = schema::bare(error.instance());
+                let origin = self.node.entry(&key).map_or(self.node.origin, |it| it.key_origin);
+                let message = match key.parse::<Name>() {
+                    Err(error) => error.to_string(),
+                    Ok(_) => format!("`{key}` is not a valid name here"),
+                };
+                vec![Diagnostic::error(origin, self.path(), message)]
+            }
+            _ => vec![self.mismatch()],
+        }
+    }
+
+    fn unknown_key(&self, key: &str) -> Diagnostic {
+        let origin = self.node.entry(key).map_or(self.node.origin, |it| it.key_origin);
+        let known = self.own.map(schema::property_names).unwrap_or_default();
+        let nearest = names::nearest(key, known.iter().copied());
+        let mut help = format!("known here: {}", known.join(", "));
+        if nearest.is_none() {
+            let elsewhere = places_of(self.schema.root(), key);
+            if !elsewhere.is_empty() {
+                help = format!("`{key}` belongs at {}", elsewhere.join(" or "));
+            }
+        }
+        let mut segments = self.segments.clone();
+        segments.push(key.to_owned());
+        let it = Diagnostic::error(origin, tree::display_path(&segments), "unknown key");
+        it.nearest(nearest).help(help)
+    }
+
+    /// A value of the wrong kind, or outside what is allowed.
+    fn mismatch(&self) -> Diagnostic {
+        let expected = self.own.map_or_else(|| "another kind of value".to_owned(), schema::expectation);
+        let secret = self.own.is_some_and(is_secret);
+        let found = match &self.node.value {
+            _ if secret => "this is not a reference to a secret".to_owned(),
+            Value::Null => "nothing is written here".to_owned(),
+            Value::List(_) => "this is a list".to_owned(),
+            Value::Map(_) => "this is a mapping".to_owned(),
+            _ => format!("`{}` does not fit", self.sources.text(self.node.origin)),
+        };
+        let mut it = self.error(found).expected(expected);
+        if let (Some(words), Value::String(text)) = (self.own.and_then(schema::words), &self.node.value) {
+            it = it.nearest(names::nearest(text, words));
+        }
+        let wants = |kind: &str| self.own.and_then(|it| it.get("type")).is_some_and(|it| it == kind);
+        let single = matches!(self.node.value, Value::String(_) | Value::Number(_) | Value::Bool(_));
+        if wants("array") && single {
+            it = it.help(format!("write `[{}]`", self.sources.text(self.node.origin)));
+        }
+        if wants("string") && !secret && matches!(self.node.value, Value::Number(_) | Value::Bool(_)) {
+            let written = self.sources.text(self.node.origin);
+            let negative = written.starts_with('-');
+            it = it.help(match self.own.and_then(|it| it.get("title")).and_then(Json::as_str) {
+                Some("Duration" | "Size") if negative => "it cannot be negative".to_owned(),
+                Some("Duration") => format!("add a unit: `{written}ms` or `{written}s`"),
+                Some("Size") => format!("add a unit: `{written}KiB` or `{written}MiB`"),
+                _ => format!("quote it to make it text: \"{written}\""),
+            });
+        }
+        if secret { it.secret().help(SECRET_HELP) } else { it }
+    }
+
+    fn error(&self, message: impl Into<String>) -> Diagnostic {
+        Diagnostic::error(self.node.origin, self.path(), message)
+    }
+
+    fn path(&self) -> String {
+        tree::display_path(&self.segments)
+    }
+}
+
+const SECRET_HELP: &str =
+    "keep the secret in a file or a variable and name it: `${file:secrets/token}` or `${env:API_TOKEN}`";
+
+/// Walks tree and schema together and lets every text be judged by the parser of its type.
+fn texts(schema: &Json, node: &Node, path: &mut Vec<String>, found: &mut Vec<Diagnostic>) {
+    match &node.value {
+        Value::String(text) => found.extend(text_problem(schema, text, node.origin, path)),
+        Value::Map(entries) => {
+            for entry in entries {
+                let Some(inner) = schema::child(schema, &entry.key) else { continue };
+                path.push(entry.key.clone());
+                texts(inner, &entry.node, path, found);
+                path.pop();
+            }
+        }
+        Value::List(items) => {
+            for (index, item) in items.iter().enumerate() {
+                let index = index.to_string();
+                let Some(inner) = schema::child(schema, &index) else { continue };
+                path.push(index);
+                texts(inner, item, path, found);
+                path.pop();
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn text_problem(schema: &Json, text: &str, origin: Origin, path: &[String]) -> Option<Diagnostic> {
+    let path = tree::display_path(path);
+    if !is_secret(schema) && (text.contains("${env:") || text.contains("${file:")) {
+        let variable =
+            format!("{}{}", super::layers::VARIABLE_PREFIX, path.to_uppercase().replace('.', "__"));
+        let it = Diagnostic::error(origin, path, "references are for secrets, and this is not one");
+        return Some(it.help(format!("to set it from the environment use the variable {variable}")));
+    }
+    let problem = parser(schema)?(text).err()?;
+    let it = Diagnostic::error(origin, path, problem).expected(schema::expectation(schema));
+    Some(if is_secret(schema) { it.secret().help(SECRET_HELP) } else { it })
+}
+
+fn is_secret(schema: &Json) -> bool {
+    schema.get("title").is_some_and(|it| it == "Secret")
+}
+
+/// Reads text as one of the types; the error says what is wrong and never quotes a secret.
+type Parser = fn(&str) -> Result<(), String>;
+
+/// The parser of the type that a schema's title names.
+fn parser(schema: &Json) -> Option<Parser> {
+    fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<(), String> {
+        text.parse::<T>().map(drop).map_err(|error| error.to_string())
+    }
+    match schema.get("title")?.as_str()? {
+        "Address" => Some(parse::<Address>),
+        "Duration" => Some(parse::<Duration>),
+        "Name" => Some(parse::<Name>),
+        "Path" => Some(parse::<FilePath>),
+        "Secret" => Some(parse::<Secret>),
+        "Size" => Some(parse::<Size>),
+        _ => None,
+    }
+}
+
+/// Every place in the schema where `key` is a known name, as paths.
+fn places_of(root: &Json, key: &str) -> Vec<String> {
+    fn walk(schema: &Json, key: &str, path: &mut Vec<String>, found: &mut Vec<String>) {
+        for name in schema::property_names(schema) {
+            path.push(name.to_owned());
+            if name == key {
+                found.push(format!("`{}`", tree::display_path(path)));
+            }
+            if let Some(inner) = schema::child(schema, name) {
+                walk(inner, key, path, found);
+            }
+            path.pop();
+        }
+    }
+    let mut found = Vec::new();
+    walk(root, key, &mut Vec::new(), &mut found);
+    found
+}

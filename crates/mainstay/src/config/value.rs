@@ -1,0 +1,255 @@
+//! Configuration values with their own syntax: addresses, paths, secrets.
+//!
+//! Each parses from text, says what it expected, and shows itself in the JSON Schema under the title that the
+//! checks know it by. A [`Secret`] holds a reference; its value appears nowhere but in [`Secret::expose`].
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// An IP address with a port: `127.0.0.1:7070`, `[::1]:7070`. Port 0 lets the system choose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Address(SocketAddr);
+
+impl Address {
+    /// An IPv4 loopback address.
+    pub const fn loopback(port: u16) -> Self {
+        Self(SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port))
+    }
+
+    /// For the socket calls.
+    pub fn socket(self) -> SocketAddr {
+        self.0
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(address) = text.parse() {
+            return Ok(Self(address));
+        }
+        let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+        let bare = host.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(host);
+        let host_is_ip = bare.parse::<std::net::IpAddr>().is_ok();
+        Err(if text.parse::<std::net::IpAddr>().is_ok() {
+            let host = if text.contains(':') { format!("[{text}]") } else { text.to_owned() };
+            format!("the port is missing: write `{host}:7070`")
+        } else if host.is_empty() || text.bytes().all(|byte| byte.is_ascii_digit()) {
+            let port = text.trim_start_matches(':');
+            format!("the IP address is missing: write `127.0.0.1:{port}` for this machine only")
+        } else if host_is_ip && port.parse::<u64>().is_ok() {
+            format!("port {port} is over 65535")
+        } else if host_is_ip {
+            format!("`{port}` is not a port number")
+        } else {
+            format!("`{host}` is not an IP address; names are not resolved here")
+        })
+    }
+}
+
+/// A path. A relative one starts from the directory of the file it is written in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilePath(PathBuf);
+
+impl FilePath {
+    /// The path as written.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// For the file calls.
+    pub fn as_path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl fmt::Display for FilePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.display().fmt(f)
+    }
+}
+
+impl FromStr for FilePath {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() { Err("the path is empty".into()) } else { Ok(Self(text.into())) }
+    }
+}
+
+/// Where a secret is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reference {
+    /// `${env:NAME}`
+    Environment(String),
+    /// `${file:PATH}`, relative to the configuration file.
+    File(PathBuf),
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Environment(name) => write!(f, "${{env:{name}}}"),
+            Self::File(path) => write!(f, "${{file:{}}}", path.display()),
+        }
+    }
+}
+
+impl FromStr for Reference {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let inner = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
+        match inner.and_then(|inner| inner.split_once(':')) {
+            Some(("env", name)) if !name.is_empty() && !name.contains(['=', '\0', '}']) => {
+                Ok(Self::Environment(name.into()))
+            }
+            Some(("file", path)) if !path.is_empty() && !path.contains(['\0', '}']) => {
+                Ok(Self::File(path.into()))
+            }
+            _ => Err("a secret is written by reference only, never itself".into()),
+        }
+    }
+}
+
+/// A secret: written as a reference, loaded once, never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret {
+    reference: Reference,
+    /// `None` until loaded.
+    value: Option<Box<str>>,
+}
+
+impl Secret {
+    /// Where it is kept.
+    pub fn reference(&self) -> &Reference {
+        &self.reference
+    }
+
+    /// Sets the value that was found at the reference.
+    pub fn load(&mut self, value: &str) {
+        self.value = Some(value.into());
+    }
+
+    /// The value itself. Do not print it.
+    ///
+    /// # Panics
+    /// If the secret was not loaded: a checked configuration has loaded every secret.
+    pub fn expose(&self) -> &str {
+        self.value.as_deref().expect("a checked configuration has loaded every secret")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reference.fmt(f)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret({})", self.reference)
+    }
+}
+
+impl FromStr for Secret {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(Self { reference: text.parse()?, value: None })
+    }
+}
+
+/// Serde as text and a JSON Schema with a title that the checks recognise.
+macro_rules! as_text {
+    ($type:ident, $title:literal, $schema:tt) => {
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+
+        impl JsonSchema for $type {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                $title.into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        }
+    };
+}
+
+as_text!(Address, "Address", {
+    "type": "string",
+    "title": "Address",
+    "pattern": "^(\\d{1,3}(\\.\\d{1,3}){3}|\\[[0-9a-fA-F:.]+\\]):\\d{1,5}$",
+    "examples": ["127.0.0.1:7070", "[::1]:7070"],
+});
+as_text!(FilePath, "Path", {
+    "type": "string",
+    "title": "Path",
+    "minLength": 1,
+    "examples": ["./data", "/var/lib/mainstay"],
+});
+as_text!(Secret, "Secret", {
+    "type": "string",
+    "title": "Secret",
+    "pattern": "^\\$\\{(env|file):[^}]+\\}$",
+    "examples": ["${env:API_TOKEN}", "${file:secrets/token}"],
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_says_what_is_missing() {
+        for (text, hint) in [
+            ("127.0.0.1", "write `127.0.0.1:7070`"),
+            ("::1", "write `[::1]:7070`"),
+            (":7070", "write `127.0.0.1:7070`"),
+            ("7070", "write `127.0.0.1:7070`"),
+            ("127.0.0.1:70700", "port 70700 is over 65535"),
+            ("[::1]:70700", "port 70700 is over 65535"),
+            ("127.0.0.1:http", "`http` is not a port number"),
+            ("localhost:7070", "`localhost` is not an IP address"),
+        ] {
+            let error = text.parse::<Address>().expect_err(text);
+            assert!(error.contains(hint), "{text}: {error}");
+        }
+        assert_eq!("[::1]:7070".parse::<Address>().unwrap().to_string(), "[::1]:7070");
+    }
+
+    #[test]
+    fn a_secret_is_a_reference_and_prints_as_one() {
+        let mut secret: Secret = "${env:TOKEN}".parse().unwrap();
+        secret.load("hunter2");
+        assert_eq!(secret.expose(), "hunter2");
+        assert_eq!(format!("{secret} {secret:?}"), "${env:TOKEN} Secret(${env:TOKEN})");
+        assert_eq!(serde_json::to_string(&secret).unwrap(), "\"${env:TOKEN}\"");
+        for text in ["hunter2", "${env:}", "${vault:x}", "x${env:A}", "${env:A}${env:B}"] {
+            let error = text.parse::<Secret>().expect_err(text);
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Mainstay's binary as a library, so that tests and tools reach its parts: command line, configuration,
+//! life of the process, API listener and telemetry.
+//!
+//! This is the composition root: the only crate that knows all rooms. It decides nothing that a room could.
+
+pub mod api;
+pub mod cli;
+pub mod config;
+pub mod life;
+mod node;
+pub mod reload;
+pub mod system;
+pub mod telemetry;

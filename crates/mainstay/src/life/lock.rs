@@ -1,0 +1,169 @@
+//! The lock on a data directory: one process at a time, and the second is told which the first is.
+//!
+//! The lock is the kernel's (`flock`), so it ends with its holder however that dies. The file's text only tells
+//! people who the holder is; it is believed only while the lock is held.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use mainstay_base::id::NodeId;
+use mainstay_base::time::Timestamp;
+
+/// The name of the lock file in the data directory.
+pub const FILE: &str = "lock";
+
+/// Who holds a data directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Its process id.
+    pub pid: u32,
+    /// The node's name.
+    pub node: NodeId,
+    /// When it took the directory.
+    pub since: Timestamp,
+    /// Where its API listens, once it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api: Option<SocketAddr>,
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "process {} (node `{}`, since {}", self.pid, self.node, self.since)?;
+        match self.api {
+            Some(api) => write!(f, ", API on {api})"),
+            None => write!(f, ")"),
+        }
+    }
+}
+
+/// Why a data directory could not be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another process has it.
+    #[error(
+        "the data directory {} is in use by {}; stop that process or choose another directory with `data`",
+        .directory.display(),
+        .holder.as_ref().map_or_else(|| "another process".to_owned(), ToString::to_string)
+    )]
+    Held {
+        /// The directory.
+        directory: PathBuf,
+        /// Who has it, if its lock file says so.
+        holder: Option<Box<Holder>>,
+    },
+    /// It could not be made, opened or written.
+    #[error("cannot {act} {}: {source}", .path.display())]
+    Io {
+        /// What was tried.
+        act: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+}
+
+/// A data directory that is ours until this is dropped.
+#[derive(Debug)]
+pub struct DataLock {
+    file: File,
+    path: PathBuf,
+    holder: Holder,
+}
+
+impl DataLock {
+    /// Makes the directory if needed and locks it for `holder`.
+    pub fn acquire(directory: &Path, holder: Holder) -> Result<Self, Error> {
+        let path = directory.join(FILE);
+        let io = |act, path: &Path| {
+            let path = path.to_path_buf();
+            move |source| Error::Io { act, path, source }
+        };
+        std::fs::create_dir_all(directory).map_err(io("make the data directory", directory))?;
+        let mut open = OpenOptions::new();
+        let mut file = open
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(io("open the lock file", &path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                let read = file.read_to_string(&mut text);
+                let holder = read.ok().and_then(|_| serde_json::from_str(&text).ok()).map(Box::new);
+                return Err(Error::Held { directory: directory.into(), holder });
+            }
+            Err(TryLockError::Error(source)) => return Err(io("lock", &path)(source)),
+        }
+        let mut lock = Self { file, path, holder };
+        lock.write()?;
+        Ok(lock)
+    }
+
+    /// Adds the address of the API to what others are told.
+    pub fn announce(&mut self, api: SocketAddr) -> Result<(), Error> {
+        self.holder.api = Some(api);
+        self.write()
+    }
+
+    fn write(&mut self) -> Result<(), Error> {
+        let text = serde_json::to_string(&self.holder).expect("plain data");
+        let written = self
+            .file
+            .set_len(0)
+            .and_then(|()| self.file.rewind())
+            .and_then(|()| self.file.write_all(text.as_bytes()))
+            .and_then(|()| self.file.flush());
+        written.map_err(|source| Error::Io { act: "write", path: self.path.clone(), source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holder(pid: u32) -> Holder {
+        let node = "n1".parse().expect("a name");
+        Holder { pid, node, since: Timestamp::from_micros(0), api: None }
+    }
+
+    #[test]
+    fn the_second_is_told_who_the_first_is_and_may_follow_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path().join("made/on/demand");
+        let mut first = DataLock::acquire(&data, holder(41)).unwrap();
+        first.announce("127.0.0.1:7070".parse().unwrap()).unwrap();
+        let error = DataLock::acquire(&data, holder(42)).expect_err("the first holds it").to_string();
+        for part in ["process 41", "node `n1`", "127.0.0.1:7070", "`data`"] {
+            assert!(error.contains(part), "{error}");
+        }
+        drop(first);
+        DataLock::acquire(&data, holder(42)).unwrap();
+    }
+
+    #[test]
+    fn a_lock_file_with_other_content_names_nobody() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = DataLock::acquire(directory.path(), holder(41)).unwrap();
+        std::fs::write(directory.path().join(FILE), "{\"pid\": 4").unwrap();
+        let error = DataLock::acquire(directory.path(), holder(42)).expect_err("held").to_string();
+        assert!(error.contains("in use by another process"), "{error}");
+        drop(first);
+    }
+
+    #[test]
+    fn a_file_where_the_directory_should_be_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        std::fs::write(&path, "").unwrap();
+        let error = DataLock::acquire(&path, holder(1)).expect_err("a file").to_string();
+        assert!(error.contains("cannot make the data directory"), "{error}");
+    }
+}

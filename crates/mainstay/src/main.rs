@@ -1,0 +1,5 @@
+//! The binary `mainstay`.
+
+fn main() -> std::process::ExitCode {
+    mainstay::cli::main()
+}

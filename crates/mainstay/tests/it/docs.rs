@@ -1,0 +1,112 @@
+//! What the documents show is what happens: files they quote exist as quoted, commands print what is printed.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A fenced block: what follows the backticks, and its lines.
+struct Block {
+    info: String,
+    text: String,
+    place: String,
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn pages() -> Vec<PathBuf> {
+    let mut pages = vec![root().join("README.md")];
+    let mut folders = vec![root().join("docs")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|it| it == "md") {
+                pages.push(path);
+            }
+        }
+    }
+    pages
+}
+
+fn blocks() -> Vec<Block> {
+    let mut blocks = Vec::new();
+    for page in pages() {
+        let text = std::fs::read_to_string(&page).expect("a page");
+        let mut open: Option<Block> = None;
+        for (number, line) in text.lines().enumerate() {
+            match (&mut open, line.strip_prefix("```")) {
+                (None, Some(info)) => {
+                    let place = format!("{}:{}", page.display(), number + 1);
+                    open = Some(Block { info: info.to_owned(), text: String::new(), place });
+                }
+                (Some(_), Some(_)) => blocks.extend(open.take()),
+                (Some(block), None) => block.text.push_str(&format!("{line}\n")),
+                (None, None) => {}
+            }
+        }
+    }
+    blocks
+}
+
+#[test]
+fn quoted_files_are_quoted_exactly() {
+    let mut quoted = 0;
+    for block in blocks() {
+        let Some(file) = block.info.split(' ').find_map(|it| it.strip_prefix("file=")) else { continue };
+        let text = std::fs::read_to_string(root().join(file)).unwrap_or_default();
+        assert_eq!(block.text, text, "{}: {file}", block.place);
+        quoted += 1;
+    }
+    assert!(quoted >= 2, "the pattern still finds quotes");
+}
+
+#[test]
+fn commands_print_what_the_documents_show() {
+    let mut run = 0;
+    for block in blocks().into_iter().filter(|it| it.info == "console") {
+        let mut sessions: Vec<(String, String)> = Vec::new();
+        for line in block.text.lines() {
+            match (line.strip_prefix("$ "), sessions.last_mut()) {
+                (Some(command), _) => sessions.push((command.to_owned(), String::new())),
+                (None, Some((_, shown))) => shown.push_str(&format!("{line}\n")),
+                (None, None) => panic!("{}: a console block begins with a command", block.place),
+            }
+        }
+        for (command, shown) in sessions {
+            assert_eq!(output(&command), shown, "{}: {command}", block.place);
+            run += 1;
+        }
+    }
+    assert!(run >= 2, "the pattern still finds commands");
+}
+
+/// What `mainstay ...` prints on both streams.
+fn output(command: &str) -> String {
+    let mut words = command.split(' ');
+    assert_eq!(words.next(), Some("mainstay"), "only mainstay is run: {command}");
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_mainstay")).args(words).current_dir(root()).env_clear().output();
+    let output = output.expect("the binary runs");
+    String::from_utf8([output.stdout, output.stderr].concat()).expect("UTF-8")
+}
+
+#[test]
+fn every_example_is_valid() {
+    let mut checked = 0;
+    let mut folders = vec![root().join("examples")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let path = path.to_string_lossy().into_owned();
+            assert_eq!(output(&format!("mainstay check {path}")), "the configuration is valid\n", "{path}");
+            checked += 1;
+        }
+    }
+    assert!(checked >= 3, "the examples are found");
+}

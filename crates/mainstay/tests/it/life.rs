@@ -1,0 +1,162 @@
+//! Starting, reloading, draining, dying.
+
+use std::net::TcpStream;
+
+use rustix::process::Signal;
+
+use crate::support::{Node, metric};
+
+/// A request whose head has arrived and whose body has not.
+const HALF: &str = "PUT /v1/telemetry/logs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+                    Content-Length: 17\r\n\r\n{\"level\":";
+const OTHER_HALF: &str = "\"debug\"}";
+
+#[test]
+fn a_stop_finishes_requests_in_flight_and_takes_no_new_ones() {
+    let mut node = Node::start("telemetry: { logs: { rooms: { life: debug } } }");
+    let mut idle = node.connect();
+    assert_eq!(idle.request("GET", "/v1/health/live", &[], "").status, 200);
+    let mut busy = node.connect();
+    // The first answer proves that the connection is served before the half request arrives.
+    assert_eq!(busy.request("GET", "/v1/health/live", &[], "").status, 200);
+    busy.send(HALF);
+    let mut probe = node.connect();
+    assert_eq!(probe.request("GET", "/v1/health/live", &[], "").status, 200);
+    node.signal(Signal::TERM);
+    node.wait_for("stopping");
+    assert!(idle.is_closed(), "an idle connection is closed at once");
+    assert!(probe.is_closed());
+    busy.send(OTHER_HALF);
+    let answer = busy.answer(false);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.header("connection"), Some("close"));
+    assert!(busy.is_closed());
+    let api = node.api;
+    let (status, log, _folder) = node.ended();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(TcpStream::connect(api).is_err(), "nothing listens any more");
+    let order: Vec<_> = log.lines().filter(|it| it.contains("part stopped")).collect();
+    assert!(order.len() == 2 && order[0].contains("\"api\"") && order[1].contains("\"data\""), "{log}");
+}
+
+#[test]
+fn what_does_not_finish_is_cut_off_at_the_deadline_and_said() {
+    let mut node = Node::start("shutdown: { drain: 100ms }");
+    let mut busy = node.connect();
+    assert_eq!(busy.request("GET", "/v1/health/live", &[], "").status, 200);
+    busy.send(HALF);
+    node.get("/v1/health/live");
+    node.signal(Signal::INT);
+    let cut = node.wait_for("part stopped with work unfinished");
+    assert!(cut["error"].as_str().expect("text").contains("1 api connection"), "{cut}");
+    assert!(busy.is_closed());
+    assert_eq!(node.ended().0.code(), Some(1));
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let mut node = Node::start("shutdown: { drain: 1h }");
+    let mut busy = node.connect();
+    assert_eq!(busy.request("GET", "/v1/health/live", &[], "").status, 200);
+    busy.send(HALF);
+    node.get("/v1/health/live");
+    node.signal(Signal::TERM);
+    node.wait_for("stopping");
+    node.signal(Signal::TERM);
+    let (status, log, _folder) = node.ended();
+    assert_eq!(status.code(), Some(1));
+    assert!(log.contains("second signal"), "{log}");
+}
+
+#[test]
+fn a_reload_applies_as_one_or_changes_nothing_and_says_why() {
+    const GOOD: &str = "shutdown: { drain: 7s }\ntelemetry: { logs: { level: info } }\n";
+    let mut node = Node::start(GOOD);
+    let drain = |node: &Node| {
+        let view = node.get("/v1/config").json();
+        let settings = view["settings"].as_array().expect("settings").clone();
+        let drain = settings.iter().find(|it| it["path"] == "shutdown.drain").expect("a drain").clone();
+        (view["generation"].as_u64(), drain["value"].as_str().map(str::to_owned), view["last_reload"].clone())
+    };
+    let seven = Some("7s".to_owned());
+
+    node.write_config("shutdown: { drain: 8s }\ntelemetry: { logs: { level: wran } }\n");
+    node.signal(Signal::HUP);
+    let line = node.wait_for("configuration not reloaded, the running one stays");
+    let reason = line["reason"].as_str().expect("a reason");
+    assert!(reason.starts_with("mainstay.yaml:2:29: ") && reason.contains("`warn`"), "{reason}");
+    let (generation, value, last) = drain(&node);
+    assert_eq!((generation, value), (Some(1), seven.clone()));
+    assert_eq!((&last["result"], &last["problems"][0]["line"]), (&"refused".into(), &2.into()));
+
+    node.write_config("shutdown: { drain: 8s }\nnode: { id: other }\n");
+    node.signal(Signal::HUP);
+    let line = node.wait_for("configuration not reloaded, the running one stays");
+    assert!(line["reason"].as_str().expect("a reason").contains("`node.id` (n1 -> other)"), "{line}");
+    assert_eq!(drain(&node).1, seven);
+
+    node.write_config(GOOD);
+    node.signal(Signal::HUP);
+    node.wait_for("configuration reloaded, nothing changed");
+    assert_eq!(drain(&node).0, Some(1));
+
+    node.write_config("shutdown: { drain: 8s }\ntelemetry: { logs: { level: debug } }\n");
+    node.signal(Signal::HUP);
+    node.wait_for("configuration reloaded");
+    let (generation, value, last) = drain(&node);
+    assert_eq!((generation, value), (Some(2), Some("8s".to_owned())));
+    assert_eq!(last["result"], "applied");
+    node.wait_for("request answered");
+    let metrics = node.get("/metrics").body;
+    for (result, count) in [("applied", 1.0), ("unchanged", 1.0), ("refused", 2.0)] {
+        assert_eq!(
+            metric(&metrics, "mainstay_config_reloads_total", &[("result", result)]),
+            count,
+            "{result}"
+        );
+    }
+}
+
+#[test]
+fn a_second_process_is_told_who_has_the_data_directory() {
+    let node = Node::start("node: { id: first }");
+    let second = Node::command(node.folder()).output().expect("the binary runs");
+    assert_eq!(second.status.code(), Some(1));
+    let told = String::from_utf8(second.stderr).expect("UTF-8");
+    for part in [format!("process {}", node.pid()), "`first`".into(), node.api.to_string()] {
+        assert!(told.contains(&part), "{part} in {told}");
+    }
+    assert_eq!(node.get("/v1/health/live").status, 200);
+}
+
+#[test]
+fn a_killed_node_starts_again_on_its_directory() {
+    let node = Node::start("");
+    node.signal(Signal::KILL);
+    let (status, _, folder) = node.ended();
+    assert_eq!(status.code(), None);
+    let node = Node::start_in(folder, "");
+    assert_eq!(node.get("/v1/health/ready").status, 200);
+}
+
+#[test]
+fn an_address_in_use_is_named_and_nothing_stays_behind() {
+    let node = Node::start("");
+    let folder = tempfile::tempdir().expect("a folder");
+    let taken = format!("listen.api={}", node.api);
+    let mut command = Node::command(folder.path());
+    let second = command.args(["--set", &taken]).output().expect("the binary runs");
+    assert_eq!(second.status.code(), Some(1));
+    let told = String::from_utf8(second.stderr).expect("UTF-8");
+    assert!(told.contains(&node.api.to_string()) && told.contains("`listen.api`"), "{told}");
+    let third = Node::start_in(folder, "");
+    assert_eq!(third.get("/v1/health/live").status, 200);
+}
+
+#[test]
+fn an_invalid_configuration_starts_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = Node::command(folder.path()).args(["--set", "shutdown.drain=5"]).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(!folder.path().join("data").exists());
+}

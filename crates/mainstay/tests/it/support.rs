@@ -1,0 +1,219 @@
+//! A node as a process, and a client that sends exactly what a test writes.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// Long enough for anything on a loaded machine; a test that needs it has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running node. Killed when dropped.
+pub struct Node {
+    child: Child,
+    lines: BufReader<ChildStderr>,
+    /// Where its API listens.
+    pub api: SocketAddr,
+    folder: tempfile::TempDir,
+}
+
+impl Node {
+    /// Starts a node on a free port with `yaml` as its configuration, and waits until it is ready.
+    pub fn start(yaml: &str) -> Self {
+        Self::start_in(tempfile::tempdir().expect("a folder"), yaml)
+    }
+
+    /// The same with an existing folder, which holds the configuration and the data directory.
+    pub fn start_in(folder: tempfile::TempDir, yaml: &str) -> Self {
+        std::fs::write(folder.path().join("mainstay.yaml"), yaml).expect("a file");
+        let mut child = Self::command(folder.path()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+        let lines = BufReader::new(child.stderr.take().expect("a pipe"));
+        let api = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut node = Self { child, lines, api, folder };
+        let ready = node.wait_for("ready");
+        node.api = ready["api"].as_str().expect("an address").parse().expect("an address");
+        node
+    }
+
+    /// The command that starts a node in `folder`.
+    pub fn command(folder: &std::path::Path) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mainstay"));
+        command.args(["up", "--set", "listen.api=127.0.0.1:0"]).current_dir(folder).env_clear();
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        command
+    }
+
+    /// The configuration file of the node.
+    pub fn write_config(&self, yaml: &str) {
+        std::fs::write(self.folder.path().join("mainstay.yaml"), yaml).expect("a file");
+    }
+
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The next log line with this message.
+    #[track_caller]
+    pub fn wait_for(&mut self, message: &str) -> Value {
+        let mut seen = String::new();
+        loop {
+            let mut line = String::new();
+            let read = self.lines.read_line(&mut line).expect("a pipe");
+            assert!(read > 0, "the log ended before `{message}`:\n{seen}");
+            seen.push_str(&line);
+            if let Ok(line) = serde_json::from_str::<Value>(&line)
+                && line["message"] == message
+            {
+                return line;
+            }
+        }
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).expect("the node runs");
+    }
+
+    /// Waits for the process to end; returns its status and the rest of its log.
+    pub fn ended(mut self) -> (ExitStatus, String, tempfile::TempDir) {
+        let mut rest = String::new();
+        self.lines.read_to_string(&mut rest).expect("a pipe");
+        let status = self.child.wait().expect("it was started");
+        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().expect("a folder"));
+        (status, rest, folder)
+    }
+
+    pub fn connect(&self) -> Client {
+        Client::connect(self.api)
+    }
+
+    /// The answer to a request without a body.
+    pub fn get(&self, path: &str) -> Answer {
+        self.connect().request("GET", path, &[], "")
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One connection.
+pub struct Client {
+    stream: BufReader<TcpStream>,
+    address: SocketAddr,
+}
+
+/// One answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Client {
+    pub fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        Self { stream: BufReader::new(stream), address }
+    }
+
+    /// Sends bytes as they are.
+    pub fn send(&mut self, text: &str) {
+        self.stream.get_mut().write_all(text.as_bytes()).expect("the connection is open");
+    }
+
+    /// Sends a request and reads its answer. `Host` and `Content-Length` are added unless given.
+    pub fn request(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let mut text = format!("{method} {path} HTTP/1.1\r\n");
+        let given = |name: &str| headers.iter().any(|(it, _)| it.eq_ignore_ascii_case(name));
+        if !given("host") {
+            text.push_str(&format!("Host: {}\r\n", self.address));
+        }
+        if !body.is_empty() && !given("content-length") {
+            text.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        }
+        for (name, value) in headers {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        self.send(&format!("{text}\r\n{body}"));
+        self.answer(method == "HEAD")
+    }
+
+    /// Reads one answer.
+    pub fn answer(&mut self, head_only: bool) -> Answer {
+        let mut line = String::new();
+        self.stream.read_line(&mut line).expect("an answer");
+        let status = line.split(' ').nth(1).and_then(|it| it.parse().ok());
+        let status = status.unwrap_or_else(|| panic!("not a status line: {line:?}"));
+        let mut headers = Vec::new();
+        loop {
+            let mut line = String::new();
+            self.stream.read_line(&mut line).expect("headers");
+            let Some((name, value)) = line.trim_end().split_once(": ") else { break };
+            headers.push((name.to_owned(), value.to_owned()));
+        }
+        let mut answer = Answer { status, headers, body: String::new() };
+        let length = answer.header("content-length").and_then(|it| it.parse().ok()).unwrap_or(0);
+        if !head_only {
+            let mut body = vec![0; length];
+            self.stream.read_exact(&mut body).expect("the body");
+            answer.body = String::from_utf8(body).expect("UTF-8");
+        }
+        answer
+    }
+
+    /// Waits until the other side has closed the connection without sending more.
+    pub fn is_closed(&mut self) -> bool {
+        matches!(self.stream.read(&mut [0]), Ok(0) | Err(_))
+    }
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(it, _)| it.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// Checks that this is a whole problem document with this code.
+    #[track_caller]
+    pub fn problem(&self, status: u16, code: &str) -> Value {
+        let document = self.json();
+        assert_eq!((self.status, document["code"].as_str()), (status, Some(code)), "{self:?}");
+        assert_eq!(self.header("content-type"), Some("application/problem+json"));
+        assert_eq!(document["status"], status);
+        assert_eq!(document["type"], format!("urn:mainstay:problem:{code}"));
+        assert_eq!(document["request_id"].as_str(), self.header("mainstay-request-id"));
+        assert!(
+            document["title"].is_string() && document["detail"].is_string() && document["retry"].is_string()
+        );
+        document
+    }
+}
+
+/// The value of the metric with this name and these labels in Prometheus's text.
+#[track_caller]
+pub fn metric(text: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
+    let wanted: Vec<_> = labels.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
+    let line = text.lines().find(|line| {
+        let whole_name = line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+        whole_name && wanted.iter().all(|label| line.contains(label))
+    });
+    let value = line.and_then(|line| line.rsplit(' ').next()?.parse().ok());
+    value.unwrap_or_else(|| panic!("{name} {labels:?} in\n{text}"))
+}
