@@ -1,0 +1,204 @@
+//! The guards against known-bad input, the comparison on known figures, and one small duel from end to end.
+
+use std::collections::VecDeque;
+
+use super::runner::{compare, offered};
+use super::*;
+use crate::process::{MachineCpu, Probe, free_port};
+
+fn sample(rate_per_s: f64) -> Sample {
+    Sample {
+        rate_per_s,
+        latency: Percentiles { p50_us: 50.0, p99_us: 100.0, ..Percentiles::default() },
+        lateness: Percentiles::default(),
+        cpu_us_per_request: 10.0,
+        rss_bytes: 20 << 20,
+        cpu: CpuShares { server: 0.8, load: 0.7, foreign: 0.02, stolen: 0.0 },
+        doubts: Vec::new(),
+    }
+}
+
+fn noisy() -> Sample {
+    Sample { cpu: CpuShares { foreign: 0.11, ..sample(1.0).cpu }, ..sample(1.0) }
+}
+
+fn attempt(tries: Vec<Sample>) -> (Attempt, usize) {
+    let mut tries = VecDeque::from(tries);
+    let attempt = Attempt::make(|| Ok(tries.pop_front().expect("no more tries than allowed"))).unwrap();
+    (attempt, tries.len())
+}
+
+fn clean(rates: &[f64]) -> Series {
+    Series { clean: rates.iter().map(|rate| sample(*rate)).collect(), ..Series::default() }
+}
+
+#[test]
+fn a_noisy_sample_is_dropped_counted_and_repeated() {
+    let (attempt, left) = attempt(vec![noisy(), sample(7.0), sample(8.0)]);
+    assert_eq!(left, 1);
+    let mut series = Series::default();
+    series.add(attempt);
+    assert_eq!((series.clean, series.dropped), (vec![sample(7.0)], 1));
+    assert_eq!(series.reasons, ["other processes used more than 10 % of a core"]);
+}
+
+#[test]
+fn three_repeats_are_the_end_of_it() {
+    let (attempt, left) = attempt(vec![noisy(); 6]);
+    assert_eq!((left, attempt.clean.is_none(), attempt.dropped.len()), (2, true, 4));
+}
+
+#[test]
+fn wrong_answers_and_a_stolen_processor_spoil_a_sample() {
+    let wrong = Sample { doubts: vec!["3 answers were not accepted".to_owned()], ..sample(1.0) };
+    let stolen = Sample { cpu: CpuShares { stolen: 0.5, ..sample(1.0).cpu }, ..sample(1.0) };
+    let (attempt, _) = attempt(vec![wrong, stolen, sample(2.0)]);
+    assert_eq!(attempt.clean, Some(sample(2.0)));
+    assert_eq!(attempt.dropped.len(), 2);
+}
+
+#[test]
+fn fewer_than_three_clean_samples_are_not_a_measurement() {
+    assert!(clean(&[1.0, 2.0, 3.0]).is_measured());
+    let too_few = clean(&[1.0, 2.0]);
+    assert!(!too_few.is_measured());
+    let rows = compare(Offer::Closed, &[clean(&[1.0; 5]), too_few], ["a", "b"].into_iter(), 1);
+    assert!(!rows.is_empty() && rows.iter().all(|row| row.ratio.is_none() && row.winner.is_none()));
+}
+
+#[test]
+fn foreign_time_is_what_nobody_known_used() {
+    let s = Duration::from_secs;
+    let machine = MachineCpu { tasks: s(7), interrupts: s(1), stolen: s(1) };
+    let spent = Spent { machine, server: s(3), load: s(2), others: s(0) };
+    let shares = CpuShares::of(s(4), spent);
+    assert_eq!(shares, CpuShares { server: 0.75, load: 0.5, foreign: 0.5, stolen: 0.25 });
+    // A kernel that charges interrupts to programs hides others behind them; the processes themselves tell.
+    let hidden = Spent { server: s(5), load: s(3), others: s(1), ..spent };
+    assert_eq!(CpuShares::of(s(4), hidden).foreign, 0.25);
+    // Ticks of processes and of the machine are not counted at one instant: below zero is zero.
+    assert_eq!(CpuShares::of(s(4), Spent { others: s(0), ..hidden }).foreign, 0.0);
+}
+
+#[test]
+fn another_session_is_refused_with_a_remedy() {
+    let (ours, theirs) = (Some("/autogroup-1"), Some("/autogroup-2"));
+    assert!(same_autogroup(true, ours, ours, "nginx").is_ok());
+    assert!(same_autogroup(false, ours, theirs, "nginx").is_ok());
+    let error = same_autogroup(true, ours, theirs, "nginx").unwrap_err().to_string();
+    assert!(error.contains("nginx") && error.contains("sched_autogroup_enabled=0"), "{error}");
+    assert!(same_autogroup(true, ours, None, "nginx").is_err());
+}
+
+#[test]
+fn a_winner_depends_on_the_metric_and_a_lost_row_stays() {
+    let (ours, theirs) = (clean(&[90.0, 91.0, 92.0]), clean(&[100.0, 101.0, 102.0]));
+    let rows = compare(Offer::Closed, &[ours, theirs], ["mainstay", "nginx"].into_iter(), 1);
+    let metrics: Vec<Metric> = rows.iter().map(|row| row.metric).collect();
+    assert_eq!(metrics, [Metric::Rate, Metric::CpuPerRequest, Metric::Rss]);
+    assert_eq!(rows[0].winner, Some(Winner::Theirs));
+    assert_eq!(rows[1].winner, Some(Winner::Neither));
+    assert_eq!(rows[0].peer, "nginx");
+}
+
+fn cell(offer: Offer) -> Cell {
+    let ms = Duration::from_millis;
+    Cell { name: "cell".to_owned(), offer, connections: 2, threads: 1, warm_up: ms(10), duration: ms(50) }
+}
+
+#[test]
+fn a_share_of_the_slowest_is_one_rate_for_all() {
+    let closed = CellResults {
+        cell: cell(Offer::Closed),
+        offered_per_s: None,
+        measured: vec![clean(&[9_990.0, 10_000.0, 10_010.0]), clean(&[4_000.0, 5_000.0, 6_000.0])],
+        comparisons: Vec::new(),
+    };
+    let rate = |offer, earlier: &[CellResults]| offered(offer, earlier);
+    assert_eq!(rate(Offer::ShareOfSlowest(0.5), std::slice::from_ref(&closed)).unwrap(), Some(2_500.0));
+    assert_eq!(rate(Offer::PerSecond(123.0), &[]).unwrap(), Some(123.0));
+    assert!(rate(Offer::ShareOfSlowest(0.5), &[]).is_err());
+}
+
+#[test]
+fn the_page_prints_won_lost_and_unmeasured_rows() {
+    let measured = vec![clean(&[90.0, 91.0, 92.0]), clean(&[100.0, 101.0, 102.0]), clean(&[1.0])];
+    let names = ["mainstay", "nginx", "caddy"];
+    let results = Results {
+        name: "health".to_owned(),
+        title: "Health".to_owned(),
+        about: "A small answer.".to_owned(),
+        date: "2026-01-02".to_owned(),
+        machine: Machine::default(),
+        contestants: names
+            .map(|name| Participant {
+                name: name.to_owned(),
+                version: "1.0".to_owned(),
+                settings: vec![("workers".to_owned(), "2".to_owned())],
+            })
+            .into(),
+        cells: vec![CellResults {
+            cell: cell(Offer::Closed),
+            offered_per_s: None,
+            comparisons: compare(Offer::Closed, &measured, names.into_iter(), 1),
+            measured,
+        }],
+    };
+    let text = results.markdown();
+    assert!(text.contains("| mainstay / nginx | answers/s | 0.90 (0.88 to 0.92) | nginx |"), "{text}");
+    assert!(text.contains("| mainstay / caddy | answers/s | not measured | not measured |"), "{text}");
+    assert!(text.contains("| nginx | 101 (100 to 102) | 50.0 (50.0 to 50.0) |"), "{text}");
+    assert!(text.contains("| workers | 2 |"), "{text}");
+    let read: Results = serde_json::from_str(&serde_json::to_string(&results).unwrap()).unwrap();
+    assert_eq!(read, results);
+}
+
+/// Two of the same small server: what counts is that a duel runs from end to end and leaves nothing behind.
+#[test]
+fn a_duel_runs_from_start_to_report() {
+    const SERVER: &str = "
+import http.server, sys
+class H(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+    def do_GET(self):
+        self.send_response(200); self.send_header('Content-Length', '0'); self.end_headers()
+    def log_message(self, *a): pass
+http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), H).serve_forever()
+";
+    let contestant = |name: &str| Contestant {
+        name: name.to_owned(),
+        start: Box::new(|folder| {
+            let address = free_port()?;
+            let mut command = std::process::Command::new("python3");
+            command.args(["-c", SERVER, &address.port().to_string()]);
+            let mut server = Server::spawn(command, &folder.join("log"))?;
+            server.wait_ready(&Probe::Connect(address), Duration::from_secs(20))?;
+            Ok(Started {
+                servers: vec![server],
+                version: "3".to_owned(),
+                settings: Vec::new(),
+                request: Http1::get(address, "/"),
+                expect: Expect { status: Some(200), body_bytes: Some(0) },
+            })
+        }),
+    };
+    let duel = Duel {
+        name: "pair".to_owned(),
+        title: "A pair".to_owned(),
+        about: String::new(),
+        contestants: vec![contestant("one"), contestant("two")],
+        cells: vec![cell(Offer::Closed), cell(Offer::PerSecond(100.0))],
+        samples: 1,
+        seed: 1,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut steps = Vec::new();
+    let results = run(&duel, folder.path(), "2026-01-02", |step| steps.push(step.to_owned())).unwrap();
+    assert_eq!(steps.len(), 2 + 2 * (2 + 2));
+    for series in results.cells.iter().flat_map(|cell| &cell.measured) {
+        // Whether a sample is clean is up to the machine; that each is accounted for is not.
+        assert!(series.clean.len() == 1 || series.dropped == REPEATS_MAX + 1, "{series:?}");
+    }
+    let path = results.write(folder.path()).unwrap();
+    assert!(std::fs::read_to_string(path).unwrap().contains("## one: settings"));
+}

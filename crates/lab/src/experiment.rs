@@ -1,0 +1,101 @@
+//! Experiments: one question each, answered by measuring the real thing on this machine.
+//!
+//! An experiment takes less than three minutes on two cores, drives the binary through its public surface only,
+//! and writes a report with its verdict. What it finds is a report also if the verdict is bad; an error means that
+//! it could not measure.
+
+mod drain;
+mod load_model;
+mod node;
+mod reload;
+mod start;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use crate::report::Report;
+
+pub use drain::Drain;
+pub use load_model::LoadModel;
+pub use reload::Reload;
+pub use start::Start;
+
+/// One question and the way to answer it.
+pub trait Experiment: Sync {
+    /// Its name on the command line and of its files.
+    fn name(&self) -> &'static str;
+
+    /// The question it answers, by its id in the list of questions, such as `A18`.
+    fn question(&self) -> &'static str;
+
+    /// What it does, in one line.
+    fn about(&self) -> &'static str;
+
+    /// Measures. Blocks, for less than three minutes.
+    ///
+    /// Errors: it could not measure: the binary does not start, a file can't be written.
+    fn run(&self, context: &Context) -> Result<Report>;
+}
+
+/// What an experiment is given.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The binary to measure.
+    pub exe: PathBuf,
+    /// Where reports go.
+    pub out_dir: PathBuf,
+    /// For everything that is drawn at random.
+    pub seed: u64,
+    /// For the report, as the caller writes dates.
+    pub date: String,
+}
+
+impl Context {
+    fn report(&self, experiment: &dyn Experiment, title: &str, question: &str) -> Report {
+        Report::new(experiment.name(), title, question, &self.date)
+    }
+}
+
+/// All experiments, in the order in which they are listed.
+pub static ALL: [&dyn Experiment; 4] =
+    [&Start::DEFAULT, &Drain::DEFAULT, &Reload::DEFAULT, &LoadModel::DEFAULT];
+
+/// The experiment of that name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static dyn Experiment> {
+    ALL.into_iter().find(|experiment| experiment.name() == name)
+}
+
+/// Runs an experiment and writes its report; returns the report and the path of its page.
+///
+/// Errors: as [`Experiment::run`].
+pub fn run(experiment: &dyn Experiment, context: &Context) -> Result<(Report, PathBuf)> {
+    let report = experiment.run(context).with_context(|| format!("experiment {}", experiment.name()))?;
+    let page = report.write(&context.out_dir)?;
+    Ok((report, page))
+}
+
+/// A folder for one run's files, removed afterwards.
+fn scratch(out_dir: &Path) -> Result<tempfile::TempDir> {
+    std::fs::create_dir_all(out_dir).with_context(|| format!("create {}", out_dir.display()))?;
+    tempfile::Builder::new().prefix(".run-").tempdir_in(out_dir).context("create a folder for a run")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn experiments_are_found_by_their_own_names() {
+        for experiment in ALL {
+            let found = find(experiment.name()).map(Experiment::name);
+            assert_eq!(found, Some(experiment.name()));
+            assert!(
+                !experiment.about().ends_with('.')
+                    && experiment.question().starts_with(['A', 'B', 'C', 'D', 'E'])
+            );
+        }
+        assert!(find("no such").is_none());
+    }
+}

@@ -1,0 +1,77 @@
+//! One node of Mainstay under an experiment's control.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::fetch;
+use crate::process::{Probe, Server, free_port};
+
+/// Answered 200 while the process works, also while it drains.
+pub(super) const LIVE: &str = "/v1/health/live";
+const READY: &str = "/v1/health/ready";
+
+/// Long enough for a slow machine; a start that takes longer is a failed one.
+const READY_DEADLINE: Duration = Duration::from_secs(20);
+
+/// How long one question may take.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
+
+/// A running node with a configuration file and data of its own.
+pub(super) struct Node {
+    pub(super) server: Server,
+    pub(super) api: SocketAddr,
+    /// From the start of the process until it was ready.
+    pub(super) ready_after: Duration,
+    file: PathBuf,
+    folder: PathBuf,
+}
+
+impl Node {
+    /// Starts `exe` with its files in `folder` and waits until it is ready.
+    pub(super) fn start(exe: &Path, folder: &Path) -> Result<Self> {
+        let api = free_port()?;
+        let file = folder.join("mainstay.yaml");
+        let text = configuration(folder, api, "info");
+        fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
+        let mut command = Command::new(exe);
+        command.arg("up").arg(&file);
+        let mut server = Server::spawn(command, &folder.join("log"))?;
+        let ready_after = server.wait_ready(&Probe::Http(api, READY.to_owned()), READY_DEADLINE)?;
+        Ok(Self { server, api, ready_after, file, folder: folder.to_owned() })
+    }
+
+    /// Replaces the configuration file by a valid one with another log level.
+    pub(super) fn configure(&self, level: &str) -> Result<()> {
+        self.write(&configuration(&self.folder, self.api, level))
+    }
+
+    /// Replaces the configuration file by any text.
+    pub(super) fn write(&self, text: &str) -> Result<()> {
+        fs::write(&self.file, text).with_context(|| format!("write {}", self.file.display()))
+    }
+
+    /// What the node says about its configuration.
+    pub(super) fn config(&self) -> Result<serde_json::Value> {
+        fetch::get(self.api, "/v1/config", ANSWER_DEADLINE)?.json()
+    }
+}
+
+fn configuration(folder: &Path, api: SocketAddr, level: &str) -> String {
+    format!(
+        "data: \"{}\"\nlisten: {{ api: \"{api}\" }}\nshutdown: {{ drain: 30s }}\n\
+         telemetry: {{ logs: {{ level: {level}, format: json }} }}\n",
+        folder.join("data").display(),
+    )
+}
+
+/// The binary's version, as it prints it.
+pub(super) fn version(exe: &Path) -> Result<String> {
+    let output =
+        Command::new(exe).arg("version").output().with_context(|| format!("start {}", exe.display()))?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}

@@ -1,0 +1,19 @@
+//! The lab: what every measurement of Mainstay needs, and the experiments that use it.
+//!
+//! It drives servers through their public surface only, as a user would, and reports what it saw together with
+//! the doubts it has about it. Nothing that runs in production depends on it; the binary, the automation and
+//! tests do.
+//!
+//! [`load`] makes requests, [`process`] watches who paid for them, [`stats`] says what the figures are worth,
+//! [`plot`] and [`report`] write them down, [`duel`] compares servers fairly, [`experiment`] asks one question
+//! each.
+
+pub mod clock;
+pub mod duel;
+pub mod experiment;
+pub mod fetch;
+pub mod load;
+pub mod plot;
+pub mod process;
+pub mod report;
+pub mod stats;
