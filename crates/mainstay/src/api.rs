@@ -44,6 +44,8 @@ pub struct Config {
     pub token: Option<Secret>,
     /// The largest request body.
     pub body_max: Size,
+    /// How long a request's body may take to arrive. One that does not is answered 408.
+    pub body_timeout: Duration,
     /// How long a connection may take to send a request's head, and how long it may stay idle between
     /// requests.
     pub head_timeout: Duration,
@@ -58,6 +60,7 @@ impl Default for Config {
             hosts: Vec::new(),
             token: None,
             body_max: Size::from_mib(4),
+            body_timeout: Duration::from_secs(30),
             head_timeout: Duration::from_secs(30),
             connections_max: 4096,
         }
@@ -65,18 +68,22 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The shortest time for a head that leaves a slow network a chance.
-    const HEAD_TIMEOUT_MIN: Duration = Duration::from_millis(100);
+    /// The shortest time that leaves a slow network a chance.
+    const TIMEOUT_MIN: Duration = Duration::from_millis(100);
 
     /// The rules that the types cannot state.
     pub fn broken_rules(&self) -> Vec<Broken> {
         let mut broken = Vec::new();
-        if self.head_timeout < Self::HEAD_TIMEOUT_MIN {
-            broken.push(Broken {
-                path: &["api", "head_timeout"],
-                message: format!("{} is too short for a request to arrive", self.head_timeout),
-                help: format!("allow at least {}", Self::HEAD_TIMEOUT_MIN),
-            });
+        let timeouts: [(&'static [&'static str], Duration); 2] =
+            [(&["api", "body_timeout"], self.body_timeout), (&["api", "head_timeout"], self.head_timeout)];
+        for (path, timeout) in timeouts {
+            if timeout < Self::TIMEOUT_MIN {
+                broken.push(Broken {
+                    path,
+                    message: format!("{timeout} is too short for a request to arrive"),
+                    help: format!("allow at least {}", Self::TIMEOUT_MIN),
+                });
+            }
         }
         if let Some(host) = self.hosts.iter().find(|it| it.is_empty() || it.contains([':', '/', ' '])) {
             broken.push(Broken {

@@ -107,7 +107,7 @@ pub struct Broken {
 }
 
 impl Config {
-    /// The rules that no single value can break.
+    /// The rules that the types cannot state.
     fn broken_rules(&self) -> Vec<Broken> {
         let mut broken = Vec::new();
         if !self.listen.api.socket().ip().is_loopback() && self.api.token.is_none() {
@@ -115,6 +115,13 @@ impl Config {
                 path: &["listen", "api"],
                 message: format!("{} is open to other machines without authentication", self.listen.api),
                 help: "set `api.token` to a secret that callers must send, or listen on 127.0.0.1".into(),
+            });
+        }
+        if std::fs::metadata(self.data.as_path()).is_ok_and(|it| !it.is_dir()) {
+            broken.push(Broken {
+                path: &["data"],
+                message: format!("{} exists and is not a directory", self.data),
+                help: "name a directory; it is made if it does not exist".into(),
             });
         }
         broken.extend(self.api.broken_rules());

@@ -27,11 +27,14 @@ pub struct Config {
     /// cut off and the process exits with 1. A second signal ends the process at once. The default is what
     /// Kubernetes grants a pod before it kills it.
     pub drain: Duration,
+    /// How long connections without a request stay open once a stop has begun; part of `drain`. A request that
+    /// is already on its way when the stop begins then still gets its answer, with `Connection: close`.
+    pub linger: Duration,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { drain: Duration::from_secs(30) }
+        Self { drain: Duration::from_secs(30), linger: Duration::from_millis(500) }
     }
 }
 

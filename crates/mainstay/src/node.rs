@@ -74,7 +74,12 @@ pub async fn run(parts: Parts, ready: impl FnOnce(&Config, std::net::SocketAddr)
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(
         target: "mainstay::life",
-        node = %config.node.id, version, data = %config.data, api = %running.api, "ready"
+        node = %config.node.id,
+        version,
+        data = %config.data,
+        api = %running.api,
+        open = format!("http://{}/", running.api),
+        "ready"
     );
     ready(&config, running.api);
     let healthy = watch(&mut signals, alarm, &running, &scope).await;
@@ -134,10 +139,14 @@ async fn start(parts: Parts, scope: &Scope, started: &mut Started) -> Result<Run
         entropy: Arc::new(SystemEntropy),
     };
     let server = bound.serve(context, scope);
-    started.push("api", move |deadline| server.drain(deadline));
+    let config = Arc::new(ArcSwap::from_pointee(config));
+    let at_stop = Arc::clone(&config);
+    started.push("api", move |deadline| {
+        let linger = at_stop.load().shutdown.linger.as_std();
+        server.drain(deadline, linger)
+    });
     readiness.set("api", State::Ready);
 
-    let config = Arc::new(ArcSwap::from_pointee(config));
     let current = Arc::clone(&config);
     let apply: Apply = Box::new(move |next| {
         logs.configure(&next.telemetry.logs);

@@ -8,9 +8,11 @@ use mainstay_base::error::Code;
 use mainstay_base::problem::Problem;
 use mainstay_base::units::Size;
 
-/// Reads a body of at most `limit` as a `T`.
-pub async fn json<T: DeserializeOwned>(body: Body, limit: Size) -> Result<T, Problem> {
-    let bytes = read(body, limit).await?;
+use super::Config;
+
+/// Reads a body within the limits of size and time as a `T`.
+pub async fn json<T: DeserializeOwned>(body: Body, settings: &Config) -> Result<T, Problem> {
+    let bytes = read(body, settings).await?;
     serde_json::from_slice(&bytes).map_err(|error| {
         let code = if error.is_data() { Code::Invalid } else { Code::Malformed };
         let what = if error.is_data() { "does not fit" } else { "is not JSON" };
@@ -20,9 +22,15 @@ pub async fn json<T: DeserializeOwned>(body: Body, limit: Size) -> Result<T, Pro
     })
 }
 
-async fn read(body: Body, limit: Size) -> Result<bytes::Bytes, Problem> {
+async fn read(body: Body, settings: &Config) -> Result<bytes::Bytes, Problem> {
+    let (limit, timeout) = (settings.body_max, settings.body_timeout);
     let limit_bytes = usize::try_from(limit.bytes()).unwrap_or(usize::MAX);
-    match Limited::new(body, limit_bytes).collect().await {
+    let whole = Limited::new(body, limit_bytes).collect();
+    let Ok(whole) = tokio::time::timeout(timeout.as_std(), whole).await else {
+        let detail = format!("the body did not arrive within {timeout}, the limit `api.body_timeout`");
+        return Err(Problem::new(Code::RequestTimeout, detail));
+    };
+    match whole {
         Ok(whole) => Ok(whole.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(too_large(limit)),
         Err(error) => Err(Problem::new(Code::Malformed, format!("the body broke off: {error}"))),

@@ -8,17 +8,19 @@
 //! 6. headers, one log line.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, HeaderName, HeaderValue};
+use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue};
 use axum::http::request::Parts;
-use axum::http::{Request, Response};
+use axum::http::{Request, Response, Version};
 use tower::ServiceExt;
 
 use mainstay_base::error::{Code, Fault};
 use mainstay_base::id::RequestId;
 use mainstay_base::problem::Problem;
+use mainstay_base::units::Duration;
 
 use super::answer::{self, Carried, Failure};
 use super::measure::Counts;
@@ -33,13 +35,20 @@ pub struct Pipeline {
     context: Context,
     router: Router,
     counts: Counts,
+    /// Set once: answers ask HTTP/1 callers to connect anew.
+    draining: AtomicBool,
 }
 
 impl Pipeline {
     /// The pipeline over all resources.
     pub fn new(context: Context, counts: Counts) -> Self {
         let router = resources::router(&context, &counts);
-        Self { context, router, counts }
+        Self { context, router, counts, draining: AtomicBool::new(false) }
+    }
+
+    /// From now on every answer is the last of its connection.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
     }
 
     /// Answers one request.
@@ -47,12 +56,15 @@ impl Pipeline {
         let id = self.request_id();
         let begun = self.context.clock.now();
         let (parts, body) = request.into_parts();
-        let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
+        let (method, path, version) = (parts.method.clone(), parts.uri.path().to_owned(), parts.version);
         let response = match self.admit(&parts) {
             Ok(()) => self.resource(Request::from_parts(parts, body)).await,
             Err(problem) => axum::response::IntoResponse::into_response(Failure::from(problem)),
         };
-        let response = self.finish(response, id);
+        let mut response = self.finish(response, id);
+        if self.draining.load(Ordering::Relaxed) && version < Version::HTTP_2 {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         let taken = self.context.clock.now().saturating_since(begun);
         tracing::debug!(
             target: "mainstay::api",
@@ -64,6 +76,23 @@ impl Pipeline {
             "request answered"
         );
         response
+    }
+
+    /// The whole answer, as HTTP/1.1, to a connection over the limit.
+    pub fn refusal(&self, limit: usize) -> String {
+        let detail = format!("{limit} connections are open, as many as `api.connections_max` allows");
+        let problem = Problem::new(Code::Overloaded, detail).fact("limit", limit).request(self.request_id());
+        self.counts.problem(problem.code());
+        let document = serde_json::to_string(&problem).expect("a problem is plain data");
+        let retry_after = problem.retry().after().map_or(1, Duration::as_secs_up);
+        let id = problem.request_id().map(|it| it.to_string()).unwrap_or_default();
+        format!(
+            "HTTP/1.1 {} Service Unavailable\r\ncontent-type: {}\r\ncontent-length: {}\r\nretry-after: {retry_after}\r\n\
+             {REQUEST_ID}: {id}\r\nconnection: close\r\n\r\n{document}",
+            problem.status(),
+            Problem::CONTENT_TYPE,
+            document.len(),
+        )
     }
 
     fn request_id(&self) -> RequestId {

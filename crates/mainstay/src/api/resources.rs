@@ -17,9 +17,9 @@ use serde_json::json;
 
 use mainstay_base::error::Code;
 
+use super::Context;
 use super::answer::{self, Failure};
 use super::measure::Counts;
-use super::{Config, Context};
 use crate::telemetry::metrics::MEDIA_TYPE;
 
 /// Every route, each with its own counters.
@@ -81,9 +81,4 @@ async fn unknown(uri: Uri) -> Failure {
 async fn wrong_method(method: Method, uri: Uri) -> Failure {
     let path = uri.path();
     Failure::new(Code::MethodNotAllowed, format!("`{path}` has no {method}; `Allow` lists what it has"))
-}
-
-/// The settings in force, for limits.
-fn settings(context: &Context) -> Arc<Config> {
-    context.settings.load_full()
 }

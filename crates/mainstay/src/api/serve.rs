@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -14,6 +15,8 @@ use hyper_util::server::conn::auto;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::Context;
 use super::measure::Counts;
@@ -54,17 +57,15 @@ impl Bound {
             listener: self.listener,
             open: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
             context,
-            pipeline,
+            pipeline: Arc::clone(&pipeline),
             counts,
             connections: scope.sibling("api"),
         };
         let connections = acceptor.connections.clone();
         let accepting = scope.sibling("api");
         let closing = accepting.closing();
-        accepting.spawn("api acceptor", async move {
-            closing.run_until_cancelled(acceptor.run()).await;
-        });
-        Server { accepting, connections }
+        accepting.spawn("api acceptor", acceptor.run(closing));
+        Server { accepting, connections, pipeline }
     }
 }
 
@@ -72,12 +73,18 @@ impl Bound {
 pub struct Server {
     accepting: Scope,
     connections: Scope,
+    pipeline: Arc<Pipeline>,
 }
 
 impl Server {
-    /// Closes the listener, lets requests in flight finish until `deadline`, and cuts off the rest.
-    pub async fn drain(self, deadline: tokio::time::Instant) -> Result<(), Unfinished> {
+    /// Closes the listener, lets requests in flight finish until `deadline`, and cuts off the rest. Connections
+    /// without a request are closed after `linger`: closed at once, the request that is just arriving on one
+    /// would be lost.
+    pub async fn drain(self, deadline: Instant, linger: Duration) -> Result<(), Unfinished> {
+        let lingering = Instant::now() + linger;
+        self.pipeline.drain();
         let accepting = self.accepting.close(deadline).await;
+        self.connections.settle(lingering.min(deadline)).await;
         let connections = self.connections.close(deadline).await;
         accepting.and(connections)
     }
@@ -94,9 +101,9 @@ struct Acceptor {
 }
 
 impl Acceptor {
-    async fn run(self) {
-        loop {
-            match self.listener.accept().await {
+    async fn run(self, closing: CancellationToken) {
+        while let Some(accepted) = closing.run_until_cancelled(self.listener.accept()).await {
+            match accepted {
                 Ok((stream, peer)) => self.admit(stream, peer),
                 Err(error) if is_of_connection(&error) => {
                     tracing::debug!(target: "mainstay::api", %error, "connection lost before it was accepted");
@@ -107,6 +114,19 @@ impl Acceptor {
                 }
             }
         }
+        // Closing the listener resets what waits in its queue, so that is accepted first.
+        while let Some(Ok((stream, peer))) = self.waiting().await {
+            self.admit(stream, peer);
+        }
+    }
+
+    /// The next connection in the queue; `None` when it is empty.
+    async fn waiting(&self) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+        std::future::poll_fn(|context| match self.listener.poll_accept(context) {
+            Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
     }
 
     fn admit(&self, stream: TcpStream, peer: SocketAddr) {
@@ -116,7 +136,7 @@ impl Acceptor {
         let (Ok(permit), true) = (permit, open < limit) else {
             self.counts.refused.inc();
             tracing::debug!(target: "mainstay::api", %peer, limit, "connection refused, too many are open");
-            self.connections.spawn_contained("api refusal", refuse(stream));
+            self.connections.spawn_contained("api refusal", refuse(stream, self.pipeline.refusal(limit)));
             return;
         };
         // An error leaves Nagle's delay on, which is slower and not wrong.
@@ -172,25 +192,15 @@ impl Drop for Decrement {
     }
 }
 
-/// Tells a caller over the limit to come back later.
-async fn refuse(mut stream: TcpStream) {
-    const DOCUMENT: &str = concat!(
-        "{\"type\":\"urn:mainstay:problem:overloaded\",\"title\":\"Overloaded\",\"status\":503,",
-        "\"detail\":\"as many connections are open as `api.connections_max` allows\",",
-        "\"code\":\"overloaded\",\"retry\":\"after\",\"retry_after\":\"1s\"}\n"
-    );
-    let head = format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
-         content-length: {}\r\nretry-after: 1\r\nconnection: close\r\n\r\n",
-        DOCUMENT.len()
-    );
-    let answer = async {
-        stream.write_all(head.as_bytes()).await?;
-        stream.write_all(DOCUMENT.as_bytes()).await?;
+/// Tells a caller over the limit to come back later. HTTP/1.1 whatever the caller speaks: reading what it wants
+/// is work that the limit is there to save.
+async fn refuse(mut stream: TcpStream, answer: String) {
+    let sent = async {
+        stream.write_all(answer.as_bytes()).await?;
         stream.shutdown().await
     };
     // Whether it got through or not, the connection is closed.
-    let _ = tokio::time::timeout(REFUSAL_TIMEOUT, answer).await;
+    let _ = tokio::time::timeout(REFUSAL_TIMEOUT, sent).await;
 }
 
 /// Errors of `accept` that concern the one connection, by `accept(2)`.

@@ -136,6 +136,13 @@ impl Scope {
         });
     }
 
+    /// Waits until every task has ended by itself, but not longer than until `until`.
+    pub async fn settle(&self, until: tokio::time::Instant) {
+        self.inner.tracker.close();
+        // Whether they have ended is for `close` to find out.
+        let _ = tokio::time::timeout_at(until, self.inner.tracker.wait()).await;
+    }
+
     /// Asks every task to end, waits until `deadline`, ends the rest, and joins them all.
     pub async fn close(&self, deadline: tokio::time::Instant) -> Result<(), Unfinished> {
         self.inner.tracker.close();

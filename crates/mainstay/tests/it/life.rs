@@ -13,7 +13,8 @@ const OTHER_HALF: &str = "\"debug\"}";
 
 #[test]
 fn a_stop_finishes_requests_in_flight_and_takes_no_new_ones() {
-    let mut node = Node::start("telemetry: { logs: { rooms: { life: debug } } }");
+    let mut node =
+        Node::start("{ shutdown: { linger: 5s }, telemetry: { logs: { rooms: { life: debug } } } }");
     let mut idle = node.connect();
     assert_eq!(idle.request("GET", "/v1/health/live", &[], "").status, 200);
     let mut busy = node.connect();
@@ -24,8 +25,11 @@ fn a_stop_finishes_requests_in_flight_and_takes_no_new_ones() {
     assert_eq!(probe.request("GET", "/v1/health/live", &[], "").status, 200);
     node.signal(Signal::TERM);
     node.wait_for("stopping");
-    assert!(idle.is_closed(), "an idle connection is closed at once");
+    let last = probe.request("GET", "/v1/health/ready", &[], "");
+    assert_eq!(last.header("connection"), Some("close"), "what was on its way is answered");
+    last.problem(503, "unavailable");
     assert!(probe.is_closed());
+    assert!(idle.is_closed(), "an idle connection is closed after a while");
     busy.send(OTHER_HALF);
     let answer = busy.answer(false);
     assert_eq!(answer.status, 200, "{answer:?}");

@@ -15,8 +15,7 @@ pub async fn show(State(context): State<Context>) -> Response<Body> {
 
 /// Sets levels that hold until they are reset or the process ends.
 pub async fn set(State(context): State<Context>, request: Body) -> Result<Response<Body>, Failure> {
-    let limit = super::settings(&context).body_max;
-    let over: Override = body::json(request, limit).await?;
+    let over: Override = body::json(request, &context.settings.load_full()).await?;
     let levels = context.logs.set_override(Some(over));
     tracing::info!(target: "mainstay::api", levels = %levels, "log levels overridden");
     Ok(answer::json(&levels))
