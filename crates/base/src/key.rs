@@ -1,7 +1,7 @@
 //! Keys and where they live: a key's partition, and the partition's slot.
 //!
 //! A key is placed by two pure functions: its collection's [`PartitionBy`] takes the [`Partition`] out of it,
-//! and [`slot`] hashes tenant and partition to one of 4096 slots. Neither may ever change its results: what
+//! and [`slot()`] hashes tenant and partition to one of 4096 slots. Neither may ever change its results: what
 //! is stored would no longer be found.
 
 mod partition;

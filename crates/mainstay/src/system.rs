@@ -2,6 +2,7 @@
 //!
 //! The only place of the binary that asks the machine for time.
 
+use std::cell::RefCell;
 use std::time::{Instant as StdInstant, SystemTime};
 
 use mainstay_base::time::{Clock, Entropy, Instant, Timestamp};
@@ -42,18 +43,45 @@ impl Clock for SystemClock {
     }
 }
 
-/// The kernel's random number generator.
+/// The kernel's random number generator, asked for a block at a time by each thread: every request draws its id,
+/// and a system call for ten bytes costs as much as the rest of the id's making.
 #[derive(Debug, Default)]
 pub struct SystemEntropy;
 
+const BLOCK_BYTES: usize = 1024;
+
+thread_local! {
+    static BLOCK: RefCell<Block> = const { RefCell::new(Block { bytes: [0; BLOCK_BYTES], used: BLOCK_BYTES }) };
+}
+
+struct Block {
+    bytes: [u8; BLOCK_BYTES],
+    /// Bytes before this were given out and are never given again.
+    used: usize,
+}
+
+impl Block {
+    fn take(&mut self) -> u8 {
+        if self.used == BLOCK_BYTES {
+            fill_from_kernel(&mut self.bytes);
+            self.used = 0;
+        }
+        self.used += 1;
+        std::mem::take(&mut self.bytes[self.used - 1])
+    }
+}
+
 impl Entropy for SystemEntropy {
     fn fill(&self, bytes: &mut [u8]) {
-        let mut filled = 0;
-        while filled < bytes.len() {
-            let flags = rustix::rand::GetRandomFlags::empty();
-            let count = rustix::rand::getrandom(&mut bytes[filled..], flags);
-            filled += count.expect("the kernel gives random bytes once it has booted");
-        }
+        BLOCK.with_borrow_mut(|block| bytes.fill_with(|| block.take()));
+    }
+}
+
+fn fill_from_kernel(bytes: &mut [u8]) {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        let count = rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty());
+        filled += count.expect("the kernel gives random bytes once it has booted");
     }
 }
 

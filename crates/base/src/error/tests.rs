@@ -1,3 +1,5 @@
+//! The table of codes: complete, consistent, and the wire words that callers depend on.
+
 use std::collections::HashSet;
 
 use super::*;

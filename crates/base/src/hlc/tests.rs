@@ -1,3 +1,5 @@
+//! Hybrid time never runs backwards, whatever the wall clock does.
+
 use proptest::prelude::*;
 
 use super::*;

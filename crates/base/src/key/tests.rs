@@ -1,3 +1,5 @@
+//! Keys, partitions and what is refused.
+
 use proptest::prelude::*;
 
 use super::*;

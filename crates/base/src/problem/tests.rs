@@ -1,3 +1,5 @@
+//! The document as it goes over the wire.
+
 use serde_json::json;
 
 use super::*;

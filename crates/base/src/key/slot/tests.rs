@@ -1,3 +1,5 @@
+//! Golden slots, and how evenly partitions spread.
+
 use proptest::prelude::*;
 
 use super::*;

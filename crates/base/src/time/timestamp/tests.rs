@@ -1,3 +1,5 @@
+//! Timestamps as text.
+
 use proptest::prelude::*;
 
 use super::*;

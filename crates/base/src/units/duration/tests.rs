@@ -1,3 +1,5 @@
+//! Durations as text.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Sizes as text.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,0 +1,84 @@
+# Every command of the project in one place; `make` alone lists them.
+# Builds go to a cache folder in the home directory, so that a fresh clone on the same machine is quick.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mainstay
+TOOLS := $(CACHE)/tools
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+export PATH := $(TOOLS)/bin:$(PATH)
+
+# Cargo, claiming the shared target directory for this checkout first.
+CARGO := scripts/with-target cargo
+INSTALL := cargo install --locked --root $(TOOLS)
+NEXTEST_VERSION := 0.9.143
+DENY_VERSION := 0.20.2
+MACHETE_VERSION := 0.9.2
+
+##@ Using it
+run: ## Start Mainstay with a small configuration; Ctrl-C stops it
+	$(CARGO) build --package mainstay
+	exec $(CARGO_TARGET_DIR)/debug/mainstay up examples/hello.yaml
+
+docs: ## Regenerate the generated references and build the Rust documentation
+	scripts/references
+	$(CARGO) doc --workspace --no-deps --document-private-items
+
+##@ Checking it
+test: nextest ## Unit, property and integration tests, and the house rules
+	$(CARGO) nextest run --workspace
+
+conformance: nextest python-packages ## Foreign clients and suites against the running binary
+	$(CARGO) build --package mainstay
+	PATH=$(TOOLS)/python/bin:$$PATH $(CARGO) nextest run --workspace --profile conformance
+
+soak: nextest ## The same tests with many more generated cases, and the long ones
+	PROPTEST_CASES=$(or $(PROPTEST_CASES),20000) $(CARGO) nextest run --workspace --profile soak --run-ignored all
+
+lint: fmt clippy rustdoc deny unused ## Everything below but tests
+
+fmt: ## Formatting
+	cargo fmt --all --check
+
+clippy: ## Clippy, warnings are errors
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+rustdoc: ## Documentation builds without a warning; broken links are errors
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" $(CARGO) doc --workspace --no-deps --document-private-items --quiet
+
+deny: cargo-deny ## Licences, bans and sources of dependencies; advisories if reachable
+	scripts/deny
+
+unused: cargo-machete ## Dependencies that are declared and not used
+	cargo machete crates
+
+##@ Measuring it
+bench: ## A duel with nginx and an experiment of the lab, on a release build; wants a quiet machine
+	$(CARGO) build --release --package mainstay
+	$(CARGO) run --quiet --package xtask -- duel health
+	$(CARGO_TARGET_DIR)/release/mainstay lab run start --out docs/benchmarks
+
+help:
+	@awk 'BEGIN {FS = ":.*## "} \
+	  /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+# Tools: one already on the PATH serves, of any version; otherwise the one named above is built into the cache.
+nextest:
+	@cargo nextest --version >/dev/null 2>&1 || $(INSTALL) cargo-nextest --version $(NEXTEST_VERSION)
+cargo-deny:
+	@command -v cargo-deny >/dev/null || $(INSTALL) cargo-deny --version $(DENY_VERSION)
+cargo-machete:
+	@command -v cargo-machete >/dev/null || $(INSTALL) cargo-machete --version $(MACHETE_VERSION)
+
+REQUIREMENTS := crates/xtask/tests/conformance/requirements.txt
+python-packages:
+	@cmp -s $(REQUIREMENTS) $(TOOLS)/python/requirements.txt || { \
+	  python3 -m venv --clear $(TOOLS)/python && \
+	  $(TOOLS)/python/bin/pip install --quiet --disable-pip-version-check --requirement $(REQUIREMENTS) && \
+	  cp $(REQUIREMENTS) $(TOOLS)/python/requirements.txt; }
+
+.PHONY: run docs test conformance soak lint fmt clippy rustdoc deny unused bench help nextest cargo-deny cargo-machete \
+  python-packages

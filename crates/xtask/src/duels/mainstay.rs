@@ -1,0 +1,90 @@
+//! Mainstay as a contestant: the release build of this checkout with its default configuration.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use mainstay_lab::duel::{Contestant, Started};
+use mainstay_lab::fetch;
+use mainstay_lab::load::{Expect, Http1};
+use mainstay_lab::process::{Probe, Server, free_port};
+use serde_json::Value;
+
+use crate::binary::{self, Profile, repository};
+use crate::shell;
+
+/// What the liveness endpoint answers.
+pub(super) const HEALTH_BODY: &str = "{\"status\":\"live\"}\n";
+
+/// Mainstay asked for `path`, whose right answer has `body_bytes` bytes.
+pub(super) fn contestant(path: &'static str, body_bytes: usize) -> Result<Contestant> {
+    println!("building mainstay ...");
+    let program = binary::mainstay(Profile::Release)?;
+    let start = move |folder: &Path| start(&program, folder, path, body_bytes);
+    Ok(Contestant { name: "mainstay".to_owned(), start: Box::new(start) })
+}
+
+fn start(program: &PathBuf, folder: &Path, path: &str, body_bytes: usize) -> Result<Started> {
+    let address = free_port()?;
+    let file = folder.join("mainstay.yaml");
+    fs::write(&file, format!("listen: {{ api: \"{address}\" }}\n")).context("write mainstay.yaml")?;
+    let mut command = Command::new(program);
+    command.arg("up").arg(&file);
+    let mut server = Server::spawn(command, &folder.join("log"))?;
+    server.wait_ready(&Probe::Http(address, "/v1/health/ready".to_owned()), Duration::from_secs(10))?;
+    let config = fetch::get(address, "/v1/config", Duration::from_secs(10))?.json()?;
+    let settings = read_back(&config).context("/v1/config lists no settings")?;
+    Ok(Started {
+        servers: vec![server],
+        version: version(program)?,
+        settings: settings
+            .into_iter()
+            .map(|(name, value)| (name, value.replace(&*folder.to_string_lossy(), ".")))
+            .collect(),
+        request: Http1::get(address, path),
+        expect: Expect { status: Some(200), body_bytes: Some(body_bytes as u64) },
+    })
+}
+
+/// Its version and the commit it was built from, with a mark if files were changed since.
+fn version(program: &PathBuf) -> Result<String> {
+    let version = shell::read(Command::new(program).arg("version"))?;
+    let version = version.lines().next().unwrap_or_default().trim().to_owned();
+    let mut describe = Command::new("git");
+    describe.args(["describe", "--always", "--dirty"]).current_dir(repository());
+    // A copy of the sources without their history has no commit to name.
+    Ok(shell::read(&mut describe)
+        .map_or(version.clone(), |commit| format!("{version}, commit {}", commit.trim())))
+}
+
+/// Every setting in force, as `/v1/config` lists them.
+fn read_back(config: &Value) -> Option<Vec<(String, String)>> {
+    let settings = config.get("settings")?.as_array()?;
+    let pair = |setting: &Value| {
+        let value = setting.get("value")?;
+        let value = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+        Some((setting.get("path")?.as_str()?.to_owned(), value))
+    };
+    settings.iter().map(pair).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_read_back_from_the_answer() {
+        let config = serde_json::json!({ "settings": [
+            { "path": "listen.api", "value": "127.0.0.1:7070", "origin": "default" },
+            { "path": "api.hosts", "value": ["a"], "origin": "mainstay.yaml:1:1" },
+        ]});
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            read_back(&config),
+            Some(vec![pair("listen.api", "127.0.0.1:7070"), pair("api.hosts", "[\"a\"]")])
+        );
+        assert_eq!(read_back(&serde_json::json!({ "settings": [{ "path": 1 }] })), None);
+    }
+}

@@ -1,0 +1,83 @@
+//! Automation of the project that needs more than a line of the Makefile: `cargo xtask <command>`.
+//!
+//! The command line is here; each command's work is in the module of its name.
+
+#![expect(clippy::print_stdout, reason = "a command-line tool answers on standard output")]
+
+pub mod binary;
+mod cache;
+mod duels;
+mod peers;
+mod shell;
+
+use anyhow::Result;
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// Automation of the Mainstay project.
+#[derive(Debug, Parser)]
+#[command(name = "xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Compare Mainstay with other programs on the same work; the machine must be otherwise idle
+    Duel {
+        /// Which one
+        #[arg(required_unless_present = "list")]
+        name: Option<String>,
+        /// Show what there is
+        #[arg(long)]
+        list: bool,
+        /// Only show that everything works: short samples, no files
+        #[arg(long)]
+        quick: bool,
+    },
+    /// List the programs that Mainstay is measured against, with the versions on this machine
+    Peers {
+        #[command(subcommand)]
+        command: Option<Peers>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Peers {
+    /// Install a peer, unless it is there
+    Install {
+        /// Its name in the list
+        name: String,
+    },
+}
+
+/// The command line, for what describes it and checks descriptions of it.
+#[must_use]
+pub fn command() -> clap::Command {
+    Arguments::command()
+}
+
+/// Does what the command line of this process asks for. Ends the process if that cannot be understood.
+pub fn run() -> Result<()> {
+    match Arguments::parse().command {
+        Command::Duel { name: Some(name), list: false, quick } => {
+            duels::run(&name, if quick { duels::Effort::Quick } else { duels::Effort::Full })
+        }
+        Command::Duel { .. } => {
+            duels::list();
+            Ok(())
+        }
+        Command::Peers { command: None } => peers::list(),
+        Command::Peers { command: Some(Peers::Install { name }) } => {
+            let peer = peers::named(&name)?;
+            let installed = peer.require()?;
+            println!("{name} {}: {}", installed.version, installed.program.display());
+            Ok(())
+        }
+    }
+}
+
+#[test]
+fn the_command_line_is_well_formed() {
+    command().debug_assert();
+}

@@ -1,0 +1,187 @@
+//! Which room may use which, and which foreign crates must never reach a room.
+
+use crate::Finding;
+use crate::cargo::{self, Crate, Dependency};
+
+/// A room: the crate, and the crates of the workspace that it may use. A new crate begins with a line here.
+/// Tests and examples of every room may also use `mainstay-lab`.
+const ROOMS: [(&str, &[&str]); 14] = [
+    (BASE, &[]),
+    (RESILIENCE, &[BASE]),
+    (LOG, &[BASE]),
+    (MACHINE, &[BASE]),
+    (SHARD, &[BASE, LOG, MACHINE]),
+    (UPSTREAM, &[BASE, RESILIENCE]),
+    (GATEWAY, &[BASE, RESILIENCE, UPSTREAM, MACHINE]),
+    (DELIVERY, &[BASE, RESILIENCE, UPSTREAM, MACHINE]),
+    (API, &[BASE, RESILIENCE, MACHINE, UPSTREAM, GATEWAY, DELIVERY]),
+    (CLUSTER, &[BASE, LOG, MACHINE, RESILIENCE, UPSTREAM]),
+    (CONSOLE, &[API]),
+    (LAB, &[BASE]),
+    (
+        MAINSTAY,
+        &[BASE, RESILIENCE, LOG, MACHINE, SHARD, UPSTREAM, GATEWAY, DELIVERY, API, CLUSTER, CONSOLE, LAB],
+    ),
+    (
+        "xtask",
+        &[
+            BASE, RESILIENCE, LOG, MACHINE, SHARD, UPSTREAM, GATEWAY, DELIVERY, API, CLUSTER, CONSOLE, LAB,
+            MAINSTAY,
+        ],
+    ),
+];
+
+const BASE: &str = "mainstay-base";
+const RESILIENCE: &str = "mainstay-resilience";
+const LOG: &str = "mainstay-log";
+const MACHINE: &str = "mainstay-machine";
+const SHARD: &str = "mainstay-shard";
+const UPSTREAM: &str = "mainstay-upstream";
+const GATEWAY: &str = "mainstay-gateway";
+const DELIVERY: &str = "mainstay-delivery";
+const API: &str = "mainstay-api";
+const CLUSTER: &str = "mainstay-cluster";
+const CONSOLE: &str = "mainstay-console";
+const LAB: &str = "mainstay-lab";
+const MAINSTAY: &str = "mainstay";
+
+/// Rooms that do no I/O and ask nobody for the time or for chance.
+const PURE: [&str; 2] = [BASE, MACHINE];
+const IMPURE: [&str; 8] = ["tokio", "mio", "hyper", "axum", "reqwest", "rand", "getrandom", "fastrand"];
+
+const TABLE: &str = "the table in crates/xtask/tests/house/rooms.rs";
+
+fn check_directions(crates: &[Crate]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for room in crates {
+        let Some((_, allowed)) = ROOMS.iter().find(|(name, _)| *name == room.name) else {
+            let what = format!("add `{}` to {TABLE}, with the rooms it may use", room.name);
+            findings.push(Finding::new(&room.manifest, 1, what));
+            continue;
+        };
+        for Dependency { name, is_dev } in &room.dependencies {
+            let for_tests = *is_dev && name == LAB;
+            if !allowed.contains(&name.as_str()) && !for_tests {
+                let line = line_of_dependency(&room.manifest_text, name, *is_dev);
+                let what = format!("`{}` must not use `{name}`: move the code, or change {TABLE}", room.name);
+                findings.push(Finding::new(&room.manifest, line, what));
+            }
+        }
+    }
+    findings
+}
+
+fn line_of_dependency(manifest: &str, name: &str, is_dev: bool) -> usize {
+    let section = if is_dev { "[dev-dependencies]" } else { "[dependencies]" };
+    let is_named = |line: &str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['.', '=', ' ']));
+    let lines = (1..).zip(manifest.lines());
+    lines
+        .skip_while(|(_, line)| *line != section)
+        .find(|(_, line)| is_named(line))
+        .map_or(1, |(number, _)| number)
+}
+
+/// `tree` has a `depth name version ...` per line, each below what needs it.
+fn check_purity(room: &str, tree: &str) -> Vec<Finding> {
+    let manifest = format!("crates/{}/Cargo.toml", room.trim_start_matches("mainstay-"));
+    let mut way: Vec<&str> = Vec::new();
+    let mut findings = Vec::new();
+    for line in tree.lines() {
+        let mut words = line.split_whitespace();
+        let (Some(Ok(depth)), Some(name)) = (words.next().map(str::parse::<usize>), words.next()) else {
+            panic!("cargo tree prints `depth name`, not {line:?}");
+        };
+        way.truncate(depth);
+        way.push(name);
+        if IMPURE.contains(&name) {
+            let what = format!("`{room}` must not reach `{name}`, and does by {}", way.join(" -> "));
+            findings.push(Finding::new(&manifest, 1, what));
+        }
+    }
+    findings
+}
+
+#[test]
+fn rooms_use_only_what_they_may() {
+    crate::finding::assert_none(check_directions(&cargo::crates()));
+}
+
+#[test]
+fn pure_rooms_reach_no_io_time_or_chance() {
+    let crates = cargo::crates();
+    let pure = crates.iter().map(|room| room.name.as_str()).filter(|name| PURE.contains(name));
+    crate::finding::assert_none(pure.flat_map(|room| check_purity(room, &cargo::tree(room))).collect());
+}
+
+#[test]
+fn the_table_has_no_circle_and_names_no_stranger() {
+    for (place, (name, allowed)) in ROOMS.iter().enumerate() {
+        for used in *allowed {
+            let at = ROOMS.iter().position(|(room, _)| room == used);
+            assert!(at.is_some(), "{name} may use {used}, which is no room");
+        }
+        let uses_itself = reaches(name, name);
+        assert!(!uses_itself, "row {place}: {name} reaches itself");
+    }
+}
+
+fn reaches(from: &str, to: &str) -> bool {
+    let (_, allowed) = ROOMS.iter().find(|(name, _)| *name == from).expect("a room");
+    allowed.iter().any(|used| *used == to || reaches(used, to))
+}
+
+#[test]
+fn forbidden_directions_are_found() {
+    let room = |name: &str, dependencies: &[(&str, bool)]| Crate {
+        name: name.into(),
+        manifest: format!("crates/{name}/Cargo.toml"),
+        manifest_text: "[package]\nname = \"x\"\n\n[dependencies]\nmainstay-gateway.workspace = true\n\n\
+                        [dev-dependencies]\nmainstay-log = { path = \"../log\" }\n"
+            .into(),
+        dependencies: dependencies
+            .iter()
+            .map(|&(name, is_dev)| Dependency { name: name.into(), is_dev })
+            .collect(),
+    };
+    let crates = [
+        room(SHARD, &[(BASE, false), (GATEWAY, false), (LOG, true), (LAB, true)]),
+        room(GATEWAY, &[(LOG, true), (LAB, false)]),
+        room("mainstay-shed", &[]),
+    ];
+    let found: Vec<String> = check_directions(&crates).iter().map(ToString::to_string).collect();
+    assert_eq!(
+        found,
+        [
+            format!(
+                "crates/mainstay-shard/Cargo.toml:5: `mainstay-shard` must not use `mainstay-gateway`: move the code, \
+                 or change {TABLE}"
+            ),
+            format!(
+                "crates/mainstay-gateway/Cargo.toml:8: `mainstay-gateway` must not use `mainstay-log`: move the code, \
+                 or change {TABLE}"
+            ),
+            format!(
+                "crates/mainstay-gateway/Cargo.toml:1: `mainstay-gateway` must not use `mainstay-lab`: move the code, \
+                 or change {TABLE}"
+            ),
+            format!(
+                "crates/mainstay-shed/Cargo.toml:1: add `mainstay-shed` to {TABLE}, with the rooms it may use"
+            ),
+        ]
+    );
+}
+
+#[test]
+fn an_impure_dependency_is_found_with_its_way() {
+    let tree =
+        "0 mainstay-base v0.1.0\n1 serde v1\n2 serde_core v1\n1 uuid v1\n2 rand v0.9\n3 getrandom v0.3\n";
+    let found: Vec<String> = check_purity(BASE, tree).into_iter().map(|finding| finding.what).collect();
+    assert_eq!(
+        found,
+        [
+            "`mainstay-base` must not reach `rand`, and does by mainstay-base -> uuid -> rand",
+            "`mainstay-base` must not reach `getrandom`, and does by mainstay-base -> uuid -> rand -> getrandom",
+        ]
+    );
+    assert_eq!(check_purity(BASE, "0 mainstay-base v0.1.0\n1 serde v1 (*)\n"), []);
+}
