@@ -57,7 +57,7 @@ unused: cargo-machete ## Dependencies that are declared and not used
 ##@ Measuring it
 bench: ## A duel with nginx and an experiment of the lab, on a release build; wants a quiet machine
 	$(CARGO) build --release --package mainstay
-	$(CARGO) run --quiet --package xtask -- duel health
+	$(CARGO) run --quiet --release --package xtask -- duel health
 	$(CARGO_TARGET_DIR)/release/mainstay lab run start --out docs/benchmarks
 
 help:

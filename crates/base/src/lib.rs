@@ -7,6 +7,7 @@ pub mod error;
 pub mod hlc;
 pub mod id;
 pub mod key;
+pub mod position;
 pub mod problem;
 pub mod time;
 pub mod units;

@@ -5,13 +5,14 @@
 
 pub mod answer;
 mod body;
+mod flights;
 mod guard;
 mod measure;
 mod pipeline;
 mod resources;
 pub mod serve;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -44,10 +45,10 @@ pub struct Config {
     pub token: Option<Secret>,
     /// The largest request body.
     pub body_max: Size,
-    /// How long a request's body may take to arrive. One that does not is answered 408.
+    /// How long a request's body may take to arrive, at least `100ms`. One that does not is answered 408.
     pub body_timeout: Duration,
     /// How long a connection may take to send a request's head, and how long it may stay idle between
-    /// requests.
+    /// requests, at least `100ms`. Connections that are open when this changes keep what they have.
     pub head_timeout: Duration,
     /// How many connections are served at once. One more is answered 503 and closed.
     #[schemars(range(min = 1, max = 1_000_000))]
@@ -115,9 +116,19 @@ pub struct Context {
     pub entropy: Arc<dyn Entropy>,
 }
 
+/// Where a person on this machine opens the API.
+pub fn base_url(api: SocketAddr) -> String {
+    let ip = match api.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, api.port()))
+}
+
 /// What a person may open once the API is up.
 pub fn links(api: SocketAddr) -> [(&'static str, String); 4] {
-    let base = format!("http://{api}");
+    let base = base_url(api);
     [
         ("overview", format!("{base}/")),
         ("readiness", format!("{base}/v1/health/ready")),

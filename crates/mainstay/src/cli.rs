@@ -8,6 +8,7 @@ mod lab;
 mod output;
 mod up;
 
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -103,35 +104,37 @@ pub fn command() -> clap::Command {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            // What cannot be printed (a closed pipe) has nobody left to read it.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { USAGE } else { OK });
+    let done = match Cli::try_parse() {
+        Ok(cli) => run(cli.command),
+        Err(usage) => {
+            let code = if usage.use_stderr() { USAGE } else { OK };
+            output::unless_closed(usage.print()).map(|()| code)
         }
     };
-    ExitCode::from(match cli.command {
-        Command::Up(up) => up::run(up),
-        Command::Check(check) => check::run(check),
-        Command::Config(ConfigCommand::Schema) => {
-            output::json(config::schema().root());
-            OK
-        }
-        Command::Config(ConfigCommand::Reference) => {
-            output::text(&config::reference::markdown(&config::schema()));
-            OK
-        }
-        Command::Lab(lab) => lab::run(lab),
-        Command::Version { output } => version(output.output),
-    })
+    ExitCode::from(done.unwrap_or_else(|error| {
+        output::note(&format!("error: the result could not be written: {error}"));
+        FAILED
+    }))
 }
 
-fn version(output: Output) -> u8 {
+/// Runs a command, and returns the exit code. The error is that of writing its result.
+fn run(command: Command) -> io::Result<u8> {
+    match command {
+        Command::Up(up) => Ok(up::run(up)),
+        Command::Check(check) => check::run(check),
+        Command::Config(ConfigCommand::Schema) => output::json(config::schema().root()).map(|()| OK),
+        Command::Config(ConfigCommand::Reference) => {
+            output::text(&config::reference::markdown(&config::schema())).map(|()| OK)
+        }
+        Command::Lab(lab) => lab::run(lab),
+        Command::Version { output } => version(output.output).map(|()| OK),
+    }
+}
+
+fn version(output: Output) -> io::Result<()> {
     let version = env!("CARGO_PKG_VERSION");
     match output {
         Output::Human => output::text(&format!("mainstay {version}\n")),
         Output::Json => output::json(&serde_json::json!({ "product": "mainstay", "version": version })),
     }
-    OK
 }

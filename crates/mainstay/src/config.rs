@@ -6,28 +6,36 @@
 //!
 //! Nothing else in the program reads files or variables to configure itself.
 
+mod assign;
 pub mod check;
 pub mod diagnostic;
+mod directory;
 pub mod explain;
+mod file;
 pub mod layers;
+mod mask;
 pub mod names;
 pub mod reference;
+pub mod request;
 pub mod schema;
+mod secret;
 pub mod source;
 pub mod tree;
 pub mod value;
 mod yaml;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_path_to_error::Segment;
 
 use mainstay_base::id::NodeId;
 
 pub use diagnostic::{Diagnostic, Findings};
-pub use layers::Request;
+pub use request::Request;
 use schema::Schema;
+use secret::Rule;
 use source::{Origin, Sources};
 use tree::{Node as Tree, Value};
 use value::{Address, FilePath, Reference, Secret};
@@ -117,21 +125,27 @@ impl Config {
                 help: "set `api.token` to a secret that callers must send, or listen on 127.0.0.1".into(),
             });
         }
-        if std::fs::metadata(self.data.as_path()).is_ok_and(|it| !it.is_dir()) {
+        if let Some((message, help)) = directory::problem(self.data.as_path()) {
+            broken.push(Broken { path: &["data"], message, help });
+        }
+        let (linger, drain) = (self.shutdown.linger, self.shutdown.drain);
+        if linger > drain {
+            let default = linger == crate::life::Config::default().linger;
             broken.push(Broken {
-                path: &["data"],
-                message: format!("{} exists and is not a directory", self.data),
-                help: "name a directory; it is made if it does not exist".into(),
+                path: if default { &["shutdown", "drain"] } else { &["shutdown", "linger"] },
+                message: format!("`linger` ({linger}) is part of `drain` ({drain}) and longer"),
+                help: format!("let `shutdown.linger` be at most {drain}, or drain longer"),
             });
         }
         broken.extend(self.api.broken_rules());
         broken
     }
 
-    /// Every secret with its path and its shortest length in characters.
-    fn secrets(&mut self) -> Vec<(&'static [&'static str], &mut Secret, usize)> {
+    /// Every secret with its path and what it must be like.
+    fn secrets(&mut self) -> Vec<(&'static [&'static str], &mut Secret, Rule)> {
+        let rule = Rule::header(crate::api::TOKEN_CHARS_MIN);
         let token = self.api.token.as_mut();
-        token.map(|it| (["api", "token"].as_slice(), it, crate::api::TOKEN_CHARS_MIN)).into_iter().collect()
+        token.map(|it| (["api", "token"].as_slice(), it, rule)).into_iter().collect()
     }
 
     /// The keys that differ in `next` and that a running process cannot change.
@@ -163,6 +177,11 @@ pub struct Loaded {
     pub findings: Findings,
     /// The environment whose layer was used.
     pub env: Option<String>,
+    /// The files that were read, in the order of their layers.
+    pub files: Vec<PathBuf>,
+    /// The request with what it left open decided: the file that was found and the environment. What is loaded
+    /// from it again misses that file rather than falling back to the defaults without it.
+    pub request: Request,
 }
 
 /// The schema that configurations are checked against.
@@ -175,22 +194,19 @@ pub fn load(request: &Request) -> Result<Loaded, Findings> {
     let schema = schema();
     let layers = layers::read(request, &schema);
     let (sources, mut diagnostics) = (layers.sources, layers.diagnostics);
-    let defaults = serde_json::to_value(Config::default()).expect("the defaults are plain data");
-    let mut tree = Tree::from_json(&defaults, Origin::DEFAULT);
-    for layer in layers.trees {
-        diagnostics.extend(check::layer(&schema, &layer, &sources));
-        tree.merge(layer);
+    for layer in &layers.trees {
+        diagnostics.extend(check::layer(&schema, layer, &sources));
     }
-    if diagnostics.iter().all(|it| it.severity == diagnostic::Severity::Warning) {
-        diagnostics.extend(check::merged(&schema, &tree, &sources));
-    }
-    resolve_paths(&mut tree, schema.root(), &sources);
     let mut findings = Findings::new(sources, diagnostics);
     if findings.errors() > 0 {
         return Err(findings);
     }
-    match typed(&tree, request) {
-        Ok(config) => Ok(Loaded { config, tree, findings, env: layers.env }),
+    let tree = effective(&schema, layers.trees, findings.sources());
+    match typed(&schema, &tree, request, findings.sources()) {
+        Ok(config) => {
+            let request = Request { file: layers.file, env: layers.env.clone(), ..request.clone() };
+            Ok(Loaded { config, tree, findings, env: layers.env, files: layers.files, request })
+        }
         Err(diagnostics) => {
             findings.add(diagnostics);
             Err(findings)
@@ -198,18 +214,39 @@ pub fn load(request: &Request) -> Result<Loaded, Findings> {
     }
 }
 
-/// The typed value of a tree that fits the schema, with its secrets loaded.
-fn typed(tree: &Tree, request: &Request) -> Result<Config, Vec<Diagnostic>> {
-    let mut config: Config = serde_json::from_value(tree.to_json())
-        .map_err(|error| vec![Diagnostic::error(tree.origin, "", error.to_string())])?;
+/// The layers laid over the defaults.
+fn effective(schema: &Schema, layers: Vec<Tree>, sources: &Sources) -> Tree {
+    let mut written = Tree::empty(Origin::DEFAULT);
+    for layer in layers {
+        written.merge(layer);
+    }
+    let defaults = serde_json::to_value(Config::default()).expect("the defaults are plain data");
+    let mut tree = Tree::from_json(&defaults, Origin::DEFAULT);
+    tree.merge(written.without_nulls());
+    resolve_paths(&mut tree, schema.root(), sources);
+    tree
+}
+
+/// The typed value of a tree, with its secrets loaded.
+fn typed(
+    schema: &Schema,
+    tree: &Tree,
+    request: &Request,
+    sources: &Sources,
+) -> Result<Config, Vec<Diagnostic>> {
+    let missing = check::merged(schema, tree, sources);
+    if !missing.is_empty() {
+        return Err(missing);
+    }
+    let mut config: Config = deserialize(tree)?;
     let at = |path: &[&str]| tree.follow(path.iter().copied()).0.origin;
     let mut found: Vec<_> = config
         .broken_rules()
         .into_iter()
         .map(|it| Diagnostic::error(at(it.path), tree::display_path(it.path), it.message).help(it.help))
         .collect();
-    for (path, secret, chars_min) in config.secrets() {
-        match read_secret(secret.reference(), request, chars_min) {
+    for (path, secret, rule) in config.secrets() {
+        match secret::read(secret.reference(), request, rule) {
             Ok(value) => secret.load(&value),
             Err((message, help)) => {
                 found.push(Diagnostic::error(at(path), tree::display_path(path), message).help(help));
@@ -219,31 +256,18 @@ fn typed(tree: &Tree, request: &Request) -> Result<Config, Vec<Diagnostic>> {
     if found.is_empty() { Ok(config) } else { Err(found) }
 }
 
-/// The value at a reference without its final line break, or what is wrong and what to do.
-fn read_secret(
-    reference: &Reference,
-    request: &Request,
-    chars_min: usize,
-) -> Result<String, (String, String)> {
-    let value = match reference {
-        Reference::Environment(name) => request.variable(name).map(str::to_owned).ok_or_else(|| {
-            let message = format!("the variable {name} is not set");
-            (message, format!("export {name} for the process that starts Mainstay"))
-        })?,
-        Reference::File(path) => std::fs::read_to_string(path).map_err(|error| {
-            let message = format!("{} cannot be read: {error}", path.display());
-            (message, "relative paths start from the directory of the configuration file".to_owned())
-        })?,
-    };
-    let value = value.strip_suffix('\n').unwrap_or(&value);
-    let value = value.strip_suffix('\r').unwrap_or(value);
-    let chars = value.chars().count();
-    if chars < chars_min {
-        let message =
-            format!("the secret at {reference} has {chars} characters, at least {chars_min} are needed");
-        return Err((message, "for example: `openssl rand -hex 32`".into()));
-    }
-    Ok(value.to_owned())
+/// The value of type `T` that a tree is. What a type refuses though its schema does not is refused at its place.
+fn deserialize<T: serde::de::DeserializeOwned>(tree: &Tree) -> Result<T, Vec<Diagnostic>> {
+    serde_path_to_error::deserialize(tree.to_json()).map_err(|error| {
+        let segments = error.path().iter().filter_map(|segment| match segment {
+            Segment::Seq { index } => Some(index.to_string()),
+            Segment::Map { key } => Some(key.clone()),
+            Segment::Enum { .. } | Segment::Unknown => None,
+        });
+        let path: Vec<_> = segments.collect();
+        let at = tree.follow(path.iter().map(String::as_str)).0.origin;
+        vec![Diagnostic::error(at, tree::display_path(&path), error.inner().to_string())]
+    })
 }
 
 /// Makes relative paths start from the directory of the source that they were written in.
@@ -266,7 +290,7 @@ fn resolve_paths(node: &mut Tree, schema: &serde_json::Value, sources: &Sources)
         }
         Value::List(items) => {
             for item in items {
-                if let Some(inner) = schema::child(schema, "0") {
+                if let Some(inner) = schema::each(schema) {
                     resolve_paths(item, inner, sources);
                 }
             }

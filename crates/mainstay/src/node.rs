@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use mainstay_base::time::Clock;
 
 use crate::api::{self, serve};
-use crate::config::{Config, Loaded, Request};
+use crate::config::{Config, Loaded};
 use crate::life::lock::{self, DataLock, Holder};
 use crate::life::ready::{Readiness, State};
 use crate::life::scope::Alarm;
 use crate::life::signals::{self, Signals};
-use crate::life::{Scope, Started};
+use crate::life::{Scope, Started, scope};
 use crate::reload::{Apply, Reloads};
 use crate::system::{SystemClock, SystemEntropy};
 use crate::telemetry::logs::Logs;
@@ -34,9 +37,6 @@ pub enum Error {
         /// The system's answer.
         source: std::io::Error,
     },
-    /// The system's signals.
-    #[error("cannot listen to signals: {0}")]
-    Signals(std::io::Error),
 }
 
 /// How a node ended.
@@ -52,18 +52,18 @@ pub enum End {
 pub struct Parts {
     /// The configuration to start with.
     pub loaded: Loaded,
-    /// Where it came from, for reloads.
-    pub request: Request,
     /// The log output.
     pub logs: Arc<Logs>,
+    /// The system's signals, listened to since before the configuration was read.
+    pub signals: Signals,
 }
 
 /// Runs a node until it is stopped. `ready` is called once, when everything is up.
 pub async fn run(parts: Parts, ready: impl FnOnce(&Config, std::net::SocketAddr)) -> Result<End, Error> {
-    let mut signals = Signals::listen().map_err(Error::Signals)?;
+    let Parts { loaded, logs, mut signals } = parts;
     let (scope, alarm) = Scope::new("node");
     let mut started = Started::default();
-    let running = match start(parts, &scope, &mut started).await {
+    let running = match start(loaded, logs, &scope, &mut started).await {
         Ok(running) => running,
         Err(error) => {
             started.stop(std::time::Duration::ZERO).await;
@@ -78,11 +78,11 @@ pub async fn run(parts: Parts, ready: impl FnOnce(&Config, std::net::SocketAddr)
         version,
         data = %config.data,
         api = %running.api,
-        open = format!("http://{}/", running.api),
+        open = format!("{}/", api::base_url(running.api)),
         "ready"
     );
     ready(&config, running.api);
-    let healthy = watch(&mut signals, alarm, &running, &scope).await;
+    let healthy = watch(&mut signals, alarm, &running).await;
     running.readiness.drain();
     let drain = running.config.load().shutdown.drain;
     tracing::info!(target: "mainstay::life", drain = %drain, "stopping");
@@ -102,24 +102,32 @@ struct Running {
     api: std::net::SocketAddr,
     readiness: Readiness,
     config: Arc<ArcSwap<Config>>,
-    reloads: Arc<Reloads>,
-    apply: Arc<Apply>,
+    /// Has room for one request: reloads that are asked for while one waits are that one.
+    reload: mpsc::Sender<()>,
 }
 
 /// Starts the parts, in order. What is up when one fails is in `started`.
-async fn start(parts: Parts, scope: &Scope, started: &mut Started) -> Result<Running, Error> {
-    let Parts { loaded, request, logs } = parts;
+async fn start(
+    loaded: Loaded,
+    logs: Arc<Logs>,
+    scope: &Scope,
+    started: &mut Started,
+) -> Result<Running, Error> {
     let config = loaded.config.clone();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let metrics = Metrics::new(&config.node.id);
-    let reloads = Arc::new(Reloads::new(request, &loaded, Arc::clone(&clock), &metrics));
+    metrics.register(logs.dropped());
+    let reloads = Arc::new(Reloads::new(&loaded, Arc::clone(&clock), &metrics));
     let readiness = Readiness::expecting(&["data", "api"]);
+    let tasks = scope.clone();
+    started.push("tasks", move |deadline| async move { tasks.close(deadline).await });
 
     let holder =
         Holder { pid: std::process::id(), node: config.node.id.clone(), since: clock.wall(), api: None };
     let mut lock = DataLock::acquire(config.data.as_path(), holder)?;
     readiness.set("data", State::Ready);
 
+    allow_open_files(config.api.connections_max);
     let address = config.listen.api.socket();
     let bound = serve::Bound::bind(address).await.map_err(|source| Error::Listen { address, source })?;
     let api = bound.address();
@@ -153,16 +161,40 @@ async fn start(parts: Parts, scope: &Scope, started: &mut Started) -> Result<Run
         settings.store(Arc::new(next.api.clone()));
         current.store(Arc::new(next.clone()));
     });
-    Ok(Running { api, readiness, config, reloads, apply: Arc::new(apply) })
+    let (reload, requests) = mpsc::channel(1);
+    scope.spawn("config reload", reloading(requests, reloads, apply, scope.closing()));
+    Ok(Running { api, readiness, config, reload })
 }
 
-/// Until the node must stop: reloads on request. Returns whether it was asked to stop, rather than had to.
-async fn watch(signals: &mut Signals, mut alarm: Alarm, running: &Running, scope: &Scope) -> bool {
+/// Raises the process's limit of open files to what the system allows, and says so when that is too few.
+fn allow_open_files(connections_max: u32) {
+    /// For the listener, the log, the lock and what is to come.
+    const OTHER_FILES: u64 = 128;
+    let before = getrlimit(Resource::Nofile);
+    let limit = Rlimit { current: before.maximum, maximum: before.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(target: "mainstay::life", %error, "cannot raise the limit of open files");
+    }
+    let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let needed = u64::from(connections_max) + OTHER_FILES;
+    if allowed < needed {
+        tracing::warn!(
+            target: "mainstay::life",
+            allowed,
+            needed,
+            "fewer files may be open than `api.connections_max` needs; raise `ulimit -n` or lower the setting"
+        );
+    }
+}
+
+/// Until the node must stop. Returns whether it was asked to stop, rather than had to.
+async fn watch(signals: &mut Signals, mut alarm: Alarm, running: &Running) -> bool {
     loop {
         tokio::select! {
             request = signals.next() => match request {
                 signals::Request::Stop => return true,
-                signals::Request::Reload => reload(running, scope).await,
+                // When there is no room, a reload waits already and will read what is there by then.
+                signals::Request::Reload => drop(running.reload.try_send(())),
             },
             task = alarm.raised() => {
                 tracing::error!(target: "mainstay::life", task, "an essential task panicked, stopping");
@@ -172,33 +204,37 @@ async fn watch(signals: &mut Signals, mut alarm: Alarm, running: &Running, scope
     }
 }
 
-/// Reads files, so away from the threads that serve; a stop waits for it, which is bounded by the files.
-async fn reload(running: &Running, scope: &Scope) {
-    let (reloads, apply) = (Arc::clone(&running.reloads), Arc::clone(&running.apply));
-    let (done, finished) = tokio::sync::oneshot::channel();
-    scope.spawn("config reload", async move {
-        let work = tokio::task::spawn_blocking(move || reloads.reload(&apply));
-        if let Err(error) = work.await {
-            std::panic::resume_unwind(error.into_panic());
+/// Reloads on request, away from the threads that serve. Files may block for as long as they like (a dead network
+/// drive): a stop does not wait for them.
+async fn reloading(
+    mut requests: mpsc::Receiver<()>,
+    reloads: Arc<Reloads>,
+    apply: Apply,
+    closing: CancellationToken,
+) {
+    let apply = Arc::new(apply);
+    while let Some(Some(())) = closing.run_until_cancelled(requests.recv()).await {
+        let (reloads, apply) = (Arc::clone(&reloads), Arc::clone(&apply));
+        let work = move || scope::guarded("config reload", || reloads.reload(&apply));
+        match closing.run_until_cancelled(tokio::task::spawn_blocking(work)).await {
+            Some(Ok(Ok(_))) | None => {}
+            Some(Ok(Err(panicked))) => std::panic::resume_unwind(Box::new(panicked)),
+            Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
         }
-        // The receiver is gone only when the node is being torn down.
-        let _ = done.send(());
-    });
-    // An error means that the reload panicked, which raises the alarm.
-    let _ = finished.await;
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config;
+    use crate::config::{self, Request};
 
-    fn parts(folder: &std::path::Path) -> Parts {
+    async fn start(folder: &std::path::Path, scope: &Scope, started: &mut Started) -> Running {
         let sets = vec!["listen.api=127.0.0.1:0".to_owned()];
         let request = Request { directory: folder.into(), sets, ..Request::default() };
         let loaded = config::load(&request).expect("a valid configuration");
         let logs = Arc::new(Logs::start(&loaded.config.telemetry.logs));
-        Parts { loaded, request, logs }
+        super::start(loaded, logs, scope, started).await.expect("it starts")
     }
 
     #[tokio::test]
@@ -206,13 +242,15 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let (scope, alarm) = Scope::new("node");
         let mut started = Started::default();
-        let running = start(parts(folder.path()), &scope, &mut started).await.expect("it starts");
+        let running = start(folder.path(), &scope, &mut started).await;
         scope.spawn("heart", async { panic!("stopped beating") });
         let mut signals = Signals::listen().expect("signals");
-        assert!(!watch(&mut signals, alarm, &running, &scope).await, "it had to stop");
+        assert!(!watch(&mut signals, alarm, &running).await, "it had to stop");
         assert_eq!(started.stop(std::time::Duration::from_secs(30)).await, []);
+        let (scope, _alarm) = Scope::new("node");
         let mut again = Started::default();
-        start(parts(folder.path()), &scope, &mut again).await.expect("nothing is left behind");
+        // Nothing is left behind that would be in the way.
+        start(folder.path(), &scope, &mut again).await;
         again.stop(std::time::Duration::from_secs(30)).await;
     }
 }

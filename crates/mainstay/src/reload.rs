@@ -62,12 +62,18 @@ pub struct View {
 /// Puts a new configuration in force. Cannot fail: what can fail was checked before.
 pub type Apply = Box<dyn Fn(&Config) + Send + Sync>;
 
+struct Current {
+    config: Config,
+    /// Names the files that the configuration came from: one that has gone since then refuses the reload, rather
+    /// than leave the node on its defaults.
+    request: Request,
+}
+
 /// The configuration in force and its history.
 pub struct Reloads {
-    request: Request,
     clock: Arc<dyn Clock>,
     /// Held while a reload runs, so that two never interleave.
-    config: Mutex<Config>,
+    current: Mutex<Current>,
     view: ArcSwap<View>,
     counts: IntCounterVec,
     generation: IntGauge,
@@ -75,7 +81,7 @@ pub struct Reloads {
 
 impl Reloads {
     /// Begins with the configuration that the process started with.
-    pub fn new(request: Request, loaded: &Loaded, clock: Arc<dyn Clock>, metrics: &Metrics) -> Self {
+    pub fn new(loaded: &Loaded, clock: Arc<dyn Clock>, metrics: &Metrics) -> Self {
         let view = View {
             generation: 1,
             env: loaded.env.clone(),
@@ -90,9 +96,8 @@ impl Reloads {
             .gauge("mainstay_config_generation", "Configurations in force since the start, counted from 1.");
         generation.set(1);
         Self {
-            request,
             clock,
-            config: Mutex::new(loaded.config.clone()),
+            current: Mutex::new(Current { config: loaded.config.clone(), request: loaded.request.clone() }),
             view: ArcSwap::from_pointee(view),
             counts,
             generation,
@@ -106,18 +111,22 @@ impl Reloads {
 
     /// Reads the configuration again and applies it, or keeps the old one. Blocks on files.
     pub fn reload(&self, apply: &Apply) -> Outcome {
-        let mut current = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let mut view = View::clone(&self.view.load());
-        let outcome = match config::load(&self.request) {
+        let outcome = match config::load(&current.request) {
             Err(findings) => self.refused(findings.lines(), findings.records()),
             Ok(loaded) => {
-                let restart = current.needs_restart(&loaded.config);
+                let restart = current.config.needs_restart(&loaded.config);
+                for warning in loaded.findings.lines() {
+                    tracing::warn!(target: "mainstay::config", warning, "configuration warning");
+                }
                 if restart.is_empty() {
-                    let result = if loaded.config == *current { Result::Unchanged } else { Result::Applied };
+                    let result =
+                        if loaded.config == current.config { Result::Unchanged } else { Result::Applied };
                     apply(&loaded.config);
                     view.settings = explain::settings(&loaded);
                     view.env.clone_from(&loaded.env);
-                    *current = loaded.config;
+                    *current = Current { config: loaded.config, request: loaded.request };
                     self.outcome(result)
                 } else {
                     let reason = format!("a restart is needed to change {}", restart.join(", "));

@@ -46,6 +46,10 @@ pub(crate) fn run(name: &str, effort: Effort) -> Result<()> {
     let entry = DUELS.iter().find(|entry| entry.name == name);
     let entry =
         entry.with_context(|| format!("no duel `{name}`; `cargo xtask duel --list` shows what there is"))?;
+    anyhow::ensure!(
+        !cfg!(debug_assertions) || effort == Effort::Quick,
+        "the load generator is not optimised and would be measured instead; run `cargo xtask`, which builds for release"
+    );
     let duel = (entry.prepare)(effort)?;
     let folder = tempfile::tempdir().context("make a folder for the servers")?;
     let date = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();

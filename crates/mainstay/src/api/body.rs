@@ -10,9 +10,13 @@ use mainstay_base::units::Size;
 
 use super::Config;
 
-/// Reads a body within the limits of size and time as a `T`.
+/// Reads a body within the limits of size and time as a `T`, which is an object: serde would take a list of its
+/// members' values as well.
 pub async fn json<T: DeserializeOwned>(body: Body, settings: &Config) -> Result<T, Problem> {
     let bytes = read(body, settings).await?;
+    if bytes.trim_ascii_start().first().is_some_and(|first| b"[\"0123456789-tfn".contains(first)) {
+        return Err(Problem::new(Code::Invalid, "the body must be a JSON object"));
+    }
     serde_json::from_slice(&bytes).map_err(|error| {
         let code = if error.is_data() { Code::Invalid } else { Code::Malformed };
         let what = if error.is_data() { "does not fit" } else { "is not JSON" };

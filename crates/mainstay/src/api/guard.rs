@@ -6,10 +6,10 @@
 
 use std::net::IpAddr;
 
-use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN, TRANSFER_ENCODING};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, Method, Version};
 use serde_json::json;
 
 use mainstay_base::error::Code;
@@ -18,30 +18,32 @@ use mainstay_base::problem::Problem;
 use super::Config;
 
 /// Refuses what must not reach any resource.
-pub fn check(request: &Parts, settings: &Config) -> Result<(), Problem> {
-    let host = host(request)?;
-    known_host(&host, settings)?;
-    same_site(&request.headers, &host)?;
+pub fn check(request: &Parts, has_body: bool, settings: &Config) -> Result<(), Problem> {
+    let hosts = hosts(request)?;
+    for host in &hosts {
+        known_host(host, settings)?;
+    }
+    same_site(&request.headers, hosts.first())?;
     if !is_probe(request) {
         token(&request.headers, settings)?;
     }
-    content_type(request)
+    content_type(request, has_body)
 }
 
-/// The host the caller addressed, from the request's target or `Host`.
-fn host(request: &Parts) -> Result<Authority, Problem> {
-    if let Some(authority) = request.uri.authority() {
-        return Ok(authority.clone());
-    }
-    let mut values = request.headers.get_all(HOST).iter();
-    let (first, second) = (values.next(), values.next());
-    let text = first.filter(|_| second.is_none()).and_then(|it| it.to_str().ok());
-    text.and_then(|it| it.parse().ok()).ok_or_else(|| {
-        Problem::new(
-            Code::Malformed,
-            "the request needs exactly one `Host` header with a host name or address",
-        )
-    })
+/// The hosts the caller named: in the request's target, in `Host`, or in both. HTTP/1.1 needs exactly one `Host`
+/// (RFC 9112, section 3.2); HTTP/1.0, which some probes speak and no browser does, may go without.
+fn hosts(request: &Parts) -> Result<Vec<Authority>, Problem> {
+    let sent = request.headers.get_all(HOST);
+    let parsed: Option<Vec<Authority>> = sent.iter().map(|it| it.to_str().ok()?.parse().ok()).collect();
+    let fits = |hosts: &Vec<Authority>| match request.version {
+        Version::HTTP_11 => hosts.len() == 1,
+        _ => hosts.len() <= 1,
+    };
+    let named = parsed.filter(fits).ok_or_else(|| {
+        let detail = "the request needs exactly one `Host` header with a host name or address";
+        Problem::new(Code::Malformed, detail)
+    })?;
+    Ok(request.uri.authority().cloned().into_iter().chain(named).collect())
 }
 
 fn known_host(authority: &Authority, settings: &Config) -> Result<(), Problem> {
@@ -57,7 +59,7 @@ fn known_host(authority: &Authority, settings: &Config) -> Result<(), Problem> {
     Err(Problem::new(Code::Misdirected, detail).fact("host", host))
 }
 
-fn same_site(headers: &HeaderMap, host: &Authority) -> Result<(), Problem> {
+fn same_site(headers: &HeaderMap, host: Option<&Authority>) -> Result<(), Problem> {
     let refused = |header: &str, value: &str| {
         let detail = format!(
             "the request comes from another web site (`{header}: {value}`); the API serves only its own pages"
@@ -71,7 +73,7 @@ fn same_site(headers: &HeaderMap, host: &Authority) -> Result<(), Problem> {
     }
     if let Some(origin) = headers.get(ORIGIN).map(|it| it.to_str().unwrap_or("?")) {
         let own = origin.split_once("://").and_then(|(_, rest)| rest.parse::<Authority>().ok());
-        if own.as_ref() != Some(host) {
+        if own.is_none() || own.as_ref() != host {
             return Err(refused("Origin", origin));
         }
     }
@@ -105,16 +107,14 @@ fn same(sent: &[u8], token: &[u8]) -> bool {
 
 /// A change must come with a content type that a plain form cannot send. A request without a body needs
 /// none, unless its method is one that a form can send.
-fn content_type(request: &Parts) -> Result<(), Problem> {
+fn content_type(request: &Parts, has_body: bool) -> Result<(), Problem> {
     if matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS) {
         return Ok(());
     }
-    let headers = &request.headers;
-    let has_body =
-        headers.contains_key(TRANSFER_ENCODING) || headers.get(CONTENT_LENGTH).is_some_and(|it| it != "0");
     if !has_body && request.method != Method::POST {
         return Ok(());
     }
+    let headers = &request.headers;
     let sent = headers.get(CONTENT_TYPE).map(|it| it.to_str().unwrap_or("?"));
     let essence = sent.map(|it| it.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
     if essence.as_deref().is_some_and(|it| it == "application/json" || it.ends_with("+json")) {

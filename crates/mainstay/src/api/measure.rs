@@ -1,9 +1,9 @@
 //! What the API counts.
 //!
-//! Every route has its handles from the start: counting a request is a few relaxed atomic adds, whatever the
+//! Every route has its handles from the start: counting a request is a few atomic operations, whatever the
 //! number of routes.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -12,9 +12,12 @@ use axum::response::Response;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge};
 
 use mainstay_base::error::Code;
-use mainstay_base::time::Clock;
+use mainstay_base::units::Duration;
 
 use crate::telemetry::metrics::Metrics;
+
+/// The label of every path without a route, so that strangers cannot make labels.
+pub const NO_ROUTE: &str = "none";
 
 /// The API's metrics.
 #[derive(Clone)]
@@ -46,7 +49,7 @@ impl Counts {
             ),
             latencies: metrics.latencies(
                 "mainstay_api_request_duration_seconds",
-                "Time from a request's head to the head of its answer.",
+                "Time from a request's head until its answer is ready to send.",
                 &["route"],
             ),
             problems: Arc::new(Code::ALL.map(|code| problems.with_label_values(&[code.as_str()]))),
@@ -59,6 +62,15 @@ impl Counts {
     pub fn problem(&self, code: Code) {
         if let Some(at) = Code::ALL.iter().position(|it| *it == code) {
             self.problems[at].inc();
+        }
+    }
+
+    /// Counts what the HTTP library refused by itself: bytes that are not HTTP, a head over its limits.
+    pub fn broken(&self, error: &(dyn std::error::Error + 'static)) {
+        match error.downcast_ref::<hyper::Error>() {
+            Some(error) if error.is_parse_too_large() => self.problem(Code::HeadersTooLarge),
+            Some(error) if error.is_parse() => self.problem(Code::Malformed),
+            _ => {}
         }
     }
 
@@ -79,14 +91,32 @@ pub struct Route {
 }
 
 impl Route {
-    /// Answers a request and counts it.
-    pub async fn measure(self: Arc<Self>, clock: Arc<dyn Clock>, request: Request, next: Next) -> Response {
-        let begun = clock.now();
-        let response = next.run(request).await;
-        self.latency.observe(clock.now().saturating_since(begun).as_std().as_secs_f64());
-        self.classes[class(response.status())].inc();
-        response
+    /// Counts one answer.
+    pub fn count(&self, status: StatusCode, taken: Duration) {
+        self.latency.observe(taken.as_std().as_secs_f64());
+        self.classes[class(status)].inc();
     }
+}
+
+/// Travels with a request and learns its route, so that the answer is counted there whatever becomes of the
+/// resource.
+#[derive(Clone, Default)]
+pub struct Matched(Arc<OnceLock<Arc<Route>>>);
+
+impl Matched {
+    /// The route, if the request has reached one.
+    pub fn route(&self) -> Option<&Route> {
+        self.0.get().map(|it| &**it)
+    }
+}
+
+/// Tells the request which route it has reached.
+pub async fn matched(route: Arc<Route>, request: Request, next: Next) -> Response {
+    if let Some(Matched(slot)) = request.extensions().get() {
+        // A request reaches one route, once.
+        let _ = slot.set(route);
+    }
+    next.run(request).await
 }
 
 fn class(status: StatusCode) -> usize {

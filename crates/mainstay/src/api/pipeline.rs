@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue};
 use axum::http::request::Parts;
 use axum::http::{Request, Response, Version};
@@ -23,7 +23,7 @@ use mainstay_base::problem::Problem;
 use mainstay_base::units::Duration;
 
 use super::answer::{self, Carried, Failure};
-use super::measure::Counts;
+use super::measure::{Counts, Matched, NO_ROUTE, Route};
 use super::{Config, Context, body, guard, resources};
 use crate::life::scope::Guarded;
 
@@ -35,6 +35,8 @@ pub struct Pipeline {
     context: Context,
     router: Router,
     counts: Counts,
+    /// Counts what was refused before it reached a route.
+    no_route: Route,
     /// Set once: answers ask HTTP/1 callers to connect anew.
     draining: AtomicBool,
 }
@@ -43,7 +45,8 @@ impl Pipeline {
     /// The pipeline over all resources.
     pub fn new(context: Context, counts: Counts) -> Self {
         let router = resources::router(&context, &counts);
-        Self { context, router, counts, draining: AtomicBool::new(false) }
+        let no_route = counts.route(NO_ROUTE);
+        Self { context, router, counts, no_route, draining: AtomicBool::new(false) }
     }
 
     /// From now on every answer is the last of its connection.
@@ -55,10 +58,14 @@ impl Pipeline {
     pub async fn handle(self: Arc<Self>, request: Request<Body>) -> Response<Body> {
         let id = self.request_id();
         let begun = self.context.clock.now();
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let (method, path, version) = (parts.method.clone(), parts.uri.path().to_owned(), parts.version);
-        let response = match self.admit(&parts) {
-            Ok(()) => self.resource(Request::from_parts(parts, body)).await,
+        let matched = Matched::default();
+        let response = match self.admit(&parts, !body.is_end_stream()) {
+            Ok(()) => {
+                parts.extensions.insert(matched.clone());
+                self.resource(Request::from_parts(parts, body)).await
+            }
             Err(problem) => axum::response::IntoResponse::into_response(Failure::from(problem)),
         };
         let mut response = self.finish(response, id);
@@ -66,6 +73,7 @@ impl Pipeline {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let taken = self.context.clock.now().saturating_since(begun);
+        matched.route().unwrap_or(&self.no_route).count(response.status(), taken);
         tracing::debug!(
             target: "mainstay::api",
             request_id = %id,
@@ -101,9 +109,9 @@ impl Pipeline {
         RequestId::new(self.context.clock.wall(), random)
     }
 
-    fn admit(&self, request: &Parts) -> Result<(), Problem> {
+    fn admit(&self, request: &Parts, has_body: bool) -> Result<(), Problem> {
         let settings = self.context.settings.load();
-        guard::check(request, &settings)?;
+        guard::check(request, has_body, &settings)?;
         announced_size(request, &settings)
     }
 
@@ -175,7 +183,7 @@ mod tests {
             settings: Arc::new(ArcSwap::from_pointee(loaded.config.api.clone())),
             readiness: Readiness::expecting(&["api"]),
             logs: Arc::new(Logs::start(&loaded.config.telemetry.logs)),
-            reloads: Arc::new(Reloads::new(request, &loaded, Arc::clone(&clock), &metrics)),
+            reloads: Arc::new(Reloads::new(&loaded, Arc::clone(&clock), &metrics)),
             clock,
             entropy: Arc::new(SeededEntropy::new(1)),
             metrics,

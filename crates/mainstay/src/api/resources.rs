@@ -19,7 +19,7 @@ use mainstay_base::error::Code;
 
 use super::Context;
 use super::answer::{self, Failure};
-use super::measure::Counts;
+use super::measure::{self, Counts, NO_ROUTE};
 use crate::telemetry::metrics::MEDIA_TYPE;
 
 /// Every route, each with its own counters.
@@ -34,23 +34,17 @@ pub fn router(context: &Context, counts: &Counts) -> Router {
     ];
     let mut router = Router::new();
     for (path, methods) in table {
-        router = router.route(path, measured(path, methods.fallback(wrong_method), context, counts));
+        router = router.route(path, measured(path, methods.fallback(wrong_method), counts));
     }
-    let unmatched = measured("none", axum::routing::any(unknown), context, counts);
+    let unmatched = measured(NO_ROUTE, axum::routing::any(unknown), counts);
     router.fallback_service(unmatched.with_state(context.clone())).with_state(context.clone())
 }
 
-/// `route` is the label: `none` for every path without a route, so that strangers cannot make labels.
-fn measured(
-    route: &str,
-    methods: MethodRouter<Context>,
-    context: &Context,
-    counts: &Counts,
-) -> MethodRouter<Context> {
-    let (route, clock) = (Arc::new(counts.route(route)), Arc::clone(&context.clock));
-    methods.layer(middleware::from_fn(move |request, next| {
-        Arc::clone(&route).measure(Arc::clone(&clock), request, next)
-    }))
+/// `route` is the label under which a route is counted.
+fn measured(route: &str, methods: MethodRouter<Context>, counts: &Counts) -> MethodRouter<Context> {
+    let route = Arc::new(counts.route(route));
+    methods
+        .layer(middleware::from_fn(move |request, next| measure::matched(Arc::clone(&route), request, next)))
 }
 
 async fn overview() -> Response<Body> {

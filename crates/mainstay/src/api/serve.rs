@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -10,15 +11,16 @@ use axum::body::Body;
 use axum::http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
+use super::flights::Flights;
 use super::measure::Counts;
 use super::pipeline::Pipeline;
 use crate::life::{Scope, Unfinished};
@@ -27,6 +29,10 @@ use crate::life::{Scope, Unfinished};
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Time to get rid of a connection over the limit.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+/// Time for a connection without a request to end by itself when asked to.
+const FAREWELL: Duration = Duration::from_millis(500);
+/// What is read of a request that is refused with its connection.
+const REFUSAL_READ_BYTES_MAX: u64 = 64 << 10;
 /// HTTP/2 streams of one connection that may be open at once.
 const STREAMS_MAX: u32 = 256;
 
@@ -77,14 +83,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// Closes the listener, lets requests in flight finish until `deadline`, and cuts off the rest. Connections
-    /// without a request are closed after `linger`: closed at once, the request that is just arriving on one
-    /// would be lost.
+    /// Stops in two steps. For `linger` connections are still served, new ones too, each answer being the last of
+    /// its connection: so a request already on its way is not lost, and probes see that readiness is withdrawn. Then
+    /// the listener closes, and requests in flight may finish until `deadline`.
     pub async fn drain(self, deadline: Instant, linger: Duration) -> Result<(), Unfinished> {
-        let lingering = Instant::now() + linger;
         self.pipeline.drain();
+        tokio::time::sleep_until((Instant::now() + linger).min(deadline)).await;
         let accepting = self.accepting.close(deadline).await;
-        self.connections.settle(lingering.min(deadline)).await;
         let connections = self.connections.close(deadline).await;
         accepting.and(connections)
     }
@@ -102,14 +107,20 @@ struct Acceptor {
 
 impl Acceptor {
     async fn run(self, closing: CancellationToken) {
+        let mut failing = false;
         while let Some(accepted) = closing.run_until_cancelled(self.listener.accept()).await {
             match accepted {
-                Ok((stream, peer)) => self.admit(stream, peer),
+                Ok((stream, peer)) => {
+                    failing = false;
+                    self.admit(stream, peer);
+                }
                 Err(error) if is_of_connection(&error) => {
                     tracing::debug!(target: "mainstay::api", %error, "connection lost before it was accepted");
                 }
                 Err(error) => {
-                    tracing::warn!(target: "mainstay::api", %error, "cannot accept connections");
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::warn!(target: "mainstay::api", %error, "cannot accept connections, trying on");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -152,35 +163,65 @@ impl Acceptor {
     ) -> impl Future<Output = ()> + use<> {
         let (pipeline, counts) = (Arc::clone(&self.pipeline), self.counts.clone());
         let closing = self.connections.closing();
-        let builder = self.builder();
+        let head_timeout = self.context.settings.load().head_timeout.as_std();
+        let builder = builder(&self.connections, head_timeout);
+        let flights = Flights::default();
         async move {
             let _permit = permit;
             counts.connections.inc();
             let _count = Decrement(counts.connections.clone());
+            let begun = flights.clone();
             let service = service_fn(move |request: Request<Incoming>| {
-                let pipeline = Arc::clone(&pipeline);
-                async move { Ok::<_, std::convert::Infallible>(pipeline.handle(request.map(Body::new)).await) }
-            });
-            let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
-            let served = tokio::select! {
-                served = connection.as_mut() => served,
-                () = closing.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
+                let (pipeline, flight) = (Arc::clone(&pipeline), begun.begin());
+                async move {
+                    let response = pipeline.handle(request.map(Body::new)).await;
+                    Ok::<_, std::convert::Infallible>(response.map(|body| flight.carry(body)))
                 }
+            });
+            let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+            let mut served = tokio::select! {
+                served = connection.as_mut() => Some(served),
+                () = flights.idle(head_timeout) => None,
+                () = closing.cancelled() => None,
             };
-            if let Err(error) = served {
+            if served.is_none() {
+                connection.as_mut().graceful_shutdown();
+                // What is left after the farewell had nothing in flight: half a head, a peer that does not answer.
+                served = tokio::select! {
+                    served = connection.as_mut() => Some(served),
+                    () = farewell(&flights) => None,
+                };
+            }
+            if let Some(Err(error)) = served {
+                counts.broken(&*error);
                 tracing::debug!(target: "mainstay::api", %error, "connection ended early");
             }
         }
     }
+}
 
-    fn builder(&self) -> auto::Builder<TokioExecutor> {
-        let head_timeout = self.context.settings.load().head_timeout.as_std();
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(head_timeout);
-        builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
-        builder
+/// Completes when nothing was in flight for a while.
+async fn farewell(flights: &Flights) {
+    flights.none().await;
+    tokio::time::sleep(FAREWELL).await;
+}
+
+fn builder(scope: &Scope, head_timeout: Duration) -> auto::Builder<Streams> {
+    let mut builder = auto::Builder::new(Streams(scope.clone()));
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(head_timeout);
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
+    builder
+}
+
+/// Runs the streams of HTTP/2 connections as tasks of the connections' scope.
+#[derive(Clone)]
+struct Streams(Scope);
+
+impl<F: Future<Output: Send> + Send + 'static> hyper::rt::Executor<F> for Streams {
+    fn execute(&self, stream: F) {
+        self.0.spawn_contained("api stream", async move {
+            stream.await;
+        });
     }
 }
 
@@ -197,7 +238,9 @@ impl Drop for Decrement {
 async fn refuse(mut stream: TcpStream, answer: String) {
     let sent = async {
         stream.write_all(answer.as_bytes()).await?;
-        stream.shutdown().await
+        stream.shutdown().await?;
+        // Closed with unread bytes, the connection would be reset and the answer lost with it.
+        tokio::io::copy(&mut stream.take(REFUSAL_READ_BYTES_MAX), &mut tokio::io::sink()).await
     };
     // Whether it got through or not, the connection is closed.
     let _ = tokio::time::timeout(REFUSAL_TIMEOUT, sent).await;

@@ -1,5 +1,7 @@
 //! `mainstay check`: everything that can be known about a configuration without starting.
 
+use std::io;
+
 use clap::Args;
 use serde_json::json;
 
@@ -18,43 +20,54 @@ pub struct Check {
     output: OutputArg,
 }
 
-/// Checks, and returns the exit code.
-pub fn run(check: Check) -> u8 {
+/// Checks, and returns the exit code. The error is that of writing the result.
+pub fn run(check: Check) -> io::Result<u8> {
     let loaded = config::load(&check.source.request());
     let findings = match &loaded {
         Ok(loaded) => &loaded.findings,
         Err(findings) => findings,
     };
     match check.output.output {
-        Output::Json => machine(loaded.as_ref().ok(), findings, check.explain),
+        Output::Json => machine(loaded.as_ref().ok(), findings, check.explain)?,
         Output::Human => {
             output::findings(findings);
-            human(loaded.as_ref().ok(), findings, check.explain);
+            human(loaded.as_ref().ok(), findings, check.explain)?;
         }
     }
-    if loaded.is_ok() { OK } else { USAGE }
+    Ok(if loaded.is_ok() { OK } else { USAGE })
 }
 
-fn machine(loaded: Option<&Loaded>, findings: &Findings, explained: bool) {
-    let mut document = json!({ "ok": loaded.is_some(), "problems": findings.records() });
+fn machine(loaded: Option<&Loaded>, findings: &Findings, explained: bool) -> io::Result<()> {
+    let mut document =
+        json!({ "ok": loaded.is_some(), "problems": findings.records(), "omitted": findings.omitted() });
+    if let Some(loaded) = loaded {
+        document["files"] = json!(loaded.files);
+    }
     if let (Some(loaded), true) = (loaded, explained) {
         document["settings"] = json!(explain::settings(loaded));
     }
-    output::json(&document);
+    output::json(&document)
 }
 
-fn human(loaded: Option<&Loaded>, findings: &Findings, explained: bool) {
+fn human(loaded: Option<&Loaded>, findings: &Findings, explained: bool) -> io::Result<()> {
     match loaded {
         Some(loaded) if explained => output::text(&explain::yaml(loaded)),
-        Some(_) => {
-            let warnings = match findings.warnings() {
-                0 => String::new(),
-                1 => " (1 warning)".to_owned(),
-                count => format!(" ({count} warnings)"),
-            };
-            output::text(&format!("the configuration is valid{warnings}\n"));
+        Some(loaded) => output::text(&format!("the configuration is valid ({})\n", sources(loaded))),
+        None => {
+            output::note(&format!("{}, nothing was started", counted(findings.errors())));
+            Ok(())
         }
-        None => output::note(&format!("{}, nothing was started", counted(findings.errors()))),
+    }
+}
+
+/// What a valid configuration was read from, and how many warnings it has.
+fn sources(loaded: &Loaded) -> String {
+    let files: Vec<_> = loaded.files.iter().map(|it| it.display().to_string()).collect();
+    let files = if files.is_empty() { "defaults, no file was read".to_owned() } else { files.join(", ") };
+    match loaded.findings.warnings() {
+        0 => files,
+        1 => format!("{files}; 1 warning"),
+        count => format!("{files}; {count} warnings"),
     }
 }
 

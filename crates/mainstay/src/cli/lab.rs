@@ -1,5 +1,6 @@
 //! `mainstay lab`: experiments that measure a trade-off on this machine.
 
+use std::io;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
@@ -40,31 +41,26 @@ pub struct Run {
     output: OutputArg,
 }
 
-/// Runs a command, and returns the exit code. A verdict that does not hold is a failure.
-pub fn run(lab: Lab) -> u8 {
+/// Runs a command, and returns the exit code; a verdict that does not hold is a failure. The error is that of
+/// writing the result.
+pub fn run(lab: Lab) -> io::Result<u8> {
     match lab {
-        Lab::List { output } => list(output.output),
+        Lab::List { output } => list(output.output).map(|()| OK),
         Lab::Run(run) => match experiment::find(&run.name) {
             Some(found) => measure(found, &run),
-            None => unknown(&run.name),
+            None => Ok(unknown(&run.name)),
         },
     }
 }
 
-fn list(form: Output) -> u8 {
-    match form {
-        Output::Json => {
-            let all: Vec<_> = experiment::ALL.iter().map(|it| describe(*it)).collect();
-            output::json(&all);
-        }
-        Output::Human => {
-            let width = experiment::ALL.iter().map(|it| it.name().len()).max().unwrap_or(0);
-            for it in experiment::ALL {
-                output::text(&format!("{:width$}  {:4} {}\n", it.name(), it.question(), it.about()));
-            }
-        }
+fn list(form: Output) -> io::Result<()> {
+    if form == Output::Json {
+        let all: Vec<_> = experiment::ALL.iter().map(|it| describe(*it)).collect();
+        return output::json(&all);
     }
-    OK
+    let width = experiment::ALL.iter().map(|it| it.name().len()).max().unwrap_or(0);
+    let line = |it: &&dyn Experiment| format!("{:width$}  {:4} {}\n", it.name(), it.question(), it.about());
+    output::text(&experiment::ALL.iter().map(line).collect::<String>())
 }
 
 fn describe(it: &dyn Experiment) -> serde_json::Value {
@@ -78,24 +74,20 @@ fn unknown(name: &str) -> u8 {
     USAGE
 }
 
-fn measure(found: &dyn Experiment, run: &Run) -> u8 {
+fn measure(found: &dyn Experiment, run: &Run) -> io::Result<u8> {
     output::note(&format!("{}: {} ...", found.name(), found.about()));
-    match report(found, run) {
-        Ok((report, page)) => {
-            match run.output.output {
-                Output::Json => output::json(&report),
-                Output::Human => {
-                    output::text(&verdict(&report));
-                    output::text(&format!("report: {}\n", page.display()));
-                }
-            }
-            if report.verdict.holds() { OK } else { FAILED }
-        }
+    let (report, page) = match report(found, run) {
+        Ok(measured) => measured,
         Err(error) => {
             output::note(&format!("error: the experiment could not measure: {error:#}"));
-            FAILED
+            return Ok(FAILED);
         }
+    };
+    match run.output.output {
+        Output::Json => output::json(&report)?,
+        Output::Human => output::text(&format!("{}report: {}\n", verdict(&report), page.display()))?,
     }
+    Ok(if report.verdict.holds() { OK } else { FAILED })
 }
 
 fn report(found: &dyn Experiment, run: &Run) -> Result<(Report, PathBuf)> {

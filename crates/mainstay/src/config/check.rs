@@ -3,6 +3,8 @@
 //! The JSON Schema decides about structure; the types' own parsers decide about text, because they say more
 //! than "does not match the pattern". Both end as diagnostics at the place where the value was written.
 
+use std::collections::HashSet;
+
 use jsonschema::error::ValidationErrorKind as Violation;
 use serde_json::Value as Json;
 
@@ -13,7 +15,7 @@ use super::diagnostic::Diagnostic;
 use super::names;
 use super::schema::{self, Schema};
 use super::source::{Origin, Sources};
-use super::tree::{self, Node, Value};
+use super::tree::{self, Entry, Node, Value};
 use super::value::{Address, FilePath, Secret};
 
 /// Checks one layer: whatever is written must be right, whatever is missing may come from another layer.
@@ -34,7 +36,7 @@ fn check(schema: &Schema, node: &Node, sources: &Sources, complete: bool) -> Vec
         let place = Place::new(schema, node, sources, tree::pointer_segments(&pointer));
         found.extend(place.explain(violation.kind(), complete));
     }
-    texts(schema.root(), node, &mut Vec::new(), &mut found);
+    Texts { sources, found: &mut found, path: Vec::new() }.check(schema.root(), node);
     found
 }
 
@@ -58,7 +60,10 @@ impl<'a> Place<'a> {
     fn explain(&self, violation: &Violation, complete: bool) -> Vec<Diagnostic> {
         match violation {
             Violation::AdditionalProperties { unexpected } => {
-                unexpected.iter().map(|key| self.unknown_key(key)).collect()
+                let unexpected: HashSet<_> = unexpected.iter().map(String::as_str).collect();
+                let entries = self.node.entries().iter();
+                let unknown = entries.filter(|entry| unexpected.contains(entry.key.as_str()));
+                unknown.map(|entry| self.unknown_key(entry)).collect()
             }
             Violation::Required { property } if complete => {
                 let message = format!("the key `{}` is missing", schema::bare(property));
@@ -83,8 +88,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    fn unknown_key(&self, key: &str) -> Diagnostic {
-        let origin = self.node.entry(key).map_or(self.node.origin, |it| it.key_origin);
+    fn unknown_key(&self, Entry { key, key_origin, .. }: &Entry) -> Diagnostic {
         let known = self.own.map(schema::property_names).unwrap_or_default();
         let nearest = names::nearest(key, known.iter().copied());
         let mut help = format!("known here: {}", known.join(", "));
@@ -95,42 +99,54 @@ impl<'a> Place<'a> {
             }
         }
         let mut segments = self.segments.clone();
-        segments.push(key.to_owned());
-        let it = Diagnostic::error(origin, tree::display_path(&segments), "unknown key");
+        segments.push(key.clone());
+        let it = Diagnostic::error(*key_origin, tree::display_path(&segments), "unknown key");
         it.nearest(nearest).help(help)
     }
 
     /// A value of the wrong kind, or outside what is allowed.
     fn mismatch(&self) -> Diagnostic {
         let expected = self.own.map_or_else(|| "another kind of value".to_owned(), schema::expectation);
-        let secret = self.own.is_some_and(is_secret);
-        let found = match &self.node.value {
-            _ if secret => "this is not a reference to a secret".to_owned(),
-            Value::Null => "nothing is written here".to_owned(),
-            Value::List(_) => "this is a list".to_owned(),
-            Value::Map(_) => "this is a mapping".to_owned(),
-            _ => format!("`{}` does not fit", self.sources.text(self.node.origin)),
+        if self.own.is_some_and(schema::is_secret) {
+            return self.error("this is not a reference to a secret").expected(expected).help(SECRET_HELP);
+        }
+        let written = (!self.sources.hides(self.node.origin)).then(|| self.sources.text(self.node.origin));
+        let found = match (&self.node.value, &written) {
+            (Value::Null, _) => "nothing is written here".to_owned(),
+            (Value::List(_), _) => "this is a list".to_owned(),
+            (Value::Map(_), _) => "this is a mapping".to_owned(),
+            (_, None) => HIDDEN.to_owned(),
+            (_, Some(written)) => format!("`{written}` does not fit"),
         };
-        let mut it = self.error(found).expected(expected);
-        if let (Some(words), Value::String(text)) = (self.own.and_then(schema::words), &self.node.value) {
-            it = it.nearest(names::nearest(text, words));
+        let it = self.error(found).expected(expected);
+        let Some(written) = written else { return it };
+        let nearest = match (&self.node.value, self.own.and_then(schema::words)) {
+            (Value::String(text), Some(words)) => names::nearest(text, words),
+            _ => None,
+        };
+        let it = it.nearest(nearest);
+        match self.remedy(&written) {
+            Some(remedy) => it.help(remedy),
+            None => it,
         }
-        let wants = |kind: &str| self.own.and_then(|it| it.get("type")).is_some_and(|it| it == kind);
-        let single = matches!(self.node.value, Value::String(_) | Value::Number(_) | Value::Bool(_));
-        if wants("array") && single {
-            it = it.help(format!("write `[{}]`", self.sources.text(self.node.origin)));
-        }
-        if wants("string") && !secret && matches!(self.node.value, Value::Number(_) | Value::Bool(_)) {
-            let written = self.sources.text(self.node.origin);
-            let negative = written.starts_with('-');
-            it = it.help(match self.own.and_then(|it| it.get("title")).and_then(Json::as_str) {
-                Some("Duration" | "Size") if negative => "it cannot be negative".to_owned(),
+    }
+
+    /// What to write instead of a single value of the wrong kind.
+    fn remedy(&self, written: &str) -> Option<String> {
+        let own = self.own?;
+        let text = |key: &str| own.get(key).and_then(Json::as_str);
+        match (&self.node.value, text("type")?, text("title")) {
+            (Value::String(_) | Value::Number(_) | Value::Bool(_), "array", _) => {
+                Some(format!("write `[{written}]`"))
+            }
+            (Value::Number(_) | Value::Bool(_), "string", title) => Some(match title {
+                Some("Duration" | "Size") if written.starts_with('-') => "it cannot be negative".to_owned(),
                 Some("Duration") => format!("add a unit: `{written}ms` or `{written}s`"),
                 Some("Size") => format!("add a unit: `{written}KiB` or `{written}MiB`"),
                 _ => format!("quote it to make it text: \"{written}\""),
-            });
+            }),
+            _ => None,
         }
-        if secret { it.secret().help(SECRET_HELP) } else { it }
     }
 
     fn error(&self, message: impl Into<String>) -> Diagnostic {
@@ -142,49 +158,59 @@ impl<'a> Place<'a> {
     }
 }
 
+/// Said of a value that is hidden.
+const HIDDEN: &str = "the value does not fit";
+
 const SECRET_HELP: &str =
     "keep the secret in a file or a variable and name it: `${file:secrets/token}` or `${env:API_TOKEN}`";
 
 /// Walks tree and schema together and lets every text be judged by the parser of its type.
-fn texts(schema: &Json, node: &Node, path: &mut Vec<String>, found: &mut Vec<Diagnostic>) {
-    match &node.value {
-        Value::String(text) => found.extend(text_problem(schema, text, node.origin, path)),
-        Value::Map(entries) => {
-            for entry in entries {
-                let Some(inner) = schema::child(schema, &entry.key) else { continue };
-                path.push(entry.key.clone());
-                texts(inner, &entry.node, path, found);
-                path.pop();
-            }
-        }
-        Value::List(items) => {
-            for (index, item) in items.iter().enumerate() {
-                let index = index.to_string();
-                let Some(inner) = schema::child(schema, &index) else { continue };
-                path.push(index);
-                texts(inner, item, path, found);
-                path.pop();
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
+struct Texts<'a> {
+    sources: &'a Sources,
+    found: &'a mut Vec<Diagnostic>,
+    path: Vec<String>,
 }
 
-fn text_problem(schema: &Json, text: &str, origin: Origin, path: &[String]) -> Option<Diagnostic> {
-    let path = tree::display_path(path);
-    if !is_secret(schema) && (text.contains("${env:") || text.contains("${file:")) {
-        let variable =
-            format!("{}{}", super::layers::VARIABLE_PREFIX, path.to_uppercase().replace('.', "__"));
-        let it = Diagnostic::error(origin, path, "references are for secrets, and this is not one");
-        return Some(it.help(format!("to set it from the environment use the variable {variable}")));
+impl Texts<'_> {
+    fn check(&mut self, schema: &Json, node: &Node) {
+        match &node.value {
+            Value::String(text) => self.found.extend(self.problem(schema, text, node.origin)),
+            Value::Map(entries) => {
+                for entry in entries {
+                    self.below(schema::child(schema, &entry.key), || entry.key.clone(), &entry.node);
+                }
+            }
+            Value::List(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    self.below(schema::each(schema), || index.to_string(), item);
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
     }
-    let problem = parser(schema)?(text).err()?;
-    let it = Diagnostic::error(origin, path, problem).expected(schema::expectation(schema));
-    Some(if is_secret(schema) { it.secret().help(SECRET_HELP) } else { it })
-}
 
-fn is_secret(schema: &Json) -> bool {
-    schema.get("title").is_some_and(|it| it == "Secret")
+    fn below(&mut self, schema: Option<&Json>, segment: impl FnOnce() -> String, node: &Node) {
+        let Some(schema) = schema else { return };
+        self.path.push(segment());
+        self.check(schema, node);
+        self.path.pop();
+    }
+
+    fn problem(&self, schema: &Json, text: &str, origin: Origin) -> Option<Diagnostic> {
+        let path = tree::display_path(&self.path);
+        let secret = schema::is_secret(schema);
+        if !secret && (text.contains("${env:") || text.contains("${file:")) {
+            let it = Diagnostic::error(origin, path, "references are for secrets, and this is not one");
+            let keys = self.path.iter().take_while(|it| !it.bytes().all(|byte| byte.is_ascii_digit()));
+            let variable = super::assign::variable_for(keys);
+            return Some(it.help(format!("to set it from the environment use the variable {variable}")));
+        }
+        let problem = parser(schema)?(text).err()?;
+        // A secret's parser never quotes it; any other quotes what an alias may have brought here.
+        let problem = if secret || !self.sources.hides(origin) { problem } else { HIDDEN.to_owned() };
+        let it = Diagnostic::error(origin, path, problem).expected(schema::expectation(schema));
+        Some(if secret { it.help(SECRET_HELP) } else { it })
+    }
 }
 
 /// Reads text as one of the types; the error says what is wrong and never quotes a secret.

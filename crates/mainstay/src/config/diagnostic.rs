@@ -1,13 +1,20 @@
 //! What is wrong with a configuration, and how it is shown.
 //!
 //! A [`Diagnostic`] names the place, the offending text, what was expected and, where there is one, the
-//! nearest known name. The same diagnostic is printed for people and written as JSON for programs. The text
-//! of a secret never leaves this module: places marked secret are masked before anything is rendered.
+//! nearest known name. The same diagnostic is printed for people and written as JSON for programs. Text comes
+//! from [`Sources`], which masks what must not be shown; what the words of a diagnostic quote is bounded here.
 
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use annotate_snippets::{Annotation, AnnotationKind, Element, Group, Level, Renderer, Snippet};
 use serde::Serialize;
 
-use super::source::{Kind, Origin, Sources};
+use super::source::{Excerpt, Kind, Origin, Sources};
+
+/// More mistakes than this are counted, not shown.
+pub const SHOWN_MAX: usize = 100;
+/// Messages quote what was written, which may be long.
+const MESSAGE_CHARS_MAX: usize = 500;
+const PATH_CHARS_MAX: usize = 200;
+const TEXT_CHARS_MAX: usize = 80;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -38,8 +45,6 @@ pub struct Diagnostic {
     pub origin: Origin,
     /// A second place that explains the first.
     pub related: Option<(Origin, String)>,
-    /// The text at `origin` is a secret: it is masked wherever it would be shown.
-    pub secret: bool,
 }
 
 impl Diagnostic {
@@ -47,14 +52,13 @@ impl Diagnostic {
     pub fn error(origin: Origin, path: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
-            path: path.into(),
-            message: message.into(),
+            path: cut(path.into(), PATH_CHARS_MAX),
+            message: cut(message.into(), MESSAGE_CHARS_MAX),
             expected: None,
             nearest: None,
             help: None,
             origin,
             related: None,
-            secret: false,
         }
     }
 
@@ -82,11 +86,6 @@ impl Diagnostic {
     pub fn related(self, origin: Origin, what: impl Into<String>) -> Self {
         Self { related: Some((origin, what.into())), ..self }
     }
-
-    /// Masks the text at the origin.
-    pub fn secret(self) -> Self {
-        Self { secret: true, ..self }
-    }
 }
 
 /// The wire form of a [`Diagnostic`].
@@ -105,7 +104,7 @@ pub struct Record {
     /// The key concerned.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub path: String,
-    /// The offending text, cut to 80 characters; absent for secrets and where there is none.
+    /// The offending text, cut to 80 characters; absent where any of it is hidden and where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// What is wrong.
@@ -158,48 +157,67 @@ impl Findings {
         self.diagnostics.len() - self.errors()
     }
 
-    /// For programs.
+    /// How many are counted but neither rendered nor recorded.
+    pub fn omitted(&self) -> usize {
+        self.diagnostics.len().saturating_sub(SHOWN_MAX)
+    }
+
+    /// What is shown: in the order of places, but no error is left out for a warning.
+    fn shown(&self) -> Vec<&Diagnostic> {
+        let of = |severity| self.diagnostics.iter().filter(move |it| it.severity == severity);
+        if self.omitted() == 0 {
+            return self.diagnostics.iter().collect();
+        }
+        of(Severity::Error).chain(of(Severity::Warning)).take(SHOWN_MAX).collect()
+    }
+
+    /// For programs; the first [`SHOWN_MAX`].
     pub fn records(&self) -> Vec<Record> {
-        self.diagnostics.iter().map(|it| self.record(it)).collect()
+        self.shown().into_iter().map(|it| self.record(it)).collect()
     }
 
     /// For people: every diagnostic with the line it concerns, and nothing for none.
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let mut out = String::new();
-        for diagnostic in &self.diagnostics {
-            out.push_str(&renderer.render(&self.groups(diagnostic)));
+        for diagnostic in self.shown() {
+            out.push_str(&renderer.render(&[self.group(diagnostic)]));
             out.push_str("\n\n");
+        }
+        if let Some(more) = self.more() {
+            out.push_str(&format!("{more}\n\n"));
         }
         out
     }
 
     /// One line each, for logs: `mainstay.yaml:3:7: unknown key ...; did you mean ...?`.
     pub fn lines(&self) -> Vec<String> {
-        self.diagnostics
-            .iter()
-            .map(|it| {
-                let mut line = format!("{}: {}", self.sources.place(it.origin), it.message);
-                for advice in Self::advice(it) {
-                    line.push_str("; ");
-                    line.push_str(&advice);
-                }
-                line
-            })
-            .collect()
+        let line = |it: &Diagnostic| {
+            let mut line = format!("{}: {}", self.sources.place(it.origin), it.message);
+            for advice in Self::advice(it) {
+                line.push_str("; ");
+                line.push_str(&advice);
+            }
+            line
+        };
+        self.shown().into_iter().map(line).chain(self.more()).collect()
+    }
+
+    fn more(&self) -> Option<String> {
+        (self.omitted() > 0).then(|| format!("and {} more", self.omitted()))
     }
 
     fn record(&self, it: &Diagnostic) -> Record {
         let source = self.sources.of(it.origin);
         let place = (source.kind == Kind::File).then(|| self.sources.line_column(it.origin));
-        let text = self.sources.text(it.origin);
+        let text = (!self.sources.hides(it.origin)).then(|| self.sources.raw(it.origin));
         Record {
             severity: it.severity,
             source: source.name.clone(),
             line: place.map(|(line, _)| line),
             column: place.map(|(_, column)| column),
             path: it.path.clone(),
-            text: (!it.secret && !text.is_empty()).then(|| text.chars().take(80).collect()),
+            text: text.filter(|it| !it.is_empty()).map(|it| cut(it.to_owned(), TEXT_CHARS_MAX)),
             message: it.message.clone(),
             expected: it.expected.clone(),
             nearest: it.nearest.clone(),
@@ -207,41 +225,60 @@ impl Findings {
         }
     }
 
-    fn groups<'a>(&'a self, it: &'a Diagnostic) -> Vec<annotate_snippets::Group<'a>> {
+    fn group<'a>(&'a self, it: &'a Diagnostic) -> Group<'a> {
         let level = match it.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
         let title =
             if it.path.is_empty() { it.message.clone() } else { format!("{}: {}", it.path, it.message) };
-        let source = self.sources.of(it.origin);
-        let title = level.primary_title(title);
-        let mut group = if source.text.is_empty() {
-            title.element(annotate_snippets::Origin::path(source.name.as_str()))
-        } else {
-            title.element(self.snippet(it))
+        let expected = it.expected.as_ref().map(|what| format!("expected {what}"));
+        let primary = Mark { origin: it.origin, kind: AnnotationKind::Primary, label: expected };
+        let related = it.related.as_ref().map(|(origin, what)| Mark {
+            origin: *origin,
+            kind: AnnotationKind::Context,
+            label: Some(what.clone()),
+        });
+        let together = related.as_ref().and_then(|related| self.snippet(&[&primary, related]));
+        let labelled = self.snippet(&[&primary]).is_some();
+        let elements = match together {
+            Some(snippet) => vec![snippet.into()],
+            None => std::iter::once(&primary).chain(&related).map(|mark| self.element(mark)).collect(),
         };
-        for advice in Self::advice(it).into_iter().skip(usize::from(it.expected.is_some())) {
-            group = group.element(Level::HELP.message(advice));
-        }
-        vec![group]
+        let group = level.primary_title(title).elements(elements);
+        // What was expected is the label of the place, if that is shown.
+        let advice = Self::advice(it).into_iter().skip(usize::from(labelled && it.expected.is_some()));
+        group.elements(advice.map(|advice| Level::HELP.message(advice)))
     }
 
-    fn snippet<'a>(&'a self, it: &'a Diagnostic) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
-        let source = self.sources.of(it.origin);
-        let text = if it.secret { mask(&source.text, it.origin) } else { source.text.clone() };
-        let label = it.expected.as_ref().map(|what| format!("expected {what}"));
-        let mut snippet = Snippet::source(text)
+    /// The lines with a place marked, or the place alone.
+    fn element<'a>(&'a self, mark: &Mark) -> Element<'a> {
+        if let Some(snippet) = self.snippet(&[mark]) {
+            return snippet.into();
+        }
+        let source = self.sources.of(mark.origin);
+        let place = annotate_snippets::Origin::path(source.name.as_str());
+        if source.kind != Kind::File || source.is_empty() {
+            return place.into();
+        }
+        let (line, column) = self.sources.line_column(mark.origin);
+        place.line(line).char_column(column).into()
+    }
+
+    /// The lines of all marks, which lie in one source; nothing if they cannot be shown together.
+    fn snippet<'a>(&'a self, marks: &[&Mark]) -> Option<Snippet<'a, Annotation<'a>>> {
+        let (first, last) = (marks.first()?.origin, marks.last()?.origin);
+        let source = self.sources.of(first);
+        let excerpt = self.sources.excerpt(first, last)?;
+        let mut snippet = Snippet::source(excerpt.text.clone())
             .path(source.name.as_str())
-            .annotation(AnnotationKind::Primary.span(first_line(&source.text, it.origin)).label(label));
-        if source.kind != Kind::File {
-            snippet = snippet.line_numbering(false);
+            .line_start(excerpt.line)
+            .line_numbering(source.kind == Kind::File);
+        for mark in marks {
+            let span = first_line(&excerpt, mark.origin);
+            snippet = snippet.annotation(mark.kind.span(span).label(mark.label.clone()));
         }
-        if let Some((origin, what)) = &it.related {
-            let span = first_line(&source.text, *origin);
-            snippet = snippet.annotation(AnnotationKind::Context.span(span).label(what.as_str()));
-        }
-        snippet
+        Some(snippet)
     }
 
     /// "expected ...", "did you mean ...?" and the help, in that order, each only if known.
@@ -252,15 +289,25 @@ impl Findings {
     }
 }
 
-/// The part of a place on its first line: a caret under one line helps, a bracket over a block does not.
-fn first_line(text: &str, origin: Origin) -> std::ops::Range<usize> {
-    let range = origin.range();
-    let line = text[range.clone()].lines().next().unwrap_or_default().trim_end();
-    range.start..range.start + line.len()
+/// A place to show.
+struct Mark {
+    origin: Origin,
+    kind: AnnotationKind,
+    label: Option<String>,
 }
 
-fn mask(text: &str, origin: Origin) -> String {
+/// The part of a place on its first line: a caret under one line helps, a bracket over a block does not.
+fn first_line(excerpt: &Excerpt, origin: Origin) -> std::ops::Range<usize> {
     let range = origin.range();
-    let stars = "*".repeat(range.len());
-    format!("{}{stars}{}", &text[..range.start], &text[range.end..])
+    let start = range.start - excerpt.start;
+    let end = (range.end - excerpt.start).min(excerpt.text.len());
+    let line = excerpt.text[start..end].lines().next().unwrap_or_default().trim_end();
+    start..start + line.len()
+}
+
+fn cut(text: String, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
+        Some((at, _)) => format!("{}...", &text[..at]),
+        None => text,
+    }
 }

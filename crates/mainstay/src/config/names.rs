@@ -4,9 +4,11 @@
 /// a third of the letters for a long one.
 pub fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let written = fold(written);
-    let allowed = (written.chars().count() / 3).max(1);
+    let length = written.chars().count();
+    let allowed = (length / 3).max(1);
     candidates
         .into_iter()
+        .filter(|it| length.abs_diff(it.chars().count()) <= allowed)
         .map(|it| (strsim::damerau_levenshtein(&written, &fold(it)), it))
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)

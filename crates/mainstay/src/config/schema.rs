@@ -65,6 +65,22 @@ pub fn child<'a>(schema: &'a Json, segment: &str) -> Option<&'a Json> {
     named.or_else(branch)
 }
 
+/// Whether the value is a secret, which may be written by reference only.
+pub fn is_secret(schema: &Json) -> bool {
+    schema.get("title").is_some_and(|it| it == "Secret")
+}
+
+/// Whether a secret lies somewhere below.
+pub fn holds_secret(schema: &Json) -> bool {
+    let named = property_names(schema).into_iter().filter_map(|name| child(schema, name));
+    named.chain(each(schema)).any(|inner| is_secret(inner) || holds_secret(inner))
+}
+
+/// The schema of every item of a list, or of every value of a mapping whose keys are free.
+pub fn each(schema: &Json) -> Option<&Json> {
+    [schema.get("items"), schema.get("additionalProperties")].into_iter().flatten().find(|it| it.is_object())
+}
+
 /// The names a mapping may have by its schema, in order.
 pub fn property_names(schema: &Json) -> Vec<&str> {
     let members = schema.get("properties").and_then(Json::as_object);

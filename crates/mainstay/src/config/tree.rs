@@ -1,7 +1,10 @@
 //! A configuration as a tree whose every node knows where it was written.
 //!
-//! Layers are trees; [`Node::merge`] lays one over another. Mappings merge key by key, everything else
-//! replaces, and `null` removes: the key is back at its default.
+//! Layers are trees; [`Node::merge`] lays one over another. Mappings merge key by key and everything else
+//! replaces, `null` too: it takes back what earlier layers say. Laid over the defaults is what remains
+//! [`Node::without_nulls`], so that a key set to `null` is at its default.
+
+use std::collections::HashMap;
 
 use serde_json::Value as Json;
 
@@ -124,32 +127,28 @@ impl Node {
 
     /// Lays `over` on top of this tree.
     pub fn merge(&mut self, over: Self) {
-        let (Value::Map(under), true) = (&mut self.value, matches!(over.value, Value::Map(_))) else {
+        let (Value::Map(under), Value::Map(_)) = (&mut self.value, &over.value) else {
             *self = over;
             return;
         };
         let Value::Map(over) = over.value else { return };
+        let places: HashMap<String, usize> =
+            under.iter().enumerate().map(|(at, entry)| (entry.key.clone(), at)).collect();
         for entry in over {
-            let found = under.iter().position(|it| it.key == entry.key);
-            match (found, &entry.node.value) {
-                (Some(at), Value::Null) => {
-                    under.remove(at);
-                }
-                (None, Value::Null) => {}
-                (Some(at), _) => under[at].node.merge(entry.node),
-                (None, _) => under.push(Entry { node: entry.node.without_nulls(), ..entry }),
+            match places.get(&entry.key) {
+                Some(at) => under[*at].node.merge(entry.node),
+                None => under.push(entry),
             }
         }
     }
 
-    fn without_nulls(self) -> Self {
-        let mut clean = Self::empty(self.origin);
-        if matches!(self.value, Value::Map(_)) {
-            clean.merge(self);
-            clean
-        } else {
-            self
+    /// The tree without the keys whose value is `null`.
+    pub fn without_nulls(mut self) -> Self {
+        if let Value::Map(entries) = &mut self.value {
+            let written = std::mem::take(entries).into_iter().filter(|entry| entry.node.value != Value::Null);
+            *entries = written.map(|entry| Entry { node: entry.node.without_nulls(), ..entry }).collect();
         }
+        self
     }
 }
 
@@ -208,10 +207,15 @@ mod tests {
     }
 
     #[test]
-    fn a_null_in_a_later_layer_removes_what_is_below() {
-        let mut base = tree(&json!({"a": 1, "b": 2}));
-        base.merge(yaml_null(tree(&json!({})), "a"));
-        assert_eq!(base.to_json(), json!({"b": 2}));
+    fn a_null_takes_back_what_earlier_layers_say() {
+        let mut layers = tree(&json!({"a": {"x": 1}, "b": 2}));
+        layers.merge(yaml_null(tree(&json!({})), "a"));
+        let mut defaults = tree(&json!({"a": {"x": 0, "y": 0}, "b": 0}));
+        defaults.merge(layers.clone().without_nulls());
+        assert_eq!(defaults.to_json(), json!({"a": {"x": 0, "y": 0}, "b": 2}));
+        layers.merge(tree(&json!({"a": {"y": 3}})));
+        defaults.merge(layers.without_nulls());
+        assert_eq!(defaults.to_json(), json!({"a": {"x": 0, "y": 3}, "b": 2}));
     }
 
     #[test]

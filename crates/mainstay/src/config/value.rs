@@ -85,7 +85,11 @@ impl FromStr for FilePath {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text.is_empty() { Err("the path is empty".into()) } else { Ok(Self(text.into())) }
+        match text {
+            "" => Err("the path is empty".into()),
+            text if text.contains('\0') => Err("a path cannot hold a NUL character".into()),
+            text => Ok(Self(text.into())),
+        }
     }
 }
 

@@ -12,16 +12,31 @@ use super::diagnostic::Diagnostic;
 use super::source::{Origin, Sources};
 use super::tree::{Entry, Node, Value};
 
-/// Nodes in one document after expanding aliases: a bound on "billion laughs".
-const NODES_MAX: usize = 100_000;
+/// Values in one document after expanding aliases, long text counted as several: a bound on "billion laughs".
+const COST_MAX: usize = 100_000;
+/// Text of this length costs as much as another value.
+const TEXT_BYTES: usize = 256;
 /// Nesting of one document.
 const DEPTH_MAX: usize = 64;
 
-/// Parses source number `source` from byte `from` on. An empty document is an empty mapping. Whatever could be
-/// read is returned along with everything that is wrong with it; after a syntax error that is nothing.
-pub fn parse(sources: &Sources, source: usize, from: usize) -> (Node, Vec<Diagnostic>) {
-    let text = sources.text(sources.origin(source, from..usize::MAX));
-    let start = sources.origin(source, from..from);
+/// What was read.
+#[derive(Debug, Default)]
+pub struct Parsed {
+    /// The document; nothing if there is none, and nothing after a syntax error.
+    pub node: Option<Node>,
+    /// The text could not be read to its end.
+    pub broken: bool,
+    /// Values left out because their key was there already, with the place of the first such key.
+    pub duplicates: Vec<(Origin, Node)>,
+    /// Values left out because their key was refused.
+    pub refused: Vec<Node>,
+    /// Everything that is wrong with it.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Parses source number `source` from byte `from` on.
+pub fn parse(sources: &Sources, source: usize, from: usize) -> Parsed {
+    let text = sources.raw(sources.origin(source, from..usize::MAX));
     let mut reader = Reader {
         parser: Parser::new_from_str(text),
         sources,
@@ -29,17 +44,17 @@ pub fn parse(sources: &Sources, source: usize, from: usize) -> (Node, Vec<Diagno
         offsets: text.char_indices().map(|(at, _)| from + at).chain([from + text.len()]).collect(),
         anchors: HashMap::new(),
         open: Vec::new(),
-        nodes: 0,
-        diagnostics: Vec::new(),
+        cost: 0,
+        out: Parsed::default(),
     };
-    let node = match reader.document() {
-        Ok(node) => node.unwrap_or_else(|| Node::empty(start)),
+    match reader.document() {
+        Ok(node) => reader.out.node = node,
         Err(fatal) => {
-            reader.diagnostics.push(*fatal);
-            Node::empty(start)
+            reader.out.diagnostics.push(*fatal);
+            reader.out.broken = true;
         }
-    };
-    (node, reader.diagnostics)
+    }
+    reader.out
 }
 
 struct Reader<'a> {
@@ -48,11 +63,19 @@ struct Reader<'a> {
     source: usize,
     /// Byte offset of each character; the parser counts characters.
     offsets: Vec<usize>,
-    anchors: HashMap<usize, Node>,
+    anchors: HashMap<usize, Anchored>,
     /// Where the lists and mappings begin that have not ended yet.
     open: Vec<Origin>,
-    nodes: usize,
-    diagnostics: Vec<Diagnostic>,
+    cost: usize,
+    out: Parsed,
+}
+
+/// What an alias stands for.
+struct Anchored {
+    node: Node,
+    cost: usize,
+    /// Levels below the node itself.
+    height: usize,
 }
 
 /// What ends the reading: a single diagnostic.
@@ -79,10 +102,7 @@ impl<'a> Reader<'a> {
 
     fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Node, Fatal> {
         let origin = self.origin(span);
-        if depth > DEPTH_MAX {
-            let message = format!("nested deeper than {DEPTH_MAX} levels");
-            return Err(Box::new(Diagnostic::error(origin, "", message)));
-        }
+        shallow(depth, origin)?;
         let (node, anchor) = match event {
             Event::Scalar(text, style, anchor, tag) => {
                 self.refuse_tag(tag.is_some(), origin);
@@ -97,17 +117,22 @@ impl<'a> Reader<'a> {
                 (self.mapping(origin, depth)?, anchor)
             }
             Event::Alias(anchor) => {
-                let Some(node) = self.anchors.get(&anchor).cloned() else {
+                let Some(anchored) = self.anchors.get(&anchor) else {
                     return Err(Box::new(Diagnostic::error(origin, "", "an alias inside its own anchor")));
                 };
-                self.count(weight(&node), origin)?;
-                return Ok(node);
+                let (cost, height) = (anchored.cost, anchored.height);
+                shallow(depth + height, origin)?;
+                self.pay(cost, origin)?;
+                return Ok(self.anchors[&anchor].node.clone());
             }
             _ => (Node { value: Value::Null, origin }, 0),
         };
-        self.count(1, origin)?;
+        self.pay(1, origin)?;
         if anchor != 0 {
-            self.anchors.insert(anchor, node.clone());
+            // The copy that is kept costs like an alias, so that anchors within anchors stay within the bound.
+            let (cost, height) = measure(&node);
+            self.pay(cost, origin)?;
+            self.anchors.insert(anchor, Anchored { node: node.clone(), cost, height });
         }
         Ok(node)
     }
@@ -128,6 +153,7 @@ impl<'a> Reader<'a> {
 
     fn mapping(&mut self, start: Origin, depth: usize) -> Result<Node, Fatal> {
         let mut entries: Vec<Entry> = Vec::new();
+        let mut seen: HashMap<String, Origin> = HashMap::new();
         self.open.push(start);
         loop {
             let (event, span) = self.next()?;
@@ -140,14 +166,19 @@ impl<'a> Reader<'a> {
             let key = self.key(event, span, depth)?;
             let (event, span) = self.next()?;
             let node = self.node(event, span, depth + 1)?;
-            let Some(key) = key else { continue };
-            if let Some(first) = entries.iter().find(|it| it.key == key) {
+            let Some(key) = key else {
+                self.out.refused.push(node);
+                continue;
+            };
+            if let Some(first) = seen.get(&key) {
                 let it = Diagnostic::error(key_origin, &key, "this key is written twice")
-                    .related(first.key_origin, "first written here")
+                    .related(*first, "first written here")
                     .help("keep one of them; the second never replaces the first silently");
-                self.diagnostics.push(it);
+                self.out.diagnostics.push(it);
+                self.out.duplicates.push((*first, node));
                 continue;
             }
+            seen.insert(key.clone(), key_origin);
             entries.push(Entry { key, key_origin, node });
         }
     }
@@ -170,7 +201,7 @@ impl<'a> Reader<'a> {
             Some(text) => return Ok(Some(text)),
             None => Diagnostic::error(origin, "", "a key must be plain text, not a list or a mapping"),
         };
-        self.diagnostics.push(refusal);
+        self.out.diagnostics.push(refusal);
         Ok(None)
     }
 
@@ -186,10 +217,10 @@ impl<'a> Reader<'a> {
         let at = self.offset(error.marker().index());
         let origin = self.sources.origin(self.source, at..at + 1);
         let it = Diagnostic::error(origin, "", format!("not valid YAML: {}", error.info()));
-        if self.sources.text(origin) == "\t" || error.info().contains("tab") {
+        if self.sources.raw(origin) == "\t" || error.info().contains("tab") {
             return it.help("indent with spaces; YAML does not allow tabs");
         }
-        let bracket = self.open.iter().rev().find(|it| ["[", "{"].contains(&self.sources.text(**it)));
+        let bracket = self.open.iter().rev().find(|it| ["[", "{"].contains(&self.sources.raw(**it)));
         match bracket {
             Some(bracket) => it.related(*bracket, "this bracket is still open"),
             None => it,
@@ -199,16 +230,16 @@ impl<'a> Reader<'a> {
     fn refuse_tag(&mut self, tagged: bool, origin: Origin) {
         if tagged {
             let it = Diagnostic::error(origin, "", "YAML tags are not supported");
-            self.diagnostics.push(it.help("remove the `!tag`; quote a value to make it text"));
+            self.out.diagnostics.push(it.help("remove the `!tag`; quote a value to make it text"));
         }
     }
 
-    fn count(&mut self, nodes: usize, origin: Origin) -> Result<(), Fatal> {
-        self.nodes += nodes;
-        if self.nodes <= NODES_MAX {
+    fn pay(&mut self, cost: usize, origin: Origin) -> Result<(), Fatal> {
+        self.cost += cost;
+        if self.cost <= COST_MAX {
             return Ok(());
         }
-        let message = format!("more than {NODES_MAX} values after expanding aliases");
+        let message = format!("more than {COST_MAX} values after expanding aliases");
         Err(Box::new(Diagnostic::error(origin, "", message)))
     }
 
@@ -216,7 +247,7 @@ impl<'a> Reader<'a> {
     /// not belong to it.
     fn container(&self, start: Origin, end: Span) -> Origin {
         let whole = start.to(self.origin(end));
-        let trimmed = self.sources.text(whole).trim_end().len();
+        let trimmed = self.sources.raw(whole).trim_end().len();
         let range = whole.range();
         self.sources.origin(self.source, range.start..range.start + trimmed)
     }
@@ -231,11 +262,26 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn weight(node: &Node) -> usize {
+fn shallow(depth: usize, origin: Origin) -> Result<(), Fatal> {
+    if depth <= DEPTH_MAX {
+        return Ok(());
+    }
+    Err(Box::new(Diagnostic::error(origin, "", format!("nested deeper than {DEPTH_MAX} levels"))))
+}
+
+/// What a copy of the node costs, and how many levels lie below it.
+fn measure(node: &Node) -> (usize, usize) {
+    let inner = |nodes: &mut dyn Iterator<Item = &Node>| {
+        nodes.map(measure).fold((1, 0), |(cost, height), it| (cost + it.0, height.max(it.1 + 1)))
+    };
     match &node.value {
-        Value::List(items) => 1 + items.iter().map(weight).sum::<usize>(),
-        Value::Map(entries) => 1 + entries.iter().map(|entry| weight(&entry.node)).sum::<usize>(),
-        _ => 1,
+        Value::List(items) => inner(&mut items.iter()),
+        Value::Map(entries) => {
+            let (cost, height) = inner(&mut entries.iter().map(|entry| &entry.node));
+            (cost + entries.iter().map(|entry| entry.key.len() / TEXT_BYTES).sum::<usize>(), height)
+        }
+        Value::String(text) => (1 + text.len() / TEXT_BYTES, 0),
+        Value::Null | Value::Bool(_) | Value::Number(_) => (1, 0),
     }
 }
 
@@ -274,8 +320,16 @@ fn number(text: &str) -> Option<serde_json::Number> {
     if let Ok(it) = plain.parse::<u64>() {
         return Some(it.into());
     }
-    plain.parse::<f64>().ok().and_then(serde_json::Number::from_f64)
+    let float: f64 = plain.parse().ok()?;
+    if float.fract() == 0.0 && float.abs() <= EXACT_MAX {
+        // Exact by the check: `1e3` and `100.0` are whole numbers to whoever writes them.
+        return Some((float as i64).into());
+    }
+    serde_json::Number::from_f64(float)
 }
+
+/// Up to here every whole number is a float and the other way round.
+const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 
 #[cfg(test)]
 mod tests;

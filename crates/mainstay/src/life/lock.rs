@@ -6,6 +6,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -90,6 +91,8 @@ impl DataLock {
             .write(true)
             .create(true)
             .truncate(false)
+            // A link could lead to a file that is not ours to write.
+            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
             .open(&path)
             .map_err(io("open the lock file", &path))?;
         match file.try_lock() {
@@ -156,6 +159,17 @@ mod tests {
         let error = DataLock::acquire(directory.path(), holder(42)).expect_err("held").to_string();
         assert!(error.contains("in use by another process"), "{error}");
         drop(first);
+    }
+
+    #[test]
+    fn a_lock_file_that_is_a_link_is_not_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("target");
+        std::fs::write(&target, "precious").unwrap();
+        std::os::unix::fs::symlink(&target, directory.path().join(FILE)).unwrap();
+        let error = DataLock::acquire(directory.path(), holder(1)).expect_err("a link").to_string();
+        assert!(error.contains("cannot open the lock file"), "{error}");
+        assert_eq!(std::fs::read_to_string(target).unwrap(), "precious");
     }
 
     #[test]

@@ -108,7 +108,8 @@ impl Scope {
         });
     }
 
-    /// Starts a task that is made anew after a panic, with a pause that doubles each time.
+    /// Starts a task that is made anew after a panic, also of its making. The pause doubles each time and begins
+    /// small again after a run that was longer than the longest pause.
     pub fn spawn_restartable<F, Fut>(&self, name: &'static str, mut make: F)
     where
         F: FnMut() -> Fut + Send + 'static,
@@ -117,7 +118,14 @@ impl Scope {
         let closing = self.closing();
         self.start(name, async move {
             let mut pause = RESTART_PAUSE;
-            while Guarded::new(name, make()).await.is_err() {
+            loop {
+                let begun = tokio::time::Instant::now();
+                if Guarded::new(name, async { make().await }).await.is_ok() {
+                    return;
+                }
+                if begun.elapsed() > RESTART_PAUSE_MAX {
+                    pause = RESTART_PAUSE;
+                }
                 tracing::warn!(task = name, pause_ms = pause.as_millis() as u64, "task starts anew");
                 if closing.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                     return;
@@ -134,13 +142,6 @@ impl Scope {
             let _running = running;
             kill.run_until_cancelled(task).await;
         });
-    }
-
-    /// Waits until every task has ended by itself, but not longer than until `until`.
-    pub async fn settle(&self, until: tokio::time::Instant) {
-        self.inner.tracker.close();
-        // Whether they have ended is for `close` to find out.
-        let _ = tokio::time::timeout_at(until, self.inner.tracker.wait()).await;
     }
 
     /// Asks every task to end, waits until `deadline`, ends the rest, and joins them all.
@@ -208,18 +209,25 @@ impl<F: Future> Future for Guarded<F> {
     type Output = Result<F::Output, Panicked>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let outer = GUARDED.replace(Some(String::new()));
-        let polled = catch_unwind(AssertUnwindSafe(|| self.future.as_mut().poll(context)));
-        let place = GUARDED.replace(outer);
-        match polled {
+        match guarded(self.name, || self.future.as_mut().poll(context)) {
             Ok(polled) => polled.map(Ok),
-            Err(payload) => {
-                let place = place.unwrap_or_default();
-                tracing::error!(task = self.name, panic = message(&*payload), place, "task panicked");
-                Poll::Ready(Err(Panicked))
-            }
+            Err(panicked) => Poll::Ready(Err(panicked)),
         }
     }
+}
+
+/// Runs `work` and logs its panic with a name. A panic that only passes on a [`Panicked`] was logged where it
+/// happened and is not logged again.
+pub fn guarded<T>(name: &'static str, work: impl FnOnce() -> T) -> Result<T, Panicked> {
+    let outer = GUARDED.replace(Some(String::new()));
+    let done = catch_unwind(AssertUnwindSafe(work));
+    let place = GUARDED.replace(outer).unwrap_or_default();
+    done.map_err(|payload| {
+        if !payload.is::<Panicked>() {
+            tracing::error!(task = name, panic = message(&*payload), place, "task panicked");
+        }
+        Panicked
+    })
 }
 
 thread_local! {

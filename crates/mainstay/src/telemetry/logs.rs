@@ -1,11 +1,15 @@
 //! Log lines: `tracing` to stderr, for people on a terminal and as JSON elsewhere, a level for each room.
 //!
 //! Levels change at run time in two ways: a reload brings those of the configuration, an [`Override`] holds
-//! until it is taken back. The override wins.
+//! until it is taken back. The override wins. Nobody who logs waits for stderr: lines go through a [`queue`].
+
+mod queue;
 
 use std::io::IsTerminal;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use prometheus::IntCounter;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tracing::level_filters::LevelFilter;
@@ -13,6 +17,8 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::{Layer, Registry};
+
+use self::queue::{Patient, Queue};
 
 /// The `telemetry.logs` section.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -136,6 +142,16 @@ impl std::fmt::Display for Levels {
 pub struct Logs {
     filter: reload::Handle<Targets, Registry>,
     state: Mutex<State>,
+    queue: Arc<Queue>,
+    look: Look,
+}
+
+/// How lines look.
+#[derive(Clone, Copy)]
+struct Look {
+    pretty: bool,
+    /// Whether stderr is a terminal.
+    terminal: bool,
 }
 
 struct State {
@@ -146,12 +162,18 @@ struct State {
 impl Logs {
     /// Starts writing log lines. Only the first call in a process takes effect; later ones (in tests) change
     /// nothing that is written.
+    ///
+    /// # Panics
+    /// If the system refuses the thread that writes.
     pub fn start(config: &Config) -> Self {
         let configured = Override { level: config.level, rooms: config.rooms.clone() };
         let (filter, handle) = reload::Layer::new(targets(&configured));
         let terminal = std::io::stderr().is_terminal();
         let pretty = config.format == Format::Pretty || (config.format == Format::Auto && terminal);
-        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+        let queue = Arc::new(Queue::new());
+        // Complaints of the formatter itself would go to stderr directly, past the queue.
+        let lines =
+            tracing_subscriber::fmt::layer().log_internal_errors(false).with_writer(Arc::clone(&queue));
         let lines = if pretty {
             lines.with_ansi(terminal && colours_wanted()).with_target(false).boxed()
         } else {
@@ -160,7 +182,31 @@ impl Logs {
         let subscriber = Registry::default().with(filter).with(lines);
         // An error means that a subscriber is set already, which the contract above allows.
         let _ = tracing::subscriber::set_global_default(subscriber);
-        Self { filter: handle, state: Mutex::new(State { configured, over: None }) }
+        write(Arc::clone(&queue));
+        let state = Mutex::new(State { configured, over: None });
+        Self { filter: handle, state, queue, look: Look { pretty, terminal } }
+    }
+
+    /// Whether the lines are for a person at a terminal.
+    pub fn for_person(&self) -> bool {
+        self.look.pretty && self.look.terminal
+    }
+
+    /// Writes text as it is, in order with the lines.
+    pub fn tell(&self, text: &str) {
+        self.queue.push(text.as_bytes());
+    }
+
+    /// Counts the lines that were dropped, to be registered with the node's metrics.
+    pub fn dropped(&self) -> IntCounter {
+        self.queue.dropped().clone()
+    }
+
+    /// Writes what waits, but gives up after `within`: whoever reads stderr may have stopped reading. Lines that
+    /// come later are dropped.
+    pub fn finish(&self, within: Duration) {
+        // Whether all was written cannot be said to anyone.
+        let _ = self.queue.finish(within);
     }
 
     /// Takes the levels of a newly loaded configuration. An override stays.
@@ -191,6 +237,19 @@ impl Logs {
         }
         Levels { level: now.level, rooms: now.rooms, overridden: state.over.is_some() }
     }
+}
+
+impl Drop for Logs {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+/// Starts the thread that writes to stderr. It is not joined: it may be stuck for as long as nobody reads.
+fn write(queue: Arc<Queue>) {
+    let lost = |lines| tracing::warn!(target: "mainstay::telemetry", lines, "log lines dropped");
+    let work = move || queue.write_to(&mut Patient(std::io::stderr()), lost);
+    std::thread::Builder::new().name("logs".into()).spawn(work).expect("the system gives a thread");
 }
 
 impl State {

@@ -69,6 +69,9 @@ fn every_refusal_is_a_problem_that_says_what_to_do() {
     let unknown = put(&node, &[JSON], r#"{"level": "info", "colour": "red"}"#).problem(422, "invalid");
     assert!(detail(unknown).contains("colour"));
     put(&node, &[JSON], r#"{"level": "loud"}"#).problem(422, "invalid");
+    for other in [r#"["info", {}]"#, "1", "null", r#""info""#] {
+        assert!(detail(put(&node, &[JSON], other).problem(422, "invalid")).contains("object"), "{other}");
+    }
 }
 
 #[test]
@@ -83,6 +86,12 @@ fn a_web_page_cannot_drive_the_api() {
     let mut client = node.connect();
     client.send("GET /v1/config HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n");
     client.answer(false).problem(400, "malformed");
+    let mut client = node.connect();
+    client.send("GET http://localhost/v1/config HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+    client.answer(false).problem(421, "misdirected");
+    let mut client = node.connect();
+    client.send("GET /v1/health/live HTTP/1.0\r\n\r\n");
+    assert_eq!(client.answer(false).status, 200, "a probe without a host");
 
     get(&[("Sec-Fetch-Site", "cross-site")]).problem(403, "forbidden");
     get(&[("Sec-Fetch-Site", "same-site")]).problem(403, "forbidden");
@@ -138,12 +147,22 @@ fn metrics_count_what_happened() {
     node.get("/v1/health/live");
     node.get("/nope");
     node.get("/another");
-    let answer = node.get("/metrics");
+    node.connect().request("GET", "/v1/config", &[("Host", "evil.example")], "").problem(421, "misdirected");
+    let mut garbage = node.connect();
+    garbage.send("\0\0\0\r\n\r\n");
+    assert_eq!(garbage.answer(false).status, 400);
+    assert!(garbage.is_closed());
+    let malformed = |answer: &Answer| {
+        metric(&answer.body, "mainstay_api_problems_total", &[("code", "malformed")]) == 1.0
+    };
+    // A broken connection is counted once it has ended, which its caller may see first.
+    let answer = std::iter::repeat_with(|| node.get("/metrics")).find(malformed).expect("it is counted");
     assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4"));
     let count = |name, labels: &[(&str, &str)]| metric(&answer.body, name, labels);
     let live = ("route", "/v1/health/live");
     assert_eq!(count("mainstay_api_requests_total", &[live, ("class", "2xx"), ("node", "m1")]), 2.0);
-    assert_eq!(count("mainstay_api_requests_total", &[("route", "none"), ("class", "4xx")]), 2.0);
+    assert_eq!(count("mainstay_api_requests_total", &[("route", "none"), ("class", "4xx")]), 3.0);
+    assert_eq!(count("mainstay_api_problems_total", &[("code", "misdirected")]), 1.0);
     assert_eq!(count("mainstay_api_problems_total", &[("code", "not_found")]), 2.0);
     assert_eq!(count("mainstay_api_request_duration_seconds_count", &[live]), 2.0);
     assert_eq!(count("mainstay_config_generation", &[]), 1.0);
@@ -186,8 +205,19 @@ fn a_body_that_never_ends_is_cut_off() {
 #[test]
 fn a_head_that_never_ends_is_cut_off() {
     let node = Node::start("api: { head_timeout: 200ms }");
-    let mut slow = node.connect();
-    slow.send("GET /v1/health/live HTTP/1.1\r\nHost: local");
-    assert!(slow.is_closed());
+    const PREFACE: &str = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    const SETTINGS: &str = "\0\0\0\x04\0\0\0\0\0";
+    let starts = ["", "P", "GET /v1/health/live HTTP/1.1\r\nHost: local", &PREFACE[..20], PREFACE];
+    let mut silent = starts.map(|start| {
+        let mut client = node.connect();
+        client.send(start);
+        client
+    });
+    let mut idle = node.connect();
+    idle.send(&format!("{PREFACE}{SETTINGS}"));
+    for client in &mut silent {
+        client.read_to_end();
+    }
+    idle.read_to_end();
     assert_eq!(node.get("/v1/health/live").status, 200);
 }

@@ -48,6 +48,12 @@ fn mistakes_outside_files_are_explained() {
     insta::assert_snapshot!("set-without-value", told(&["layered.yaml", "--set", "shutdown.drain"], &[]));
     let wrong = ["layered.yaml", "--set", "shutdown.drain=5", "--set", "telemetry.logs.lvl=debug"];
     insta::assert_snapshot!("set-wrong", told(&wrong, &[]));
+    insta::assert_snapshot!("environment-impossible", told(&["layered.yaml", "--env", "../prod"], &[]));
+    insta::assert_snapshot!("file-is-a-device", told(&["/dev/zero"], &[]));
+    let secrets = ["--set", "api.tokn=correct-horse", "--set", "api.\"token=correct-horse"];
+    let shown = told(&["layered.yaml", secrets[0], secrets[1], secrets[2], secrets[3]], &[]);
+    assert!(!shown.contains("correct-horse"), "{shown}");
+    insta::assert_snapshot!("set-misspelt-secret", shown);
     let variables = [("MAINSTAY__LISTEN__APY", "127.0.0.1:0"), ("MAINSTAY_SHUTDOWN_DRAIN", "5s")];
     insta::assert_snapshot!("variables-misspelt", told(&["layered.yaml"], &variables));
 }
@@ -56,6 +62,16 @@ fn mistakes_outside_files_are_explained() {
 fn a_valid_configuration_is_explained_with_origins() {
     let arguments = ["layered.yaml", "--explain", "--set", "api.hosts=[admin.local]"];
     insta::assert_snapshot!("explained", told(&arguments, &[("MAINSTAY__NODE__ID", "n7")]));
+}
+
+#[test]
+fn many_mistakes_are_counted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("mainstay.yaml");
+    std::fs::write(&file, (0..150).map(|it| format!("k{it}: 1\n")).collect::<String>()).expect("a file");
+    let shown = told(&[file.to_str().expect("UTF-8")], &[]);
+    assert!(shown.ends_with("and 50 more\n\n150 mistakes, nothing was started\n"), "{shown}");
+    assert_eq!(shown.matches("unknown key").count(), 100);
 }
 
 #[test]

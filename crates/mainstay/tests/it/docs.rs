@@ -104,7 +104,8 @@ fn every_example_is_valid() {
                 continue;
             }
             let path = path.to_string_lossy().into_owned();
-            assert_eq!(output(&format!("mainstay check {path}")), "the configuration is valid\n", "{path}");
+            let valid = format!("the configuration is valid ({path})\n");
+            assert_eq!(output(&format!("mainstay check {path}")), valid);
             checked += 1;
         }
     }

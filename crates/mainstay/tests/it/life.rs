@@ -14,7 +14,7 @@ const OTHER_HALF: &str = "\"debug\"}";
 #[test]
 fn a_stop_finishes_requests_in_flight_and_takes_no_new_ones() {
     let mut node =
-        Node::start("{ shutdown: { linger: 5s }, telemetry: { logs: { rooms: { life: debug } } } }");
+        Node::start("{ shutdown: { linger: 1s }, telemetry: { logs: { rooms: { life: debug } } } }");
     let mut idle = node.connect();
     assert_eq!(idle.request("GET", "/v1/health/live", &[], "").status, 200);
     let mut busy = node.connect();
@@ -25,10 +25,13 @@ fn a_stop_finishes_requests_in_flight_and_takes_no_new_ones() {
     assert_eq!(probe.request("GET", "/v1/health/live", &[], "").status, 200);
     node.signal(Signal::TERM);
     node.wait_for("stopping");
-    let last = probe.request("GET", "/v1/health/ready", &[], "");
-    assert_eq!(last.header("connection"), Some("close"), "what was on its way is answered");
+    // The line is written just before connections are told; each of their requests is answered either way.
+    let last = std::iter::repeat_with(|| probe.request("GET", "/v1/health/ready", &[], ""))
+        .find(|it| it.header("connection") == Some("close"))
+        .expect("the loop ends with one");
     last.problem(503, "unavailable");
     assert!(probe.is_closed());
+    node.get("/v1/health/ready").problem(503, "unavailable");
     assert!(idle.is_closed(), "an idle connection is closed after a while");
     busy.send(OTHER_HALF);
     let answer = busy.answer(false);
@@ -40,12 +43,13 @@ fn a_stop_finishes_requests_in_flight_and_takes_no_new_ones() {
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(TcpStream::connect(api).is_err(), "nothing listens any more");
     let order: Vec<_> = log.lines().filter(|it| it.contains("part stopped")).collect();
-    assert!(order.len() == 2 && order[0].contains("\"api\"") && order[1].contains("\"data\""), "{log}");
+    let names = ["api", "data", "tasks"].map(|name| format!("\"part\":\"{name}\""));
+    assert!(order.len() == 3 && order.iter().zip(&names).all(|(line, name)| line.contains(name)), "{log}");
 }
 
 #[test]
 fn what_does_not_finish_is_cut_off_at_the_deadline_and_said() {
-    let mut node = Node::start("shutdown: { drain: 100ms }");
+    let mut node = Node::start("shutdown: { drain: 100ms, linger: 10ms }");
     let mut busy = node.connect();
     assert_eq!(busy.request("GET", "/v1/health/live", &[], "").status, 200);
     busy.send(HALF);
@@ -55,6 +59,21 @@ fn what_does_not_finish_is_cut_off_at_the_deadline_and_said() {
     assert!(cut["error"].as_str().expect("text").contains("1 api connection"), "{cut}");
     assert!(busy.is_closed());
     assert_eq!(node.ended().0.code(), Some(1));
+}
+
+#[test]
+fn half_a_head_is_no_request_in_flight() {
+    let mut node = Node::start("shutdown: { drain: 1h, linger: 10ms }");
+    let mut half = node.connect();
+    half.send("GET / HT");
+    let silent = node.connect();
+    assert_eq!(node.get("/v1/health/live").status, 200);
+    node.signal(Signal::TERM);
+    node.wait_for("stopping");
+    assert!(half.is_closed());
+    let (status, log, _folder) = node.ended();
+    assert_eq!(status.code(), Some(0), "{log}");
+    drop(silent);
 }
 
 #[test]
@@ -119,6 +138,40 @@ fn a_reload_applies_as_one_or_changes_nothing_and_says_why() {
             "{result}"
         );
     }
+}
+
+#[test]
+fn a_reload_changes_the_token_and_never_loses_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let token = folder.path().join("token");
+    std::fs::write(&token, "the-first-token-of-all\n").expect("a file");
+    let mut node = Node::start_in(folder, "api: { token: '${file:token}', connections_max: 100 }");
+    let status = |node: &Node, token: &str| {
+        let bearer = format!("Bearer {token}");
+        node.connect().request("GET", "/v1/config", &[("Authorization", &bearer)], "").status
+    };
+    assert_eq!(status(&node, "the-first-token-of-all"), 200);
+
+    std::fs::write(&token, "the-second-token-there-is\n").expect("a file");
+    node.signal(Signal::HUP);
+    node.wait_for("configuration reloaded");
+    assert_eq!(status(&node, "the-first-token-of-all"), 401);
+    assert_eq!(status(&node, "the-second-token-there-is"), 200);
+
+    std::fs::remove_file(node.folder().join("mainstay.yaml")).expect("it is there");
+    node.signal(Signal::HUP);
+    let refused = node.wait_for("configuration not reloaded, the running one stays");
+    assert!(refused["reason"].as_str().expect("text").contains("mainstay.yaml"), "{refused}");
+    assert_eq!(status(&node, ""), 401, "without its file a node does not fall back to the defaults");
+
+    node.write_config("api: { token: '${file:token}', connections_max: 1 }");
+    node.signal(Signal::HUP);
+    node.wait_for("configuration reloaded");
+    // Connections that were closed on this side may still be open on the other.
+    let one = std::iter::repeat_with(|| node.connect())
+        .find_map(|mut it| (it.request("GET", "/v1/health/live", &[], "").status == 200).then_some(it));
+    assert_eq!(node.connect().answer(false).status, 503);
+    drop(one);
 }
 
 #[test]

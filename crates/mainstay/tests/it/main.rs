@@ -3,6 +3,9 @@
 mod api;
 mod check;
 mod docs;
+mod h2;
 mod life;
+mod logs;
+mod output;
 mod reference;
 mod support;

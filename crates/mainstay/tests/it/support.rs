@@ -174,6 +174,18 @@ impl Client {
         answer
     }
 
+    /// Reads whatever comes until the other side closes the connection.
+    #[track_caller]
+    pub fn read_to_end(&mut self) {
+        let mut rest = Vec::new();
+        match self.stream.read_to_end(&mut rest) {
+            Err(error) if error.kind() != std::io::ErrorKind::ConnectionReset => {
+                panic!("still open: {error}")
+            }
+            _ => {}
+        }
+    }
+
     /// Waits until the other side has closed the connection without sending more.
     pub fn is_closed(&mut self) -> bool {
         matches!(self.stream.read(&mut [0]), Ok(0) | Err(_))
