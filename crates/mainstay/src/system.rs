@@ -39,7 +39,8 @@ impl Clock for SystemClock {
         let now = SystemTime::now();
         // A clock before 1970 is a machine without one; the epoch is as good an answer as any.
         let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Timestamp::from_micros(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+        let micros = u64::try_from(since.as_micros()).ok();
+        micros.and_then(Timestamp::checked_from_micros).unwrap_or(Timestamp::MAX)
     }
 }
 

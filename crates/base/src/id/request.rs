@@ -35,6 +35,15 @@ impl RequestId {
     pub const fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()
     }
+
+    /// The id of these bytes; none unless they are a UUID of version 7.
+    pub fn from_bytes(bytes: [u8; 16]) -> Option<Self> {
+        Some(Uuid::from_bytes(bytes)).filter(is_version_7).map(Self)
+    }
+}
+
+fn is_version_7(uuid: &Uuid) -> bool {
+    uuid.get_version() == Some(uuid::Version::SortRand) && uuid.get_variant() == uuid::Variant::RFC4122
 }
 
 const EXAMPLE: &str = "019ab2c4-5d60-7e0f-8a3b-1c2d3e4f5a6b";
@@ -51,9 +60,7 @@ impl FromStr for RequestId {
     fn from_str(text: &str) -> Result<Self, RequestIdError> {
         let uuid = Uuid::try_parse(text).ok().filter(|uuid| {
             // The parser also takes forms without hyphens, in braces and as a URN.
-            text.len() == uuid::fmt::Hyphenated::LENGTH
-                && uuid.get_version() == Some(uuid::Version::SortRand)
-                && uuid.get_variant() == uuid::Variant::RFC4122
+            text.len() == uuid::fmt::Hyphenated::LENGTH && is_version_7(uuid)
         });
         uuid.map(Self).ok_or_else(|| RequestIdError(text.to_owned()))
     }
@@ -136,5 +143,13 @@ mod tests {
             let error = bad.parse::<RequestId>().expect_err(bad);
             assert!(error.to_string().contains("version 7"), "{error}");
         }
+    }
+
+    #[test]
+    fn bytes_make_the_same_id_or_none() {
+        let id = RequestId::new(Timestamp::EPOCH, [7; 10]);
+        assert_eq!(RequestId::from_bytes(*id.as_bytes()), Some(id));
+        assert_eq!(RequestId::from_bytes([0; 16]), None);
+        assert_eq!(RequestId::from_bytes([0xff; 16]), None);
     }
 }

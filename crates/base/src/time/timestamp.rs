@@ -34,10 +34,16 @@ impl Timestamp {
     /// 9999-12-30T22:00:00Z, close to the last time that RFC 3339 can write at every offset.
     pub const MAX: Self = Self(253_402_207_200_000_000);
 
-    /// The time this many microseconds after the epoch. Panics beyond [`Timestamp::MAX`].
+    /// The time this many microseconds after the epoch. Panics beyond [`Timestamp::MAX`]: for times of our own
+    /// making; what was read is checked by [`Timestamp::checked_from_micros`].
     pub const fn from_micros(micros: u64) -> Self {
         assert!(micros <= Self::MAX.0, "a time is before the year 10000");
         Self(micros)
+    }
+
+    /// The time this many microseconds after the epoch; none beyond [`Timestamp::MAX`].
+    pub const fn checked_from_micros(micros: u64) -> Option<Self> {
+        if micros <= Self::MAX.0 { Some(Self(micros)) } else { None }
     }
 
     /// Whole microseconds since the epoch.

@@ -1,6 +1,8 @@
 //! A share of a whole.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::hash::{Hash, Hasher};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -9,9 +11,38 @@ use thiserror::Error;
 use crate::error::{Classify, Code};
 
 /// A share of a whole: a finite number from 0 to 1, both included.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(try_from = "f64", into = "f64")]
-pub struct Ratio(f64);
+pub struct Ratio(
+    /// Neither NaN nor -0, so that equal numbers have equal bits and all are ordered.
+    f64,
+);
+
+impl PartialEq for Ratio {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.to_bits() == other.0.to_bits()
+    }
+}
+
+impl Eq for Ratio {}
+
+impl PartialOrd for Ratio {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Ratio {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+impl Hash for Ratio {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.to_bits().hash(state);
+    }
+}
 
 /// A number that is no [`Ratio`].
 #[derive(Debug, Clone, Copy, PartialEq, Error)]

@@ -81,3 +81,11 @@ proptest! {
         prop_assert_eq!(serde_json::from_str::<Timestamp>(&json).expect("text"), time);
     }
 }
+
+#[test]
+fn bytes_that_were_read_make_a_time_or_none() {
+    let max = Timestamp::MAX.as_micros();
+    assert_eq!(Timestamp::checked_from_micros(max), Some(Timestamp::MAX));
+    assert_eq!(Timestamp::checked_from_micros(max + 1), None);
+    assert_eq!(Timestamp::checked_from_micros(u64::MAX), None);
+}
