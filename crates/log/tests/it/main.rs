@@ -1,0 +1,3 @@
+//! The contract as a whole, through the crate's public surface.
+
+mod simulation;
