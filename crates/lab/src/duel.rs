@@ -22,7 +22,8 @@ use crate::process::{Machine, Server};
 use crate::stats::{Better, Ratio, Winner};
 
 pub use guard::{
-    Attempt, CLEAN_SAMPLES_MIN, CpuShares, FOREIGN_CORES_MAX, REPEATS_MAX, Spent, same_autogroup,
+    Attempt, CLEAN_SAMPLES_MIN, CpuShares, FOREIGN_CORES_MAX, LATENESS_ALLOWED_US, LATENESS_SHARE_MAX,
+    REPEATS_MAX, Spent, VERDICT_SAMPLES_MIN, same_autogroup,
 };
 pub use runner::run;
 
@@ -177,6 +178,12 @@ impl Series {
     pub fn is_measured(&self) -> bool {
         self.clean.len() >= CLEAN_SAMPLES_MIN
     }
+
+    /// Whether enough samples are clean to name a winner.
+    #[must_use]
+    pub fn is_decisive(&self) -> bool {
+        self.clean.len() >= VERDICT_SAMPLES_MIN
+    }
 }
 
 /// A figure that is compared.
@@ -249,9 +256,9 @@ pub struct Comparison {
     pub peer: String,
     /// What is compared.
     pub metric: Metric,
-    /// The first one's median divided by the other's; none if one of them was not measured.
+    /// The first one's median divided by the other's; none if one of them was not measured or is not above zero.
     pub ratio: Option<Ratio>,
-    /// Who is better; none if one of them was not measured.
+    /// Who is better; none if there is no ratio, or one of them has fewer than [`VERDICT_SAMPLES_MIN`] clean samples.
     pub winner: Option<Winner>,
 }
 

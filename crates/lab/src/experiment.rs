@@ -11,9 +11,13 @@ mod reload;
 mod start;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use crate::clock::Moment;
+use crate::duel::{CpuShares, FOREIGN_CORES_MAX, Spent};
+use crate::process::{MachineCpu, cpu, cpu_of_others};
 use crate::report::Report;
 
 pub use drain::Drain;
@@ -45,15 +49,19 @@ pub struct Context {
     pub exe: PathBuf,
     /// Where reports go.
     pub out_dir: PathBuf,
-    /// For everything that is drawn at random.
-    pub seed: u64,
     /// For the report, as the caller writes dates.
     pub date: String,
 }
 
 impl Context {
     fn report(&self, experiment: &dyn Experiment, title: &str, question: &str) -> Report {
-        Report::new(experiment.name(), title, question, &self.date)
+        let mut report = Report::new(experiment.name(), title, question, &self.date);
+        // The lab is part of the binary that it measures.
+        report.setting("build", if cfg!(debug_assertions) { "debug" } else { "release" });
+        if cfg!(debug_assertions) {
+            report.notes.push(DEBUG_NOTE.to_owned());
+        }
+        report
     }
 }
 
@@ -71,9 +79,31 @@ pub fn find(name: &str) -> Option<&'static dyn Experiment> {
 ///
 /// Errors: as [`Experiment::run`].
 pub fn run(experiment: &dyn Experiment, context: &Context) -> Result<(Report, PathBuf)> {
-    let report = experiment.run(context).with_context(|| format!("experiment {}", experiment.name()))?;
+    let (begin, before) = (Moment::now(), spent()?);
+    let mut report = experiment.run(context).with_context(|| format!("experiment {}", experiment.name()))?;
+    let shares = CpuShares::of(Moment::now().since(begin), spent()?.since(before));
+    report.notes.extend(foreign_note(shares.foreign));
     let page = report.write(&context.out_dir)?;
     Ok((report, page))
+}
+
+const DEBUG_NOTE: &str = "This is a debug build: its figures say little about a release build.";
+
+/// What was spent until now, with this process and its children, also those that have ended, on one side.
+fn spent() -> Result<Spent> {
+    let own = [std::process::id()];
+    let (machine, others) = (MachineCpu::read()?, cpu_of_others(&own));
+    Ok(Spent { machine, server: Duration::ZERO, load: cpu(&own), others })
+}
+
+/// A note if other processes used so much of the machine, in cores, that it may show in the figures.
+fn foreign_note(cores: f64) -> Option<String> {
+    (cores > FOREIGN_CORES_MAX).then(|| {
+        format!(
+            "Other processes used {:.0} % of a core meanwhile: figures may be worse for it.",
+            cores * 100.0
+        )
+    })
 }
 
 /// A folder for one run's files, removed afterwards.
@@ -97,5 +127,12 @@ mod tests {
             );
         }
         assert!(find("no such").is_none());
+    }
+
+    #[test]
+    fn a_busy_machine_is_noted() {
+        assert_eq!(foreign_note(0.10), None);
+        let note = foreign_note(0.25).unwrap();
+        assert!(note.starts_with("Other processes used 25 % of a core"), "{note}");
     }
 }

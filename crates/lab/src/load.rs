@@ -6,8 +6,8 @@
 //! by every request that should have been sent during it (correction for coordinated omission, after Gil Tene,
 //! "How NOT to Measure Latency"). The time from the actual send is kept as the *service* time.
 //!
-//! Invariants, per window: `sent = ok + rejected + failed`, and in an open loop `due = sent + not_sent`.
-//! Connections are opened before the clock starts. Each worker thread runs its own single-threaded runtime and
+//! Invariants: in the warm-up and in the window each, `sent = ok + rejected + failed`; in an open loop, over both
+//! together, `due = sent + not_sent` (what is not sent is not told apart by when it was due). Connections are opened before the clock starts. Each worker thread runs its own single-threaded runtime and
 //! shares nothing with the others while it runs.
 
 mod http1;

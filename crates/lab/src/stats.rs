@@ -103,13 +103,16 @@ const RESAMPLES: usize = 2_000;
 
 /// The ratio of the medians of `ours` to `theirs`, with a 95 % percentile-bootstrap interval (Efron, 1979).
 ///
-/// The same seed gives the same interval. None if a side is empty or `theirs` has a sample that is not above zero.
+/// The same seed gives the same interval. None if a side is empty, its median is not above zero, or `theirs` has a
+/// sample that is not above zero.
 #[must_use]
 pub fn ratio_of_medians(ours: &[f64], theirs: &[f64], seed: u64) -> Option<Ratio> {
-    if theirs.iter().any(|sample| *sample <= 0.0) {
+    let (our_median, their_median) = (median(ours)?, median(theirs)?);
+    // A figure of zero is one that was not measured; it must not win.
+    if our_median <= 0.0 || theirs.iter().any(|sample| *sample <= 0.0) {
         return None;
     }
-    let value = median(ours)? / median(theirs)?;
+    let value = our_median / their_median;
     let mut random = SplitMix(seed);
     let mut ratios: Vec<f64> = Vec::with_capacity(RESAMPLES);
     for _ in 0..RESAMPLES {
@@ -219,8 +222,10 @@ mod tests {
     }
 
     #[test]
-    fn a_ratio_to_nothing_is_refused() {
+    fn a_ratio_of_or_to_nothing_is_refused() {
         assert_eq!(ratio_of_medians(&[1.0], &[0.0], 1), None);
+        assert_eq!(ratio_of_medians(&[0.0, 0.0, 1.0], &[1.0; 3], 1), None);
+        assert_eq!(ratio_of_medians(&[], &[0.0], 1), None);
         assert_eq!(ratio_of_medians(&[], &[1.0], 1), None);
     }
 }

@@ -17,6 +17,17 @@ pub const REPEATS_MAX: usize = 3;
 /// Clean samples below which a cell counts as not measured.
 pub const CLEAN_SAMPLES_MIN: usize = 3;
 
+/// Clean samples of both sides below which no winner is named: an interval from fewer is too narrow to trust.
+pub const VERDICT_SAMPLES_MIN: usize = 5;
+
+/// Lateness of the generator, as a 99th percentile in microseconds, that never spoils a sample: where server and
+/// generator share processors, waiting for one another this long is ordinary.
+pub const LATENESS_ALLOWED_US: f64 = 2_000.0;
+
+/// The share of the latency's 99th percentile above which lateness beyond [`LATENESS_ALLOWED_US`] spoils a sample:
+/// the figure is then more the generator's than the server's.
+pub const LATENESS_SHARE_MAX: f64 = 0.5;
+
 /// Who used the machine during a sample, in cores (CPU seconds per second).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct CpuShares {
@@ -95,6 +106,11 @@ pub(super) fn objections(sample: &Sample) -> Vec<String> {
     }
     if sample.cpu.stolen > FOREIGN_CORES_MAX {
         objections.push("the virtual machine's host took more than 10 % of a core".to_owned());
+    }
+    // In a closed loop nothing is due, so nothing is late.
+    let late_us = sample.lateness.p99_us;
+    if late_us > LATENESS_ALLOWED_US && late_us > sample.latency.p99_us * LATENESS_SHARE_MAX {
+        objections.push("the load generator was late".to_owned());
     }
     objections
 }

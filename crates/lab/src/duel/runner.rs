@@ -164,7 +164,8 @@ pub(super) fn compare<'a>(
                 |series: &Series| series.clean.iter().map(|sample| metric.of(sample)).collect::<Vec<_>>();
             let both = ours.is_measured() && theirs.is_measured();
             let ratio = both.then(|| ratio_of_medians(&values(ours), &values(theirs), seed)).flatten();
-            let winner = ratio.map(|ratio| winner(ratio, metric.better()));
+            let decisive = ours.is_decisive() && theirs.is_decisive();
+            let winner = ratio.filter(|_| decisive).map(|ratio| winner(ratio, metric.better()));
             comparisons.push(Comparison { peer: peer.to_owned(), metric, ratio, winner });
         }
     }

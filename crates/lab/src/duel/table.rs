@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::{CellResults, Metric, Results};
+use super::{CellResults, Metric, Results, VERDICT_SAMPLES_MIN};
 use crate::report::{Table, circumstances, put, write_both};
 use crate::stats::{Spread, Winner};
 
@@ -24,8 +24,9 @@ impl Results {
         text.push_str(
             "\nFigures are medians of clean samples, in brackets the quartiles. A ratio is the first contestant's \
              median divided by the peer's, with a 95 % bootstrap interval; a winner is named where the interval \
-             excludes equality.\n",
+             excludes equality and both sides have at least ",
         );
+        put(&mut text, format_args!("{VERDICT_SAMPLES_MIN} clean samples.\n"));
         for contestant in &self.contestants {
             let mut table = Table::new("", &["setting", "value as read back"]);
             table.row(vec!["version".to_owned(), contestant.version.clone()]);
@@ -41,7 +42,7 @@ impl Results {
     fn figures(&self, results: &CellResults) -> Table {
         let mut columns = vec!["server"];
         columns.extend(Metric::ALL.map(Metric::name));
-        columns.extend(["generator late p99 us", "samples", "dropped"]);
+        columns.extend(["generator late p99 us, worst", "samples", "dropped"]);
         let mut table = Table::new("", &columns);
         for (contestant, series) in self.contestants.iter().zip(&results.measured) {
             let mut row = vec![contestant.name.clone()];
@@ -62,11 +63,13 @@ impl Results {
         let ours = &self.contestants[0].name;
         let mut table = Table::new("", &["compared", "metric", "ratio (95 % interval)", "winner"]);
         for row in &results.comparisons {
-            let winner = row.winner.map_or(NOT_MEASURED, |winner| match winner {
-                Winner::Ours => ours,
-                Winner::Theirs => &row.peer,
-                Winner::Neither => "no difference shown",
-            });
+            let winner = match (row.ratio, row.winner) {
+                (None, _) => NOT_MEASURED,
+                (Some(_), None) => "too few samples",
+                (_, Some(Winner::Ours)) => ours,
+                (_, Some(Winner::Theirs)) => &row.peer,
+                (_, Some(Winner::Neither)) => "no difference shown",
+            };
             table.row(vec![
                 format!("{ours} / {}", row.peer),
                 row.metric.name().to_owned(),

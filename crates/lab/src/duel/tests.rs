@@ -28,6 +28,9 @@ fn attempt(tries: Vec<Sample>) -> (Attempt, usize) {
     (attempt, tries.len())
 }
 
+const NINETY: [f64; 5] = [90.0, 90.0, 91.0, 92.0, 92.0];
+const HUNDRED: [f64; 5] = [100.0, 100.0, 101.0, 102.0, 102.0];
+
 fn clean(rates: &[f64]) -> Series {
     Series { clean: rates.iter().map(|rate| sample(*rate)).collect(), ..Series::default() }
 }
@@ -55,6 +58,30 @@ fn wrong_answers_and_a_stolen_processor_spoil_a_sample() {
     let (attempt, _) = attempt(vec![wrong, stolen, sample(2.0)]);
     assert_eq!(attempt.clean, Some(sample(2.0)));
     assert_eq!(attempt.dropped.len(), 2);
+}
+
+#[test]
+fn a_late_generator_spoils_a_sample_if_it_is_most_of_the_latency() {
+    let p99 = |p99_us| Percentiles { p99_us, ..Percentiles::default() };
+    let of = |late, latency| Sample { lateness: p99(late), latency: p99(latency), ..sample(1.0) };
+    // Little in itself; much in itself but little of the latency; neither.
+    for fair in [of(1_900.0, 2_000.0), of(5_000.0, 50_000.0), of(0.0, 100.0)] {
+        assert_eq!(attempt(vec![fair.clone()]).0.clean, Some(fair));
+    }
+    let (attempt, _) = attempt(vec![of(2_100.0, 4_000.0), sample(1.0)]);
+    assert_eq!(attempt.dropped, [["the load generator was late"]]);
+}
+
+#[test]
+fn fewer_than_five_clean_samples_of_a_side_have_figures_and_no_winner() {
+    let (four, five) = (clean(&[90.0; 4]), clean(&[100.0; 5]));
+    for (ours, theirs) in [(&four, &five), (&five, &four)] {
+        let sides = [ours.clone(), theirs.clone()];
+        let rows = compare(Offer::Closed, &sides, ["a", "b"].into_iter(), 1);
+        assert!(rows.iter().all(|row| row.ratio.is_some() && row.winner.is_none()), "{rows:?}");
+    }
+    let rows = compare(Offer::Closed, &[five.clone(), five], ["a", "b"].into_iter(), 1);
+    assert!(rows.iter().all(|row| row.winner.is_some()), "{rows:?}");
 }
 
 #[test]
@@ -92,7 +119,7 @@ fn another_session_is_refused_with_a_remedy() {
 
 #[test]
 fn a_winner_depends_on_the_metric_and_a_lost_row_stays() {
-    let (ours, theirs) = (clean(&[90.0, 91.0, 92.0]), clean(&[100.0, 101.0, 102.0]));
+    let (ours, theirs) = (clean(&NINETY), clean(&HUNDRED));
     let rows = compare(Offer::Closed, &[ours, theirs], ["mainstay", "nginx"].into_iter(), 1);
     let metrics: Vec<Metric> = rows.iter().map(|row| row.metric).collect();
     assert_eq!(metrics, [Metric::Rate, Metric::CpuPerRequest, Metric::Rss]);
@@ -122,8 +149,8 @@ fn a_share_of_the_slowest_is_one_rate_for_all() {
 
 #[test]
 fn the_page_prints_won_lost_and_unmeasured_rows() {
-    let measured = vec![clean(&[90.0, 91.0, 92.0]), clean(&[100.0, 101.0, 102.0]), clean(&[1.0])];
-    let names = ["mainstay", "nginx", "caddy"];
+    let measured = vec![clean(&NINETY), clean(&HUNDRED), clean(&[1.0]), clean(&[50.0; 4])];
+    let names = ["mainstay", "nginx", "caddy", "other"];
     let results = Results {
         name: "health".to_owned(),
         title: "Health".to_owned(),
@@ -147,6 +174,11 @@ fn the_page_prints_won_lost_and_unmeasured_rows() {
     let text = results.markdown();
     assert!(text.contains("| mainstay / nginx | answers/s | 0.90 (0.88 to 0.92) | nginx |"), "{text}");
     assert!(text.contains("| mainstay / caddy | answers/s | not measured | not measured |"), "{text}");
+    assert!(
+        text.contains("| mainstay / other | answers/s | 1.82 (1.80 to 1.84) | too few samples |"),
+        "{text}"
+    );
+    assert!(text.contains("both sides have at least 5 clean samples."), "{text}");
     assert!(text.contains("| nginx | 101 (100 to 102) | 50.0 (50.0 to 50.0) |"), "{text}");
     assert!(text.contains("| workers | 2 |"), "{text}");
     let read: Results = serde_json::from_str(&serde_json::to_string(&results).unwrap()).unwrap();

@@ -46,7 +46,7 @@ impl Experiment for Drain {
     }
 
     fn question(&self) -> &'static str {
-        "A17"
+        "A18"
     }
 
     fn about(&self) -> &'static str {

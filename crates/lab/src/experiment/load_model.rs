@@ -53,7 +53,7 @@ impl Experiment for LoadModel {
     }
 
     fn question(&self) -> &'static str {
-        "A16"
+        "A8"
     }
 
     fn about(&self) -> &'static str {
@@ -217,7 +217,6 @@ mod tests {
         let context = Context {
             exe: "unused".into(),
             out_dir: folder.path().to_owned(),
-            seed: 1,
             date: "2026-01-02".to_owned(),
         };
         let quick = LoadModel {
@@ -227,6 +226,8 @@ mod tests {
         };
         let (report, page) = super::super::run(&quick, &context).unwrap();
         assert!(report.verdict.0[0].holds, "{:?}", report.verdict);
+        let build = report.settings.iter().find(|(name, _)| name == "build");
+        assert!(build.is_some_and(|(_, value)| value == "debug" || value == "release"), "{build:?}");
         assert!(std::fs::read_to_string(page).unwrap().contains("load-model-latency.svg"));
         assert!(folder.path().join("load-model-latency.svg").exists());
     }

@@ -37,7 +37,7 @@ impl Experiment for Start {
     }
 
     fn question(&self) -> &'static str {
-        "A17"
+        "A18"
     }
 
     fn about(&self) -> &'static str {
@@ -54,13 +54,12 @@ impl Experiment for Start {
                 clock::sleep(self.settle);
                 let memory = memory(&[node.server.pid()]);
                 rss_mib.push(memory.rss_bytes as f64 / f64::from(1 << 20));
-                pss_mib.push(memory.pss_bytes as f64 / f64::from(1 << 20));
+                pss_mib.extend(memory.pss_bytes.map(|bytes| bytes as f64 / f64::from(1 << 20)));
             }
             node.server.stop(Duration::from_secs(10))?;
         }
         let start = Spread::of(&start_ms).context("no run was made")?;
         let rss = Spread::of(&rss_mib).context("no run measured memory")?;
-        let pss = Spread::of(&pss_mib).context("no run measured memory")?;
         let mut report = context.report(self, "Cold start and idle memory", QUESTION);
         report.setting("binary", version(&context.exe)?);
         report.setting("starts", self.runs.to_string());
@@ -76,7 +75,11 @@ impl Experiment for Start {
             format!("{:.1} MiB (largest of {}: {:.1} MiB)", rss.median, rss.count, rss.max),
             rss.max < IDLE_LIMIT_MIB,
         );
-        report.tables.push(table(&[("start (ms)", start), ("idle RSS (MiB)", rss), ("idle PSS (MiB)", pss)]));
+        report.tables.push(table(&[
+            ("start (ms)", Some(start)),
+            ("idle RSS (MiB)", Some(rss)),
+            ("idle PSS (MiB)", Spread::of(&pss_mib)),
+        ]));
         report.plot("times", "Start times of all runs", picture(&start_ms)?);
         report.notes.push(
             "The files of the binary are in the page cache from the second start on; the data directory is empty \
@@ -90,14 +93,16 @@ impl Experiment for Start {
 const QUESTION: &str = "How long does it take from starting the process until it reports ready, and how much memory \
                         does a node hold that does nothing?";
 
-fn table(rows: &[(&str, Spread)]) -> Table {
+/// A figure that could not be read is printed as such.
+fn table(rows: &[(&str, Option<Spread>)]) -> Table {
     let columns = ["figure", "min", "lower quartile", "median", "upper quartile", "max", "samples"];
     let mut table = Table::new("Figures", &columns);
     for (name, spread) in rows {
-        let values = [spread.min, spread.lower_quartile, spread.median, spread.upper_quartile, spread.max];
+        let values = spread.map(|it| [it.min, it.lower_quartile, it.median, it.upper_quartile, it.max]);
         let mut row = vec![(*name).to_owned()];
-        row.extend(values.map(|value| format!("{value:.1}")));
-        row.push(spread.count.to_string());
+        let show = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"));
+        row.extend((0..5).map(|nth| show(values.map(|values| values[nth]))));
+        row.push(spread.map_or(0, |spread| spread.count).to_string());
         table.row(row);
     }
     table

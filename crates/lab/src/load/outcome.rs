@@ -251,8 +251,8 @@ impl Part {
         }
     }
 
-    /// Counts how late the generator itself was.
-    pub(super) fn record_wake_up(&mut self, intended: Moment, actual: Moment) {
+    /// Counts how late the generator itself took up one request that was due.
+    pub(super) fn record_lateness(&mut self, intended: Moment, actual: Moment) {
         if intended >= self.warm {
             self.lateness.record(actual.since(intended));
         }
@@ -280,7 +280,8 @@ pub struct Outcome {
     pub latency: Histogram,
     /// From the time a request was sent to the end of its answer.
     pub service: Histogram,
-    /// How late the generator woke up for requests that were due: its own share of `latency`.
+    /// How late the generator took up each request that was due, also those it then could not send: its own share of
+    /// `latency`. Empty in a closed loop.
     pub lateness: Histogram,
     /// Length of one slice of `timeline`.
     pub slice: Duration,
@@ -344,6 +345,9 @@ impl Outcome {
         };
         doubt(self.not_sent, "requests were due and not sent");
         doubt(self.counts.rejected, "answers were not accepted");
+        // A connection that hangs from the warm-up on is missing from the window, whose figures then look clean.
+        let lost = self.warm_up.failed() + self.warm_up.rejected;
+        doubt(lost, "requests due in the warm-up failed or had answers that were not accepted");
         for (kind, count) in &self.counts.failures {
             doubt(*count, &format!("requests failed: {kind}"));
         }

@@ -33,7 +33,7 @@ impl Served {
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let thread = std::thread::spawn(move || {
+        let serve = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let accept = async {
                 let listener = tokio::net::TcpListener::from_std(listener).unwrap();
@@ -46,7 +46,8 @@ impl Served {
             tokio::task::LocalSet::new().block_on(&runtime, async {
                 tokio::select! { _ = stopped => {}, () = accept => {} }
             });
-        });
+        };
+        let thread = std::thread::Builder::new().name("lab-served".to_owned()).spawn(serve).unwrap();
         Self { address, stop: Some(stop), thread: Some(thread) }
     }
 
@@ -120,7 +121,41 @@ fn an_open_loop_sends_what_is_due_and_nothing_else() {
     assert_adds_up(&outcome);
     assert_eq!(outcome.not_sent, 0);
     assert_eq!((outcome.warm_up.sent, outcome.counts.sent), (50, 400));
-    assert!(!outcome.lateness.is_empty());
+    assert_eq!(outcome.lateness.len(), 400);
+}
+
+#[test]
+fn lateness_is_that_of_every_due_request_however_few_the_wake_ups() {
+    let server = Served::http(|_| async { body("") });
+    // Far more per second than one thread can be woken for.
+    let rate_per_s = 500_000.0;
+    let plan = Plan {
+        threads: 1,
+        warm_up: Duration::ZERO,
+        duration: Duration::from_millis(100),
+        timeout: Duration::from_millis(100),
+        ..short(server.address)
+    };
+    let outcome = start(&plan, Pace::Open { rate_per_s, backlog_max: 10 }).unwrap().join().unwrap();
+    assert_eq!(outcome.lateness.len(), 50_000);
+    assert_eq!(outcome.not_sent + outcome.counts.sent, 50_000);
+}
+
+#[test]
+fn connections_that_hang_from_the_warm_up_on_are_doubted() {
+    let server = Served::http(|number| async move {
+        if number < 2 {
+            std::future::pending::<()>().await;
+        }
+        body("")
+    });
+    let warm_up = Duration::from_millis(200);
+    let plan = Plan { warm_up, timeout: Duration::from_secs(1), ..short(server.address) };
+    let outcome = closed_loop(&plan).unwrap();
+    assert_adds_up(&outcome);
+    assert_eq!((outcome.counts.failed(), outcome.warm_up.failed()), (0, 2));
+    let doubts = outcome.doubts();
+    assert!(doubts.len() == 1 && doubts[0].starts_with("2 requests due in the warm-up failed"), "{doubts:?}");
 }
 
 #[test]

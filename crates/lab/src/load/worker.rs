@@ -162,6 +162,8 @@ impl<T: Target> Worker<T> {
             let now = Moment::now();
             let mut next = arrivals.at(turn);
             while next <= now && next < self.end() {
+                // Of every request, not of every wake-up: a late one holds up all that were due meanwhile.
+                part.borrow_mut().record_lateness(next, now);
                 if !queue.push(next) {
                     part.borrow_mut().not_sent += 1;
                 }
@@ -174,10 +176,7 @@ impl<T: Target> Worker<T> {
             }
             tokio::select! {
                 biased;
-                fired = timer.until(next) => {
-                    fired?;
-                    part.borrow_mut().record_wake_up(next, Moment::now());
-                }
+                fired = timer.until(next) => fired?,
                 // The end was moved forward; the next turn of the loop sees it.
                 _ = stopped.changed() => {}
             }

@@ -1,8 +1,8 @@
 //! A server that an experiment starts, watches and stops.
 //!
-//! It is a child in this process's own session, so that the scheduler treats it and the load alike. It never
-//! outlives its guard: dropping the guard, also while a panic unwinds, ends the process and its descendants by
-//! their ids.
+//! It is a child in this process's own session, so that the scheduler treats it and the load alike. Dropping its
+//! guard, also while a panic unwinds, ends the process and its known descendants by their ids. What ends this
+//! process without unwinding it, such as a SIGKILL or a SIGTERM, leaves them running.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -65,6 +65,8 @@ pub struct Server {
     spawned: Moment,
     log: PathBuf,
     ended: Option<ExitStatus>,
+    /// It and its descendants, as last looked at; orphans can't be found by their parent any more.
+    family: Vec<Identity>,
 }
 
 impl Server {
@@ -86,7 +88,7 @@ impl Server {
             .stderr(stderr)
             .spawn()
             .with_context(|| format!("start {name}"))?;
-        Ok(Self { child, spawned, log: log.to_owned(), ended: None })
+        Ok(Self { child, spawned, log: log.to_owned(), ended: None, family: Vec::new() })
     }
 
     /// The process's id.
@@ -112,7 +114,10 @@ impl Server {
             None => probe.holds().then(|| Ok(Moment::now().since(spawned))),
         });
         match ready {
-            Some(Ok(after)) => Ok(after),
+            Some(Ok(after)) => {
+                self.remember_family();
+                Ok(after)
+            }
             Some(Err(status)) => {
                 bail!("the server ended with {status} before it was ready\n{}", self.log_end())
             }
@@ -122,6 +127,7 @@ impl Server {
 
     /// Sends a signal. Errors: the process has ended.
     pub fn signal(&mut self, signal: Signal) -> Result<()> {
+        self.remember_family();
         if let Some(status) = self.poll_end() {
             bail!("the server has ended with {status}\n{}", self.log_end());
         }
@@ -135,34 +141,54 @@ impl Server {
 
     /// Waits for its end. Errors: `deadline` has passed.
     pub fn wait(&mut self, deadline: Duration) -> Result<ExitStatus> {
+        self.remember_family();
         poll_until(Moment::now().plus(deadline), INTERVAL, || self.poll_end()).with_context(|| {
             format!("process {} still runs after {deadline:?}\n{}", self.pid(), self.log_end())
         })
     }
 
-    /// SIGTERM, then, after `grace`, SIGKILL; descendants that are left then are killed in any case.
+    /// SIGTERM, then, after `grace`, SIGKILL; descendants that are left then are killed in any case. If the process
+    /// had ended already, those are killed that lived when it became ready, was sent a signal or was waited for.
     pub fn stop(mut self, grace: Duration) -> Result<Stopped> {
         self.end(grace)
     }
 
     fn end(&mut self, grace: Duration) -> Result<Stopped> {
         let asked = Moment::now();
-        if let Some(status) = self.ended {
+        self.remember_family();
+        if let Some(status) = self.poll_end() {
+            self.kill_family();
             return Ok(Stopped { status, after: Duration::ZERO, killed: false });
         }
-        // Taken before the end, after which orphans have another parent.
-        let family: Vec<Identity> = tree(&[self.pid()]).into_iter().filter_map(Identity::of).collect();
         let _ = kill_process(self.id(), Signal::TERM);
         let ended = poll_until(asked.plus(grace), INTERVAL, || self.poll_end());
-        for left in family.iter().filter(|process| process.is_current()) {
-            let _ = rustix_pid(left.pid).map(|pid| kill_process(pid, Signal::KILL));
-        }
+        self.kill_family();
         let status = match ended {
             Some(status) => status,
             None => self.child.wait().context("wait for a killed process")?,
         };
         self.ended = Some(status);
         Ok(Stopped { status, after: Moment::now().since(asked), killed: ended.is_none() })
+    }
+
+    /// Notes who belongs to it now. Does nothing after its end, when its id may be another's.
+    fn remember_family(&mut self) {
+        if self.poll_end().is_some() {
+            return;
+        }
+        self.family.retain(|process| process.is_current());
+        for process in tree(&[self.pid()]).into_iter().filter_map(Identity::of) {
+            if !self.family.contains(&process) {
+                self.family.push(process);
+            }
+        }
+    }
+
+    fn kill_family(&self) {
+        for left in self.family.iter().filter(|process| process.is_current()) {
+            // It may end by itself meanwhile.
+            let _ = rustix_pid(left.pid).map(|pid| kill_process(pid, Signal::KILL));
+        }
     }
 
     fn poll_end(&mut self) -> Option<ExitStatus> {
@@ -247,6 +273,20 @@ mod tests {
             (!is_alive(child)).then_some(())
         });
         assert!(gone.is_some());
+    }
+
+    #[test]
+    fn a_server_that_has_ended_leaves_no_orphan_behind() {
+        let (mut server, folder) = shell("trap 'exit 0' TERM; sleep 47 & echo $!; wait");
+        let log = folder.path().join("logs/out");
+        let by = || Moment::now().plus(Duration::from_secs(10));
+        let child = poll_until(by(), INTERVAL, || fs::read_to_string(&log).ok()?.trim().parse::<Pid>().ok());
+        let child = child.expect("the script prints its child");
+        server.signal(Signal::TERM).unwrap();
+        assert!(server.wait(Duration::from_secs(10)).unwrap().success());
+        assert!(is_alive(child));
+        assert!(!server.stop(Duration::ZERO).unwrap().killed);
+        assert!(poll_until(by(), INTERVAL, || (!is_alive(child)).then_some(())).is_some());
     }
 
     #[test]

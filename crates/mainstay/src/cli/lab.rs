@@ -34,9 +34,6 @@ pub struct Run {
     /// The folder for the report and its plots
     #[arg(long, value_name = "DIR", default_value = "lab-out")]
     out: PathBuf,
-    /// For everything that is drawn at random
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
     #[command(flatten)]
     output: OutputArg,
 }
@@ -94,7 +91,7 @@ fn report(found: &dyn Experiment, run: &Run) -> Result<(Report, PathBuf)> {
     let exe = std::env::current_exe().context("find this binary")?;
     let date = SystemClock::new().wall().to_string();
     let date = date.split('T').next().unwrap_or_default().to_owned();
-    experiment::run(found, &Context { exe, out_dir: run.out.clone(), seed: run.seed, date })
+    experiment::run(found, &Context { exe, out_dir: run.out.clone(), date })
 }
 
 fn verdict(report: &Report) -> String {
