@@ -19,7 +19,7 @@ MACHETE_VERSION := 0.9.2
 
 ##@ Using it
 run: ## Start Mainstay with a small configuration; Ctrl-C stops it
-	$(CARGO) build --package mainstay
+	$(CARGO) build --locked --package mainstay
 	exec $(CARGO_TARGET_DIR)/debug/mainstay up examples/hello.yaml
 
 docs: ## Regenerate the generated references and build the Rust documentation
@@ -28,14 +28,14 @@ docs: ## Regenerate the generated references and build the Rust documentation
 
 ##@ Checking it
 test: nextest ## Unit, property and integration tests, and the house rules
-	$(CARGO) nextest run --workspace
+	$(CARGO) nextest run --locked --workspace
 
 conformance: nextest python-packages ## Foreign clients and suites against the running binary
-	$(CARGO) build --package mainstay
-	PATH=$(TOOLS)/python/bin:$$PATH $(CARGO) nextest run --workspace --profile conformance
+	$(CARGO) build --locked --package mainstay
+	PATH=$(TOOLS)/python/bin:$$PATH $(CARGO) nextest run --locked --workspace --profile conformance
 
 soak: nextest ## The same tests with many more generated cases, and the long ones
-	PROPTEST_CASES=$(or $(PROPTEST_CASES),20000) $(CARGO) nextest run --workspace --profile soak --run-ignored all
+	PROPTEST_CASES=$(or $(PROPTEST_CASES),20000) $(CARGO) nextest run --locked --workspace --profile soak --run-ignored all
 
 lint: fmt clippy rustdoc deny unused ## Everything below but tests
 
@@ -43,10 +43,10 @@ fmt: ## Formatting
 	cargo fmt --all --check
 
 clippy: ## Clippy, warnings are errors
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
 rustdoc: ## Documentation builds without a warning; broken links are errors
-	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" $(CARGO) doc --workspace --no-deps --document-private-items --quiet
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
 
 deny: cargo-deny ## Licences, bans and sources of dependencies; advisories if reachable
 	scripts/deny
@@ -65,9 +65,10 @@ help:
 	  /^##@/ {printf "\n%s\n", substr($$0, 5)} \
 	  /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
-# Tools: one already on the PATH serves, of any version; otherwise the one named above is built into the cache.
+# Tools: one already on the PATH serves, of any version (cargo-nextest: that .config/nextest.toml accepts); otherwise the
+# one named above is built into the cache.
 nextest:
-	@cargo nextest --version >/dev/null 2>&1 || $(INSTALL) cargo-nextest --version $(NEXTEST_VERSION)
+	@cargo nextest show-config version >/dev/null 2>&1 || $(INSTALL) cargo-nextest --version $(NEXTEST_VERSION)
 cargo-deny:
 	@command -v cargo-deny >/dev/null || $(INSTALL) cargo-deny --version $(DENY_VERSION)
 cargo-machete:

@@ -28,7 +28,7 @@ impl Results {
         );
         put(&mut text, format_args!("{VERDICT_SAMPLES_MIN} clean samples.\n"));
         for contestant in &self.contestants {
-            let mut table = Table::new("", &["setting", "value as read back"]);
+            let mut table = Table::new("", &["setting", "value"]);
             table.row(vec!["version".to_owned(), contestant.version.clone()]);
             for (name, value) in &contestant.settings {
                 table.row(vec![name.clone(), value.clone()]);

@@ -14,7 +14,7 @@ use mainstay_lab::process::{Probe, Server, free_port, tree};
 use crate::peers::{self, Installed};
 use crate::shell;
 
-/// The directives that decide its speed here; what it runs with is read back for each.
+/// The directives that decide its speed here.
 const TELLING: [&str; 8] = [
     "worker_processes",
     "worker_connections",
@@ -25,6 +25,10 @@ const TELLING: [&str; 8] = [
     "default_type",
     "return",
 ];
+
+/// The settings' first row: what the others are.
+const SOURCE: [&str; 2] =
+    ["source", "the configuration file as nginx parses it (`nginx -T`); the last row: the running processes"];
 
 /// nginx that answers `GET path` with `body`, which has no quotes of the single kind.
 pub(super) fn contestant(path: &'static str, body: &'static str) -> Result<Contestant> {
@@ -47,7 +51,8 @@ fn start(nginx: &Installed, folder: &Path, path: &str, body: &str) -> Result<Sta
     let dump = shell::read(command().arg("-T"))?;
     let mut server = Server::spawn(command(), &folder.join("log"))?;
     server.wait_ready(&Probe::Http(address, path.to_owned()), Duration::from_secs(10))?;
-    let mut settings = read_back(&dump);
+    let mut settings = vec![SOURCE.map(ToOwned::to_owned).into()];
+    settings.extend(read_back(&dump));
     // All but the master serve requests.
     let workers = tree(&[server.pid()]).len() - 1;
     settings.push(("worker processes found running".to_owned(), workers.to_string()));
@@ -94,7 +99,7 @@ http {{
     )
 }
 
-/// The telling directives in nginx's own dump of what it would run with.
+/// The telling directives in nginx's own dump of its configuration; no command prints what is in force in a running one.
 fn read_back(dump: &str) -> Vec<(String, String)> {
     let directives = dump.lines().map(str::trim).filter(|line| !line.starts_with('#'));
     let pairs = directives.filter_map(|line| line.strip_suffix(';')?.split_once(char::is_whitespace));

@@ -1,7 +1,7 @@
 //! A command line found in a page, tried on the command it names.
 
 use clap::Command;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// The commands of one line, each as its words: assignments before a command and comments after it are dropped.
 pub(crate) fn split(line: &str) -> Vec<Vec<String>> {
@@ -57,15 +57,10 @@ pub(crate) fn check(command: &Command, arguments: &[String]) -> Result<(), Strin
         .take_while(|word| !word.starts_with('>') && !word.starts_with("2>"))
         .filter(|word| !matches!(*word, "..." | "…" | ""))
         .collect();
-    let has_placeholder = arguments.iter().any(|word| is_placeholder(word));
     let line = [command.get_name()].into_iter().chain(arguments);
     let Err(error) = command.clone().try_get_matches_from(line) else { return Ok(()) };
     match error.kind() {
-        ErrorKind::InvalidValue | ErrorKind::ValueValidation | ErrorKind::InvalidSubcommand
-            if has_placeholder =>
-        {
-            Ok(())
-        }
+        _ if offending_word(&error).is_some_and(is_placeholder) => Ok(()),
         ErrorKind::UnknownArgument
         | ErrorKind::InvalidSubcommand
         | ErrorKind::InvalidValue
@@ -80,6 +75,20 @@ pub(crate) fn check(command: &Command, arguments: &[String]) -> Result<(), Strin
             Err(first.strip_prefix("error: ").unwrap_or(first).to_owned())
         }
         _ => Ok(()),
+    }
+}
+
+/// The word of the line that `error` is about.
+fn offending_word(error: &clap::Error) -> Option<&str> {
+    let context = match error.kind() {
+        ErrorKind::InvalidSubcommand => ContextKind::InvalidSubcommand,
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => ContextKind::InvalidValue,
+        ErrorKind::UnknownArgument => ContextKind::InvalidArg,
+        _ => return None,
+    };
+    match error.get(context)? {
+        ContextValue::String(word) => Some(word),
+        _ => None,
     }
 }
 
@@ -140,6 +149,13 @@ fn invocations_are_tried_on_the_command() {
     assert_eq!(verdict("s up --port 1").as_deref(), Some("unexpected argument '--port' found"));
     assert_eq!(verdict("s lab walk").as_deref(), Some("unrecognized subcommand 'walk'"));
     assert!(verdict("s up --output yaml").is_some());
+    assert_eq!(
+        verdict("s dwon FILE").as_deref(),
+        Some("unrecognized subcommand 'dwon'"),
+        "a placeholder excuses itself alone"
+    );
+    assert_eq!(verdict("s lab walk NAME").as_deref(), Some("unrecognized subcommand 'walk'"));
+    assert!(verdict("s up --output yaml FILE").is_some());
     assert!(verdict("s up a.yaml b.yaml").is_some());
 }
 

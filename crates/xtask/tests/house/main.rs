@@ -4,12 +4,14 @@
 //! runs it over the repository. A finding names the place and what to do about it.
 
 mod cargo;
+mod examples;
 mod finding;
 mod headers;
 mod invocation;
 mod lengths;
 mod markdown;
 mod mentions;
+mod purity;
 mod repo;
 mod rooms;
 mod words;

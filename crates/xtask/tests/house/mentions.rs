@@ -1,6 +1,6 @@
 //! What pages name exists: paths, `make` targets, commands with their flags, and what links point to.
 //!
-//! Code spans and the lines of shell blocks are read. A decision that is only proposed may name what is to come.
+//! Code spans and the lines of shell blocks are read. A decision record that is only proposed may name what is to come.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +24,7 @@ struct Known {
 const OUR_ENDINGS: [&str; 3] = [".rs", ".md", ".toml"];
 
 fn check_code(file: &SourceFile, page: &Page, known: &Known) -> Vec<Finding> {
-    if is_proposed(&file.text) {
+    if is_proposed(file) {
         return Vec::new();
     }
     let mut findings = Vec::new();
@@ -44,11 +44,12 @@ fn check_code(file: &SourceFile, page: &Page, known: &Known) -> Vec<Finding> {
     findings
 }
 
-fn is_proposed(text: &str) -> bool {
-    text.lines().take(10).any(|line| {
-        let line = line.to_lowercase().replace('*', "");
-        line.trim_start_matches("- ").starts_with("status: proposed")
-    })
+fn is_proposed(file: &SourceFile) -> bool {
+    file.path.starts_with("docs/adr/")
+        && file.text.lines().take(10).any(|line| {
+            let line = line.to_lowercase().replace('*', "");
+            line.trim_start_matches("- ").starts_with("status: proposed")
+        })
 }
 
 fn check_command(words: &[String], known: &Known) -> Result<(), String> {
@@ -195,7 +196,11 @@ mod tests {
     }
 
     fn found(text: &str) -> Vec<String> {
-        let file = SourceFile { path: "docs/page.md".into(), text: text.into() };
+        found_in("docs/page.md", text)
+    }
+
+    fn found_in(path: &str, text: &str) -> Vec<String> {
+        let file = SourceFile { path: path.into(), text: text.into() };
         check_code(&file, &markdown::read(text), &known()).iter().map(ToString::to_string).collect()
     }
 
@@ -252,7 +257,14 @@ mod tests {
                 "docs/page.md:9: `--sets a`: no command of ours has it; name the program before its flag",
             ]
         );
-        assert_eq!(found("# 9. Later\n\n- **Status:** proposed\n\n`mainstay down`, `crates/bass`"), [""; 0]);
+    }
+
+    #[test]
+    fn only_a_proposed_decision_may_name_what_is_to_come() {
+        let proposed = "# 9. Later\n\n- **Status:** proposed\n\n`mainstay down`, `crates/bass`";
+        assert_eq!(found_in("docs/adr/0009-later.md", proposed), [""; 0]);
+        assert_eq!(found_in("docs/page.md", proposed).len(), 2);
+        assert_eq!(found_in("docs/adr/0009-later.md", &proposed.replace("proposed", "accepted")).len(), 2);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::Finding;
 use crate::cargo::{self, Crate, Dependency};
+use crate::{purity, repo};
 
 /// A room: the crate, and the crates of the workspace that it may use. A new crate begins with a line here.
 /// Tests and examples of every room may also use `mainstay-lab`.
@@ -47,7 +48,20 @@ const MAINSTAY: &str = "mainstay";
 
 /// Rooms that do no I/O and ask nobody for the time or for chance.
 const PURE: [&str; 2] = [BASE, MACHINE];
-const IMPURE: [&str; 8] = ["tokio", "mio", "hyper", "axum", "reqwest", "rand", "getrandom", "fastrand"];
+const IMPURE: [&str; 12] = [
+    "tokio",
+    "mio",
+    "async-io",
+    "socket2",
+    "rustix",
+    "libc",
+    "hyper",
+    "axum",
+    "reqwest",
+    "rand",
+    "getrandom",
+    "fastrand",
+];
 
 const TABLE: &str = "the table in crates/xtask/tests/house/rooms.rs";
 
@@ -111,6 +125,13 @@ fn pure_rooms_reach_no_io_time_or_chance() {
     let crates = cargo::crates();
     let pure = crates.iter().map(|room| room.name.as_str()).filter(|name| PURE.contains(name));
     crate::finding::assert_none(pure.flat_map(|room| check_purity(room, &cargo::tree(room))).collect());
+}
+
+#[test]
+fn pure_rooms_name_no_io_or_time() {
+    let folders = PURE.map(|room| format!("crates/{}/src/", room.trim_start_matches("mainstay-")));
+    let is_pure = |file: &&repo::SourceFile| folders.iter().any(|folder| file.path.starts_with(folder));
+    crate::finding::assert_none(repo::rust_files().iter().filter(is_pure).flat_map(purity::check).collect());
 }
 
 #[test]
