@@ -37,6 +37,11 @@ impl Flights {
         Flight(Arc::clone(&self.0))
     }
 
+    /// Whether no request has begun since the connection was opened.
+    pub fn none_yet(&self) -> bool {
+        self.0.begun.load(Ordering::Relaxed) == 0
+    }
+
     /// Completes when no request is in flight.
     pub async fn none(&self) {
         while self.0.in_flight.load(Ordering::Acquire) > 0 {

@@ -184,6 +184,13 @@ impl Acceptor {
                 () = flights.idle(head_timeout) => None,
                 () = closing.cancelled() => None,
             };
+            if served.is_none() && flights.none_yet() {
+                // Accepted at the last moment: its first request may be on its way, or here and not read yet.
+                served = tokio::select! {
+                    served = connection.as_mut() => Some(served),
+                    () = farewell(&flights) => None,
+                };
+            }
             if served.is_none() {
                 connection.as_mut().graceful_shutdown();
                 // What is left after the farewell had nothing in flight: half a head, a peer that does not answer.
