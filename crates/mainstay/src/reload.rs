@@ -14,7 +14,7 @@ use mainstay_base::time::{Clock, Timestamp};
 
 use crate::config::diagnostic::Record;
 use crate::config::explain::{self, Setting};
-use crate::config::{self, Config, Loaded, Request};
+use crate::config::{self, Config, Findings, Loaded, Request};
 use crate::telemetry::metrics::Metrics;
 
 /// How a reload went.
@@ -57,6 +57,13 @@ pub struct View {
     /// The last reload, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_reload: Option<Outcome>,
+}
+
+/// Logs what is odd in a configuration that can be used, a line each.
+pub fn log_warnings(findings: &Findings) {
+    for warning in findings.lines() {
+        tracing::warn!(target: "mainstay::config", warning, "configuration warning");
+    }
 }
 
 /// Puts a new configuration in force. Cannot fail: what can fail was checked before.
@@ -117,9 +124,7 @@ impl Reloads {
             Err(findings) => self.refused(findings.lines(), findings.records()),
             Ok(loaded) => {
                 let restart = current.config.needs_restart(&loaded.config);
-                for warning in loaded.findings.lines() {
-                    tracing::warn!(target: "mainstay::config", warning, "configuration warning");
-                }
+                log_warnings(&loaded.findings);
                 if restart.is_empty() {
                     let result =
                         if loaded.config == current.config { Result::Unchanged } else { Result::Applied };

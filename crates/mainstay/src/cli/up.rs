@@ -17,6 +17,7 @@ use crate::config::{self, Config, Findings};
 use crate::life::scope;
 use crate::life::signals::Signals;
 use crate::node::{self, End, Parts};
+use crate::reload;
 use crate::telemetry::logs::Logs;
 
 /// For log lines that wait when the node has ended. Who reads them at all is faster.
@@ -81,9 +82,7 @@ fn warn(logs: &Logs, findings: &Findings) {
         logs.tell(&output::rendered(findings));
         return;
     }
-    for warning in findings.lines() {
-        tracing::warn!(target: "mainstay::config", warning, "configuration warning");
-    }
+    reload::log_warnings(findings);
 }
 
 fn failed(logs: &Logs, error: &str) -> u8 {
