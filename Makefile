@@ -16,6 +16,7 @@ INSTALL := cargo install --locked --root $(TOOLS)
 NEXTEST_VERSION := 0.9.143
 DENY_VERSION := 0.20.2
 MACHETE_VERSION := 0.9.2
+FUZZ_VERSION := 0.13.2
 
 ##@ Using it
 run: ## Start Mainstay with a small configuration; Ctrl-C stops it
@@ -30,12 +31,18 @@ docs: ## Regenerate the generated references and build the Rust documentation
 test: nextest ## Unit, property and integration tests, and the house rules
 	$(CARGO) nextest run --locked --workspace
 
-conformance: nextest python-packages ## Foreign clients and suites against the running binary
+conformance: nextest python-packages postgresql strace ## Foreign clients and suites against the running binary; real engines
 	$(CARGO) build --locked --package mainstay
 	PATH=$(TOOLS)/python/bin:$$PATH $(CARGO) nextest run --locked --workspace --profile conformance
 
 soak: nextest ## The same tests with many more generated cases, and the long ones
 	PROPTEST_CASES=$(or $(PROPTEST_CASES),20000) $(CARGO) nextest run --locked --workspace --profile soak --run-ignored all
+
+fuzz: cargo-fuzz ## Search for bytes that break a decoder; FUZZ_SECONDS for each target (60)
+	cd fuzz && for target in targets/*.rs; do \
+	  CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)-fuzz RUSTC_BOOTSTRAP=1 \
+	    cargo fuzz run $$(basename $$target .rs) -- -max_total_time=$(or $(FUZZ_SECONDS),60) -timeout=10; \
+	done
 
 lint: fmt clippy rustdoc deny unused ## Everything below but tests
 
@@ -71,8 +78,15 @@ nextest:
 	@cargo nextest show-config version >/dev/null 2>&1 || $(INSTALL) cargo-nextest --version $(NEXTEST_VERSION)
 cargo-deny:
 	@command -v cargo-deny >/dev/null || $(INSTALL) cargo-deny --version $(DENY_VERSION)
+cargo-fuzz:
+	@command -v cargo-fuzz >/dev/null || $(INSTALL) cargo-fuzz --version $(FUZZ_VERSION)
 cargo-machete:
 	@command -v cargo-machete >/dev/null || $(INSTALL) cargo-machete --version $(MACHETE_VERSION)
+
+postgresql:
+	@scripts/postgresql >/dev/null
+strace:
+	@scripts/debian-program strace
 
 REQUIREMENTS := crates/xtask/tests/conformance/requirements.txt
 python-packages:
@@ -81,5 +95,5 @@ python-packages:
 	  $(TOOLS)/python/bin/pip install --quiet --disable-pip-version-check --requirement $(REQUIREMENTS) && \
 	  cp $(REQUIREMENTS) $(TOOLS)/python/requirements.txt; }
 
-.PHONY: run docs test conformance soak lint fmt clippy rustdoc deny unused bench help nextest cargo-deny cargo-machete \
-  python-packages
+.PHONY: run docs test conformance soak fuzz lint fmt clippy rustdoc deny unused bench help nextest cargo-deny cargo-fuzz \
+  cargo-machete python-packages postgresql strace

@@ -1,6 +1,6 @@
-//! Waits on a thread for a future: all that tests of engines need of a runtime.
+//! Waits on a thread for a future: all that tests and simulations of engines need of a runtime.
 
-#![cfg(any(test, feature = "conformance"))]
+#![cfg(any(test, feature = "conformance", feature = "faulty"))]
 
 use std::pin::pin;
 use std::sync::Arc;

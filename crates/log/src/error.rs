@@ -123,6 +123,8 @@ pub enum Error {
 /// What an engine was asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Act {
+    /// Open what it has stored.
+    Open,
     /// Append a record.
     Append,
     /// Read records.
@@ -133,6 +135,8 @@ pub enum Act {
     Trim,
     /// Prove its guarantees.
     Preflight,
+    /// Make what is damaged usable again.
+    Repair,
 }
 
 /// Where a log is damaged.
@@ -229,11 +233,13 @@ impl Classify for Error {
 impl Display for Act {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.pad(match self {
+            Self::Open => "open",
             Self::Append => "append",
             Self::Read => "read",
             Self::Tail => "tell its ends",
             Self::Trim => "trim",
             Self::Preflight => "prove its guarantees",
+            Self::Repair => "be repaired",
         })
     }
 }

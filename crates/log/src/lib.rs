@@ -6,16 +6,24 @@
 //!
 //! Owns the record's format ([`record`]), the decision which records count ([`accept`]), the port to engines
 //! ([`Log`]) with one suite for all of them, the owner's side of the contract ([`writer`]) and the engines.
-//! It never knows what records mean. Nothing here needs an async runtime or reads a clock.
+//! It never knows what records mean. No clock is read, and only the engine `postgres` needs an async runtime.
 
 pub mod accept;
 mod block_on;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod error;
+#[cfg(any(test, feature = "faulty"))]
+pub mod faulty;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
+pub mod local;
 mod log;
 pub mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod record;
+mod rules;
 pub mod writer;
 
 pub use error::{Act, Damage, Error, Place};

@@ -1,25 +1,28 @@
 //! Several writers who all believe that they own a shard, on an engine that is as weak as the contract allows.
 //!
-//! Appends and answers are delayed, doubled, reordered and lost; what was appended can be read before it is
-//! durable, and a crash of the engine loses any part of that; writers pause, die, and come back from a
-//! snapshot; the log is trimmed. After every step the log is read from the start and compared with what was
-//! promised. The same seed gives the same run.
+//! Appends and answers are delayed, dropped, doubled, reordered and lost; what was appended can be read before it is
+//! durable, and a crash of the engine loses any part of that; the engine is unavailable, full or paused; writers
+//! pause, die, and come back from a snapshot; the log is trimmed. After every step the log is read from the start
+//! and compared with what was promised. The same seed gives the same run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use mainstay_base::position::{Epoch, Index, ShardId};
-use mainstay_base::time::{Entropy, SeededEntropy};
 use mainstay_log::accept::{Acceptance, Cursor, Verdict};
-use mainstay_log::record::{Checksum, Draft, Kind, Record, RecordId};
+use mainstay_log::faulty::{self, Faulty, Random};
+use mainstay_log::memory::Memory;
+use mainstay_log::record::{Checksum, Draft, Kind, Record};
 use mainstay_log::writer::{Step, Stop, Writer};
-use mainstay_log::{Appended, Durability, Error};
+use mainstay_log::{Appended, BoxFuture, Error, Log};
 
 const SHARD: ShardId = ShardId::new(3);
 const WRITERS: usize = 3;
-const STEPS: u32 = 600;
+const STEPS: u32 = 1_000;
 
 type Value = u64;
 
@@ -36,127 +39,64 @@ enum Promise {
     Unknown,
 }
 
-struct Random(SeededEntropy);
-
-impl Random {
-    fn below(&self, bound: u64) -> u64 {
-        let mut bytes = [0; 8];
-        self.0.fill(&mut bytes);
-        u64::from_le_bytes(bytes) % bound
-    }
-
-    fn one_in(&self, odds: u64) -> bool {
-        self.below(odds) == 0
-    }
-
-    fn pick<T>(&self, from: &mut Vec<T>) -> Option<T> {
-        (!from.is_empty()).then(|| from.swap_remove(self.below(from.len() as u64) as usize))
-    }
-
-    fn id(&self) -> RecordId {
-        let mut bytes = [0; 16];
-        self.0.fill(&mut bytes);
-        RecordId::new(bytes)
-    }
-}
-
-/// How rarely something happens in a run: drawn from the seed, so that runs differ in kind.
+/// How rarely something happens in a run, besides the engine's faults: drawn from the seed, so that runs differ
+/// in kind.
 struct Odds {
     claim: u64,
     time_out: u64,
-    double: u64,
-    lose: u64,
-    crash: u64,
     die: u64,
     stray: u64,
 }
 
 impl Odds {
     fn draw(random: &Random) -> Self {
-        let between = |low, high| low + random.below(high - low);
         Self {
-            claim: between(1, 60),
-            time_out: between(2, 40),
-            double: between(2, 12),
-            lose: between(2, 20),
-            crash: between(2, 12),
-            die: between(4, 40),
-            stray: between(2, 40),
+            claim: random.between(1, 120),
+            time_out: random.between(10, 80),
+            die: random.between(4, 80),
+            stray: random.between(2, 40),
         }
     }
 
-    const CALM: Self = Self {
-        claim: 1,
-        time_out: 40,
-        double: u64::MAX,
-        lose: u64::MAX,
-        crash: u64::MAX,
-        die: u64::MAX,
-        stray: u64::MAX,
-    };
+    const CALM: Self = Self { claim: 1, time_out: 200, die: 0, stray: 0 };
 }
 
-/// The log as an engine with a volatile end: everything can be read, `durable` records survive a crash.
-#[derive(Default)]
-struct Engine {
-    records: Vec<Record>,
-    durable: usize,
-    trimmed: usize,
-    waiting: Vec<Answer>,
+fn draw_faults(random: &Random) -> faulty::Odds {
+    let sometimes = |low, high| if random.one_in(4) { 0 } else { random.between(low, high) };
+    faulty::Odds {
+        delay_steps: random.between(1, 4),
+        late: sometimes(4, 40),
+        drop: sometimes(4, 40),
+        double: sometimes(2, 12),
+        lose: sometimes(2, 20),
+        sync: random.between(1, 12),
+        crash_process: sometimes(30, 300),
+        crash_machine: sometimes(4, 40),
+        unavailable: sometimes(20, 200),
+        full: sometimes(20, 200),
+        pause: sometimes(50, 500),
+    }
 }
 
-#[derive(Debug, Clone)]
-struct Request {
-    writer: usize,
-    attempt: u64,
-    record: Record,
+/// What was asked of the engine and is not answered.
+enum Asked {
+    Nothing,
+    Append(BoxFuture<'static, Result<Appended, Error>>),
+    Read(Index, BoxFuture<'static, Result<Vec<Record>, Error>>),
 }
 
-#[derive(Debug, Clone)]
-struct Answer {
-    writer: usize,
-    attempt: u64,
-    index: Index,
-    outcome: Result<(), Error>,
+/// What the engine has answered; nothing to a step that asks nothing.
+enum Answer {
+    Append(Result<Appended, Error>),
+    Read(Result<Option<Record>, Error>),
+    None,
 }
 
-impl Engine {
-    fn next(&self) -> Index {
-        Index::new(self.records.len() as u64 + 1)
-    }
-
-    fn append(&mut self, request: Request) -> Option<Answer> {
-        let Request { writer, attempt, record } = request;
-        let (index, next) = (record.head().index, self.next());
-        let answer = |outcome| Answer { writer, attempt, index, outcome };
-        if index != next {
-            return Some(answer(Err(Error::Refused { shard: SHARD, index, next })));
-        }
-        self.records.push(record);
-        self.waiting.push(answer(Ok(())));
-        None
-    }
-
-    fn sync(&mut self) -> Vec<Answer> {
-        self.durable = self.records.len();
-        std::mem::take(&mut self.waiting)
-    }
-
-    fn crash(&mut self, random: &Random) {
-        let volatile = (self.records.len() - self.durable) as u64;
-        self.records.truncate(self.durable + random.below(volatile + 1) as usize);
-        // What the crash left is what recovery syncs before anyone sees it.
-        self.durable = self.records.len();
-        self.waiting.clear();
-    }
-
-    fn read(&self, index: Index) -> Result<Option<Record>, Error> {
-        let place = index.get() as usize - 1;
-        if place < self.trimmed {
-            let begins = Index::new(self.trimmed as u64 + 1);
-            return Err(Error::Trimmed { shard: SHARD, index, begins });
-        }
-        Ok(self.records.get(place).cloned())
+/// One look at whether it is answered.
+fn poll<T>(future: &mut BoxFuture<'static, T>) -> Option<T> {
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
     }
 }
 
@@ -165,8 +105,7 @@ type State = Vec<(Index, Value)>;
 
 struct Owner {
     phase: Phase,
-    /// The number of the append that an answer must carry to be heard.
-    attempt: u64,
+    asked: Asked,
     state: State,
     /// The value that a caller waits for, and the highest index that was acknowledged when it was given.
     value: Option<(Value, Index)>,
@@ -180,10 +119,13 @@ enum Phase {
 
 struct World {
     random: Random,
-    engine: Engine,
+    engine: Faulty,
+    /// Every record as the engine shows it, with those that were trimmed.
+    records: Vec<Record>,
+    /// The first index that a crash of the engine can take.
+    durable: Index,
     owners: Vec<Owner>,
-    requests: Vec<Request>,
-    answers: Vec<Answer>,
+    trims: Vec<BoxFuture<'static, Result<(), Error>>>,
     snapshot: (Cursor, State),
     promises: BTreeMap<Value, Promise>,
     acknowledged: u32,
@@ -193,6 +135,7 @@ struct World {
     stale: u64,
     orphans: u64,
     unknown: u32,
+    rejected: u32,
     odds: Odds,
     candidates: usize,
 }
@@ -210,19 +153,20 @@ impl World {
     fn new(seed: u64) -> Self {
         let follow = || Owner {
             phase: Phase::Following(Acceptance::new(SHARD)),
-            attempt: 0,
+            asked: Asked::Nothing,
             state: State::new(),
             value: None,
         };
-        let random = Random(SeededEntropy::new(seed));
+        let random = Random::new(seed);
         Self {
             odds: Odds::draw(&random),
             candidates: WRITERS,
+            engine: Faulty::new(Arc::new(Memory::default()), draw_faults(&random), random.number()),
             random,
-            engine: Engine::default(),
+            records: Vec::new(),
+            durable: Index::FIRST,
             owners: (0..WRITERS).map(|_| follow()).collect(),
-            requests: Vec::new(),
-            answers: Vec::new(),
+            trims: Vec::new(),
             snapshot: (Cursor::START, State::new()),
             promises: BTreeMap::new(),
             acknowledged: 0,
@@ -231,57 +175,83 @@ impl World {
             stale: 0,
             orphans: 0,
             unknown: 0,
+            rejected: 0,
         }
     }
 
     fn step(&mut self) {
-        match self.random.below(17) {
-            0..=5 => {
+        match self.random.below(14) {
+            0..=6 => {
                 let owner = self.random.below(self.candidates as u64) as usize;
                 self.act(owner);
             }
-            6..=8 => {
-                if let Some(request) = self.random.pick(&mut self.requests) {
-                    if self.random.one_in(self.odds.double) {
-                        self.requests.push(request.clone());
-                    }
-                    let refusal = self.engine.append(request);
-                    self.answers.extend(refusal);
-                }
-            }
-            9 | 10 => {
-                let answers = self.engine.sync();
-                self.answers.extend(answers);
-            }
-            11..=13 => {
-                if let Some(answer) = self.random.pick(&mut self.answers)
-                    && !self.random.one_in(self.odds.lose)
-                {
-                    self.deliver(answer);
-                }
-            }
-            14 if self.random.one_in(self.odds.crash) => self.engine.crash(&self.random),
-            15 if self.random.one_in(self.odds.die) => {
+            7..=11 => self.engine.step(),
+            12 if self.random.one_in(self.odds.die) => {
                 let owner = self.random.below(WRITERS as u64) as usize;
                 self.depose(owner, true);
                 self.follow_snapshot(owner);
             }
-            16 if self.random.one_in(self.odds.stray) => self.stray(),
+            13 if self.random.one_in(self.odds.stray) => self.stray(),
             _ => {}
         }
+        self.trims.retain_mut(|trim| poll(trim).is_none());
+        self.look();
         self.check();
+    }
+
+    /// Reads what the engine shows now; what was durable can't have changed.
+    fn look(&mut self) {
+        let (records, durable) = self.engine.peek(SHARD, self.durable).expect("the engine inside works");
+        assert!(durable >= self.durable, "the engine has lost what was durable");
+        self.records.truncate(self.durable.get() as usize - 1);
+        self.records.extend(records);
+        self.durable = durable;
+    }
+
+    fn next(&self) -> Index {
+        Index::new(self.records.len() as u64 + 1)
     }
 
     /// A writer that is not the owner any more, and does not keep to the contract, appends at the end unread.
     fn stray(&mut self) {
-        let durable = Index::new(self.engine.durable as u64 + 1);
-        let (_, acceptance) = read_all(&self.engine, &self.snapshot, durable);
+        let (_, acceptance) = self.read_all(self.durable);
         let epoch = acceptance.cursor().epoch.get();
         if epoch > 1 {
             let draft = Draft::data(self.random.id(), Bytes::copy_from_slice(&STRAY.to_le_bytes()));
             let prev = Checksum::new(self.random.below(1 << 32) as u32);
-            self.engine.records.push(draft.seal(SHARD, self.engine.next(), Epoch::new(epoch - 1), prev));
+            let _ = self.engine.put(draft.seal(SHARD, self.next(), Epoch::new(epoch - 1), prev));
         }
+    }
+
+    /// The record at an index, once the engine has answered.
+    fn read(&mut self, at: usize, index: Index) -> Option<Result<Option<Record>, Error>> {
+        let asked = &mut self.owners[at].asked;
+        if !matches!(asked, Asked::Read(of, _) if *of == index) {
+            let engine = self.engine.clone();
+            *asked = Asked::Read(index, Box::pin(async move { engine.read(SHARD, index, 1).await }));
+        }
+        let Asked::Read(_, future) = asked else { unreachable!("it was just asked") };
+        let outcome = poll(future)?;
+        *asked = Asked::Nothing;
+        Some(outcome.map(|records| records.into_iter().next()))
+    }
+
+    /// What became of an append, once the engine has answered or the owner has waited long enough.
+    fn append(&mut self, at: usize, record: &Record) -> Option<Result<Appended, Error>> {
+        let asked = &mut self.owners[at].asked;
+        if matches!(asked, Asked::Nothing) {
+            let (engine, record) = (self.engine.clone(), record.clone());
+            *asked = Asked::Append(Box::pin(async move { engine.append(record).await }));
+        }
+        let Asked::Append(future) = asked else { unreachable!("one thing is asked at a time") };
+        let timeout = || {
+            let index = record.head().index;
+            let unknown = Error::OutcomeUnknown { shard: SHARD, index, reason: "timeout".into() };
+            self.random.one_in(self.odds.time_out).then_some(Err(unknown))
+        };
+        let outcome = poll(future).or_else(timeout)?;
+        *asked = Asked::Nothing;
+        Some(outcome)
     }
 
     fn act(&mut self, at: usize) {
@@ -293,10 +263,15 @@ impl World {
 
     /// Reads one record, or claims the shard at the end of the log.
     fn follow(&mut self, at: usize) {
+        let Phase::Following(acceptance) = &self.owners[at].phase else { unreachable!() };
+        let next = acceptance.cursor().next;
+        let Some(outcome) = self.read(at, next) else { return };
         let owner = &mut self.owners[at];
         let Phase::Following(acceptance) = &mut owner.phase else { unreachable!() };
-        match self.engine.read(acceptance.cursor().next) {
-            Err(_) => self.follow_snapshot(at),
+        match outcome {
+            Err(Error::Trimmed { .. }) => self.follow_snapshot(at),
+            Err(Error::Unavailable { .. }) => {}
+            Err(error) => panic!("the log can be read, and not: {error}"),
             Ok(Some(record)) => match acceptance.offer(&record) {
                 Verdict::Accepted => apply(&mut owner.state, &record),
                 Verdict::Skipped(_) => {}
@@ -308,47 +283,44 @@ impl World {
                 let (writer, step) =
                     Writer::claim(acceptance.clone(), Epoch::new(epoch), &Draft::epoch(self.random.id()));
                 owner.phase = Phase::Writing(writer, step);
-                self.start(at);
             }
             Ok(None) => {}
         }
     }
 
-    /// Sends what a step wants to be sent; everything else waits for the owner's turn.
-    fn start(&mut self, at: usize) {
-        let owner = &mut self.owners[at];
-        if let Phase::Writing(_, Step::Append(record)) = &owner.phase {
-            owner.attempt += 1;
-            self.requests.push(Request { writer: at, attempt: owner.attempt, record: record.clone() });
-        }
-    }
-
     fn write(&mut self, at: usize) {
+        let Phase::Writing(_, step) = &self.owners[at].phase else { unreachable!() };
+        let step = step.clone();
+        let answer = match &step {
+            Step::Append(record) => self.append(at, record).map(Answer::Append),
+            Step::Read(index) => self.read(at, *index).map(Answer::Read),
+            _ => Some(Answer::None),
+        };
+        let Some(answer) = answer else { return };
         let owner = &mut self.owners[at];
-        let Phase::Writing(writer, step) = &mut owner.phase else { unreachable!() };
-        let next = match step.clone() {
-            Step::Append(record) => {
-                if !self.random.one_in(self.odds.time_out) {
-                    return;
-                }
-                let index = record.head().index;
-                writer.on_append(Err(Error::OutcomeUnknown { shard: SHARD, index, reason: "timeout".into() }))
-            }
-            Step::Read(index) => writer.on_read(self.engine.read(index)),
-            Step::Apply(record) => {
+        let Phase::Writing(writer, next) = &mut owner.phase else { unreachable!() };
+        *next = match (step, answer) {
+            (_, Answer::Append(outcome)) => writer.on_append(outcome),
+            (_, Answer::Read(outcome)) => writer.on_read(outcome),
+            (Step::Apply(record), _) => {
                 apply(&mut owner.state, &record);
                 writer.applied()
             }
-            Step::Barrier => writer.append(&Draft::barrier(self.random.id())),
-            Step::Committed(_) => return self.submit(at),
-            Step::Rejected(_) => unreachable!("this engine rejects nothing"),
-            Step::Stopped { stop, in_doubt } => {
-                assert!(!matches!(stop, Stop::Damaged { .. }), "{stop}");
+            (Step::Barrier, _) => writer.append(&Draft::barrier(self.random.id())),
+            (Step::Committed(_), _) => return self.submit(at),
+            (Step::Rejected(_), _) => {
+                let is_owner = writer.is_ready();
+                self.rejected += 1;
+                self.depose(at, false);
+                return if is_owner { self.submit(at) } else { self.follow_settled(at) };
+            }
+            (Step::Stopped { stop, in_doubt }, _) => {
+                assert!(!matches!(stop, Stop::Damaged { .. } | Stop::Failed(_)), "{stop}");
                 self.depose(at, in_doubt);
                 return self.follow_settled(at);
             }
+            (Step::Append(_) | Step::Read(_), Answer::None) => unreachable!("these wait for an answer"),
         };
-        *step = next;
         self.after(at);
     }
 
@@ -361,7 +333,8 @@ impl World {
             let below = |(index, _): &(Index, Value)| *index < settled.next;
             if settled.next > self.snapshot.0.next {
                 self.snapshot = (settled, owner.state.iter().copied().filter(below).collect());
-                self.engine.trimmed = settled.next.get() as usize - 1;
+                let (engine, to) = (self.engine.clone(), settled.next);
+                self.trims.push(Box::pin(async move { engine.trim(SHARD, to).await }));
             }
         }
         *step = if self.random.one_in(5) {
@@ -375,19 +348,8 @@ impl World {
         self.after(at);
     }
 
-    fn deliver(&mut self, answer: Answer) {
-        let owner = &mut self.owners[answer.writer];
-        let Phase::Writing(writer, step) = &mut owner.phase else { return };
-        if !matches!(step, Step::Append(_)) || owner.attempt != answer.attempt {
-            return;
-        }
-        let durability = Durability::Memory;
-        *step = writer.on_append(answer.outcome.map(|()| Appended { index: answer.index, durability }));
-        self.after(answer.writer);
-    }
-
     fn after(&mut self, at: usize) {
-        self.start(at);
+        self.look();
         let owner = &mut self.owners[at];
         let Phase::Writing(writer, Step::Committed(record)) = &owner.phase else { return };
         assert_eq!(writer.acceptance().settled(), writer.acceptance().cursor());
@@ -407,8 +369,9 @@ impl World {
             }
         }
         // An owner serves from what it has applied: all that counts, and nothing else.
-        let (accepted, _) = read_all(&self.engine, &self.snapshot, writer.acceptance().cursor().next);
-        assert_eq!(owner.state, accepted, "the owner has applied what the log says");
+        let end = writer.acceptance().cursor().next;
+        let (accepted, _) = self.read_all(end);
+        assert_eq!(self.owners[at].state, accepted, "the owner has applied what the log says");
     }
 
     fn depose(&mut self, at: usize, in_doubt: bool) {
@@ -420,6 +383,7 @@ impl World {
 
     fn follow_settled(&mut self, at: usize) {
         let owner = &mut self.owners[at];
+        owner.asked = Asked::Nothing;
         let settled = match &owner.phase {
             Phase::Following(acceptance) => acceptance.settled(),
             Phase::Writing(writer, _) => writer.acceptance().settled(),
@@ -430,13 +394,14 @@ impl World {
 
     fn follow_snapshot(&mut self, at: usize) {
         let (cursor, state) = self.snapshot.clone();
-        self.owners[at].state = state;
-        self.owners[at].phase = Phase::Following(Acceptance::resume(SHARD, cursor));
+        let owner = &mut self.owners[at];
+        (owner.asked, owner.state) = (Asked::Nothing, state);
+        owner.phase = Phase::Following(Acceptance::resume(SHARD, cursor));
     }
 
     /// Everything that was promised holds in the log as it is.
     fn check(&mut self) {
-        let (accepted, acceptance) = read_all(&self.engine, &self.snapshot, self.engine.next());
+        let (accepted, acceptance) = self.read_all(self.next());
         let counts = acceptance.counts();
         (self.stale, self.orphans) = (self.stale.max(counts.stale), self.orphans.max(counts.orphans));
         let values: BTreeSet<Value> = accepted.iter().map(|(_, value)| *value).collect();
@@ -463,44 +428,59 @@ impl World {
     /// What a reader calls settled is durable, and is what anyone else reads.
     fn check_settled(&self, reader: &Acceptance) {
         let settled = reader.settled();
-        assert!(
-            settled.next.get() as usize - 1 <= self.engine.durable,
-            "settled, and not durable: {settled:?}"
-        );
+        assert!(settled.next <= self.durable, "settled, and not durable: {settled:?}");
         if settled.next >= self.snapshot.0.next {
             let mut again = Acceptance::resume(SHARD, self.snapshot.0);
             while again.cursor().next < settled.next {
-                let record = self.engine.read(again.cursor().next);
-                let _ = again.offer(&record.expect("not trimmed").expect("below the end"));
+                let _ = again.offer(self.record(again.cursor().next));
             }
             assert_eq!(again.cursor(), settled, "settled, and read otherwise by another");
         }
     }
-}
 
-/// The history up to an index, as anyone reads it who comes now.
-fn read_all(engine: &Engine, snapshot: &(Cursor, State), end: Index) -> (State, Acceptance) {
-    let (cursor, mut state) = snapshot.clone();
-    let mut acceptance = Acceptance::resume(SHARD, cursor);
-    while acceptance.cursor().next < end {
-        let record = engine.read(acceptance.cursor().next).expect("not trimmed").expect("below the end");
-        match acceptance.offer(&record) {
-            Verdict::Accepted => apply(&mut state, &record),
-            Verdict::Skipped(_) => {}
-            Verdict::Damaged { place, damage } => panic!("damaged at {place}: {damage}"),
-        }
+    /// A record below the end.
+    fn record(&self, index: Index) -> &Record {
+        &self.records[index.get() as usize - 1]
     }
-    (state, acceptance)
+
+    /// The history up to an index, as anyone reads it who comes now.
+    fn read_all(&self, end: Index) -> (State, Acceptance) {
+        let (cursor, mut state) = self.snapshot.clone();
+        let mut acceptance = Acceptance::resume(SHARD, cursor);
+        while acceptance.cursor().next < end {
+            let record = self.record(acceptance.cursor().next);
+            match acceptance.offer(record) {
+                Verdict::Accepted => apply(&mut state, record),
+                Verdict::Skipped(_) => {}
+                Verdict::Damaged { place, damage } => panic!("damaged at {place}: {damage}"),
+            }
+        }
+        // Who learns late that it was acknowledged is behind the snapshot.
+        state.retain(|(index, _)| *index < end);
+        (state, acceptance)
+    }
 }
 
-/// Runs one seed: faults for a while, then calm, in which a value must get through.
+/// Runs one seed; when it fails, tells how to replay it and what the engine did.
 fn run(seed: u64) -> World {
     let mut world = World::new(seed);
+    if catch_unwind(AssertUnwindSafe(|| drive(&mut world))).is_err() {
+        let history = world.engine.history();
+        panic!(
+            "{history}seed {seed} fails; replay: MAINSTAY_SEED={seed} cargo test -p mainstay-log simulation"
+        );
+    }
+    world
+}
+
+/// Faults for a while, then calm, in which a value must get through.
+fn drive(world: &mut World) {
     for _ in 0..STEPS {
         world.step();
     }
     // Candidates who go on deposing one another get nothing done: in calm there is one.
     (world.odds, world.candidates) = (Odds::CALM, 1);
+    world.engine.set_odds(faulty::Odds::NONE);
     let before = world.acknowledged;
     let mut calm = 0;
     while world.acknowledged == before {
@@ -508,7 +488,9 @@ fn run(seed: u64) -> World {
         calm += 1;
         assert!(calm < 20_000, "nothing gets through in calm");
     }
-    world
+    let (kept, _) =
+        world.engine.peek(SHARD, world.snapshot.0.next).expect("the snapshot goes up to where it begins");
+    assert!(world.records.ends_with(&kept), "the log is what it was seen to become");
 }
 
 /// Runs these seeds, or the one that is to be replayed; a simulation in which nothing happens proves nothing.
@@ -519,38 +501,38 @@ fn run_all(seeds: Range<u64>) {
         return;
     }
     let count = seeds.end - seeds.start;
-    let [mut acknowledged, mut claims, mut unknown, mut stale, mut orphans] = [0_u64; 5];
+    let [mut acknowledged, mut claims, mut unknown, mut rejected, mut stale, mut orphans] = [0_u64; 6];
     for seed in seeds {
-        let Ok(world) = catch_unwind(|| run(seed)) else {
-            panic!("seed {seed} fails; replay: MAINSTAY_SEED={seed} cargo test -p mainstay-log simulation");
-        };
+        let world = run(seed);
         acknowledged += u64::from(world.acknowledged);
         claims += u64::from(world.claims);
         unknown += u64::from(world.unknown);
+        rejected += u64::from(world.rejected);
         stale += world.stale;
         orphans += world.orphans;
     }
     let seen = format!(
-        "{acknowledged} acknowledged, {claims} claims, {unknown} unknown, {stale} stale, {orphans} orphans"
+        "{acknowledged} acknowledged, {claims} claims, {unknown} unknown, {rejected} rejected, {stale} stale, \
+         {orphans} orphans"
     );
-    let is_busy = acknowledged > 2 * count && claims > count && unknown > count;
+    let is_busy = acknowledged > 2 * count && claims > count && unknown > count / 2 && rejected > count / 8;
     assert!(is_busy && stale > count && orphans > count / 100, "{seen}");
 }
 
 #[test]
 fn what_is_acknowledged_counts_once_and_in_order() {
-    run_all(0..2_000);
+    run_all(0..1_000);
 }
 
 #[test]
 #[ignore = "takes minutes"]
 fn what_is_acknowledged_counts_once_and_in_order_for_long() {
-    run_all(2_000..100_000);
+    run_all(1_000..100_000);
 }
 
 #[test]
 fn the_same_seed_gives_the_same_log() {
-    let log = |seed| run(seed).engine.records.iter().map(Record::checksum).collect::<Vec<_>>();
+    let log = |seed| run(seed).records.iter().map(Record::checksum).collect::<Vec<_>>();
     assert_eq!(log(5), log(5));
     assert_ne!(log(5), log(6));
 }
