@@ -1,0 +1,188 @@
+//! What an item holds: bytes and their content type, JSON or anything else.
+
+use std::fmt::{self, Display, Formatter};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mainstay_base::error::{Classify, Code};
+use thiserror::Error;
+
+use crate::json::{self, Json};
+use crate::text::shown;
+
+/// A media type (RFC 9110, section 8.3.1): 1 to 255 visible ASCII characters and spaces, with a slash. Cloning is cheap.
+///
+/// `application/json`, in any case and with or without `charset=utf-8`, is one value, [`ContentType::JSON`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ContentType(
+    /// None is JSON.
+    Option<Arc<str>>,
+);
+
+/// A text that is not a [`ContentType`].
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "{} is not a content type: write type/subtype in at most {} ASCII characters, such as \"image/png\"",
+    shown(.0),
+    ContentType::BYTES_MAX
+)]
+pub struct ParseError(String);
+
+/// A value that can be stored: what claims to be JSON is JSON. Cloning shares the bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Value {
+    content_type: ContentType,
+    bytes: Bytes,
+}
+
+impl ContentType {
+    /// The longest content type, in bytes.
+    pub const BYTES_MAX: usize = 255;
+
+    /// JSON (RFC 8259).
+    pub const JSON: Self = Self(None);
+
+    /// The content type as text.
+    pub fn as_str(&self) -> &str {
+        self.0.as_deref().unwrap_or("application/json")
+    }
+
+    /// Whether values of this type are JSON texts: `application/json`, and every type that ends in `+json`
+    /// (RFC 6839, section 3.1).
+    pub fn is_json(&self) -> bool {
+        self.0.as_deref().is_none_or(|text| {
+            let essence = essence(text);
+            let has_suffix = essence
+                .len()
+                .checked_sub(5)
+                .and_then(|start| essence.get(start..))
+                .is_some_and(|suffix| suffix.eq_ignore_ascii_case("+json"));
+            essence.eq_ignore_ascii_case("application/json") || has_suffix
+        })
+    }
+
+    /// None for [`ContentType::JSON`].
+    pub(crate) fn stored(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+}
+
+fn essence(text: &str) -> &str {
+    text.split(';').next().unwrap_or(text).trim_end()
+}
+
+impl Display for ContentType {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for ContentType {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let text = text.trim_matches([' ', '\t']);
+        let essence = essence(text);
+        let is_token = |part: &str| {
+            let is_allowed = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+            !part.is_empty() && part.chars().all(is_allowed)
+        };
+        let has_form = essence.split_once('/').is_some_and(|(kind, sub)| is_token(kind) && is_token(sub))
+            && text.len() <= Self::BYTES_MAX
+            && text.chars().all(|c| c == ' ' || c.is_ascii_graphic());
+        if !has_form {
+            return Err(ParseError(text.to_owned()));
+        }
+        let parameters = text[essence.len()..].trim_start().trim_start_matches(';').trim();
+        let is_plain = parameters.is_empty()
+            || parameters.eq_ignore_ascii_case("charset=utf-8")
+            || parameters.eq_ignore_ascii_case("charset=\"utf-8\"");
+        let is_json = essence.eq_ignore_ascii_case("application/json") && is_plain;
+        Ok(Self((!is_json).then(|| text.into())))
+    }
+}
+
+impl Classify for ParseError {
+    fn code(&self) -> Code {
+        Code::Invalid
+    }
+}
+
+impl Value {
+    /// A value of this type. Errors: [`json::Error`] when the type is JSON and the bytes are not.
+    pub fn new(content_type: ContentType, bytes: Bytes) -> Result<Self, json::Error> {
+        if content_type.is_json() {
+            json::check(&bytes)?;
+        }
+        Ok(Self { content_type, bytes })
+    }
+
+    /// The type.
+    pub fn content_type(&self) -> &ContentType {
+        &self.content_type
+    }
+
+    /// The bytes, as they were given.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+}
+
+impl From<Json> for Value {
+    fn from(json: Json) -> Self {
+        Self { content_type: ContentType::JSON, bytes: json.into_bytes() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_json_is_one_type() {
+        for json in
+            ["application/json", "Application/JSON", "application/json; charset=UTF-8", " application/json;"]
+        {
+            assert_eq!(json.parse(), Ok(ContentType::JSON), "{json}");
+        }
+        for (text, is_json) in [
+            ("application/cloudevents+json; charset=utf-8", true),
+            ("application/json; profile=a", true),
+            ("image/svg+xml", false),
+            ("text/json", false),
+            ("a/é+json", false),
+        ] {
+            let Ok(parsed) = text.parse::<ContentType>() else {
+                assert_eq!(text, "a/é+json");
+                continue;
+            };
+            assert_eq!((parsed.as_str(), parsed.is_json()), (text, is_json));
+            assert_ne!(parsed, ContentType::JSON);
+        }
+    }
+
+    #[test]
+    fn what_is_no_type_is_refused() {
+        for wrong in [
+            "",
+            "json",
+            "/",
+            "a/",
+            "/b",
+            "a b/c",
+            "a/b\n",
+            "a/b; c=\u{7f}",
+            &format!("a/{}", "b".repeat(254)),
+        ] {
+            assert!(wrong.parse::<ContentType>().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_claims_to_be_json_must_be() {
+        assert!(Value::new(ContentType::JSON, Bytes::from_static(b"{")).is_err());
+        assert!(Value::new("a/b+json".parse().unwrap(), Bytes::from_static(b"{")).is_err());
+        assert!(Value::new("a/b".parse().unwrap(), Bytes::from_static(b"{")).is_ok());
+    }
+}

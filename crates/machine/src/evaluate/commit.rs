@@ -1,0 +1,184 @@
+//! A commit: conditions on the state before it, then operations that see each other, all or nothing.
+
+use mainstay_base::error::Code;
+use mainstay_base::key::Slot;
+
+use super::place::Place;
+use super::{Moment, Stop, condition, delete, increment, limits, merge, put};
+use crate::command::{Command, Commit, Operation, Request};
+use crate::content::{ContentType, Value};
+use crate::item::{self, Item};
+use crate::outcome::OperationResult;
+use crate::overlay::Overlay;
+use crate::row::{RowKey, SlotMeta};
+use crate::settings::{Collection, Settings};
+use crate::state::{self, State};
+use crate::version::Version;
+
+/// What an operation leaves of its item.
+pub(super) enum Change {
+    /// This value, of the type that the item had, or of JSON for a new one.
+    Json(Vec<u8>),
+    /// This value.
+    Value(Value),
+    /// Nothing.
+    Gone,
+}
+
+/// What operations and conditions of one commit share.
+struct Evaluation<'c, 'o, 's> {
+    command: &'c Command,
+    slot: Slot,
+    overlay: &'c mut Overlay<'o>,
+    moment: Moment,
+    settings: &'s Settings,
+    /// That of every item written.
+    version: Version,
+    /// Keys and values, each time that they are written.
+    bytes_written: usize,
+    /// Values, each time that they are looked at.
+    bytes_read: usize,
+    has_changed: bool,
+}
+
+pub(super) fn evaluate(
+    command: &Command,
+    slot: Slot,
+    overlay: &mut Overlay<'_>,
+    moment: Moment,
+    settings: &Settings,
+) -> Result<Vec<OperationResult>, Stop> {
+    let Request::Commit(commit) = &command.request;
+    limits::check(commit, &settings.limits)?;
+    let row = RowKey::slot(slot);
+    let sequence = next_sequence(overlay, &row)?;
+    let version = Version { timeline: moment.timeline, sequence };
+    let mut evaluation = Evaluation {
+        command,
+        slot,
+        overlay,
+        moment,
+        settings,
+        version,
+        bytes_written: 0,
+        bytes_read: 0,
+        has_changed: false,
+    };
+    evaluation.check_conditions(commit)?;
+    let operations = commit.operations.iter().enumerate();
+    let results: Result<Vec<_>, _> =
+        operations.map(|(index, operation)| evaluation.operate(index, operation)).collect();
+    let results = results?;
+    if evaluation.has_changed {
+        overlay.write(row, Some(SlotMeta { sequence }.encode()));
+    }
+    Ok(results)
+}
+
+fn next_sequence(overlay: &Overlay<'_>, row: &RowKey) -> Result<u64, state::Error> {
+    let Some(value) = overlay.get(row)? else { return Ok(1) };
+    let meta = SlotMeta::decode(&value).map_err(|error| state::Error::damaged(row, &error))?;
+    let next = meta.sequence.checked_add(1);
+    next.ok_or_else(|| state::Error::damaged_value(row, "no commit can have the number there"))
+}
+
+impl<'s> Evaluation<'_, '_, 's> {
+    fn check_conditions(&mut self, commit: &Commit) -> Result<(), Stop> {
+        let mut steps = self.settings.limits.check_steps_max;
+        for (index, found) in commit.conditions.iter().enumerate() {
+            let place = Place::Condition(index, found);
+            let (row, _) = self.locate(place)?;
+            let item = self.read(place, &row)?;
+            condition::check(place, found, (&row, item.as_ref()), &mut steps, &self.settings.limits)?;
+        }
+        Ok(())
+    }
+
+    /// The item's row and its collection, if the item belongs to this commit.
+    fn locate(&self, place: Place<'_>) -> Result<(RowKey, &'s Collection), Stop> {
+        let (tenant, item) = (&self.command.tenant, place.item());
+        let Some(collection) = self.settings.collections.get(tenant, &item.collection) else {
+            let detail = format!(
+                "names the collection {:?}, which does not exist: create it first",
+                item.collection.as_str()
+            );
+            return Err(place.refuse(Code::NotFound, &detail).into());
+        };
+        let (theirs, ours) = (collection.partition_by.partition(&item.key), &self.command.partition);
+        if theirs != *ours {
+            let (theirs, ours) = (theirs.as_str(), ours.as_str());
+            let detail = format!(
+                "belongs to partition {theirs:?}, and the commit is for {ours:?}: a commit changes items of one partition"
+            );
+            let refusal = place.refuse(Code::PartitionMismatch, &detail);
+            return Err(refusal.fact("partition", ours).fact("item_partition", theirs).into());
+        }
+        Ok((RowKey::item(self.slot, tenant, &item.collection, &item.key), collection))
+    }
+
+    /// The item of a row, if there is one.
+    fn read(&mut self, place: Place<'_>, row: &RowKey) -> Result<Option<Item>, Stop> {
+        let item = item::at(self.overlay, row)?;
+        self.bytes_read += item.as_ref().map_or(0, |item| item.bytes.len());
+        limits::check_read(place, self.bytes_read, &self.settings.limits)?;
+        Ok(item)
+    }
+
+    fn operate(&mut self, index: usize, operation: &Operation) -> Result<OperationResult, Stop> {
+        let place = Place::Operation(index, operation);
+        let (row, collection) = self.locate(place)?;
+        let before = self.read(place, &row)?;
+        let change = match operation {
+            Operation::Put { value, .. } => put::put(value),
+            Operation::Merge { patch, .. } => merge::merge(place, before.as_ref(), &row, patch)?,
+            Operation::Delete { .. } => delete::delete(),
+            Operation::Increment { path, by, min, max, .. } => {
+                let increment = increment::Increment { path, by: *by, min: *min, max: *max };
+                increment::increment(place, before.as_ref(), &row, increment)?
+            }
+        };
+        let existed = before.is_some();
+        let value = match change {
+            Change::Gone => {
+                if existed {
+                    self.has_changed = true;
+                    self.written(place, 0)?;
+                    self.overlay.write(row, None);
+                }
+                return Ok(OperationResult { version: None, existed });
+            }
+            Change::Value(value) => (value.content_type().clone(), value.bytes().clone()),
+            Change::Json(text) => {
+                let content_type =
+                    before.as_ref().map_or(ContentType::JSON, |item| item.content_type.clone());
+                (content_type, text.into())
+            }
+        };
+        let (content_type, bytes) = value;
+        limits::check_value(place, bytes.len(), &self.settings.limits)?;
+        self.written(place, bytes.len())?;
+        check_type(place, collection, &content_type)?;
+        let (version, updated) = (self.version, self.moment.time);
+        let created = before.map_or(updated, |item| item.created);
+        let item = Item { version, created, updated, content_type, bytes };
+        self.overlay.write(row, Some(item.encode()));
+        self.has_changed = true;
+        Ok(OperationResult { version: Some(version), existed })
+    }
+
+    fn written(&mut self, place: Place<'_>, value_bytes: usize) -> Result<(), Stop> {
+        self.bytes_written += place.item().key.as_str().len() + value_bytes;
+        Ok(limits::check_commit(place, self.bytes_written, &self.settings.limits)?)
+    }
+}
+
+fn check_type(place: Place<'_>, collection: &Collection, found: &ContentType) -> Result<(), Stop> {
+    match &collection.content_type {
+        Some(wanted) if wanted != found => {
+            let detail = format!("has the content type {found}, and the collection takes {wanted} only");
+            let refusal = place.refuse(Code::UnsupportedMediaType, &detail);
+            Err(refusal.fact("content_type", found.as_str()).fact("accepted", wanted.as_str()).into())
+        }
+        _ => Ok(()),
+    }
+}

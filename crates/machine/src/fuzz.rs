@@ -1,0 +1,82 @@
+//! What holds for any bytes: the bodies of the fuzz targets, which ordinary tests run as well.
+//!
+//! Each function panics when it does not hold.
+
+use bytes::Bytes;
+
+use crate::batch::Batch;
+use crate::content::Value;
+use crate::expression::{Expression, Item as Subject};
+use crate::item::Item;
+use crate::json::{self, Json, Pointer};
+use crate::row::{Kept, Parts, SlotMeta, TenantMeta};
+
+/// The bytes as everything that is stored: whatever can be read is written again as it was.
+pub fn stored(bytes: &[u8]) {
+    let bytes = Bytes::copy_from_slice(bytes);
+    let _ = Parts::of(&bytes);
+    if let Ok(batch) = Batch::decode(&bytes) {
+        assert_eq!(batch.encode(), bytes);
+        assert!(batch.encoded_bytes_max() >= bytes.len());
+    }
+    if let Ok(item) = Item::decode(&bytes) {
+        assert_eq!(item.encode(), bytes);
+        on_json(&item.bytes);
+    }
+    if let Ok(meta) = SlotMeta::decode(&bytes) {
+        assert_eq!(meta.encode(), bytes);
+    }
+    if let Ok(meta) = TenantMeta::decode(&bytes) {
+        assert_eq!(meta.encode(), bytes);
+    }
+    if let Ok(kept) = Kept::decode(&bytes) {
+        // Facts are JSON, which may be spaced otherwise; what they say stays.
+        assert_eq!(Kept::decode(&kept.encode()).as_ref(), Ok(&kept));
+    }
+}
+
+/// The bytes as JSON, and as a target of what is done to JSON.
+pub fn json(bytes: &[u8]) {
+    on_json(bytes);
+    let (target, patch) = bytes.split_at(bytes.len() / 2);
+    let Ok(patch) = Json::new(Bytes::copy_from_slice(patch)) else { return };
+    let merged = json::merge(Some(target), &patch);
+    if json::check(target).is_ok() {
+        let merged = merged.expect("the target is JSON");
+        assert_eq!(json::check(&merged), Ok(()), "what is merged of JSON is JSON");
+        assert!(merged.len() <= target.len() + patch.bytes().len(), "merging makes nothing longer");
+        assert_eq!(
+            json::merge(Some(&merged), &patch).as_deref(),
+            Some(&merged[..]),
+            "merging twice is merging once"
+        );
+    }
+}
+
+fn on_json(bytes: &[u8]) {
+    let path: Pointer = "/a/0".parse().expect("this is a pointer");
+    let incremented = json::increment(Some(bytes), &path, 1);
+    if json::check(bytes).is_ok() {
+        assert!(serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok(), "others read it too");
+        assert_ne!(incremented, Err(json::IncrementError::Malformed));
+        if let Ok(incremented) = incremented {
+            assert_eq!(json::check(&incremented.text), Ok(()));
+        }
+        let json = Json::new(Bytes::copy_from_slice(bytes)).expect("it was just checked");
+        assert_eq!(Value::from(json).bytes(), bytes);
+    }
+}
+
+/// The bytes as an expression and the JSON that it is about, with a line feed between them: it ends within its steps, and
+/// twice in the same way.
+pub fn expression(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    let (source, value) = text.rsplit_once('\n').unwrap_or((text, "{\"a\":[1,{\"b\":\"c\"}]}"));
+    let Ok(expression) = Expression::parse(source) else { return };
+    let item = Subject { value: Some(value), version: Some("1-2"), exists: true };
+    let evaluate = || {
+        let mut steps = 10_000;
+        (expression.holds(&item, &mut steps), steps)
+    };
+    assert_eq!(evaluate(), evaluate());
+}

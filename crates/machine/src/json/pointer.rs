@@ -1,0 +1,90 @@
+//! JSON Pointer (RFC 6901): a place in a document, as text.
+
+use std::fmt::{self, Display, Formatter};
+use std::str::FromStr;
+
+use mainstay_base::error::{Classify, Code};
+use thiserror::Error;
+
+use super::DEPTH_MAX;
+use crate::text::shown;
+
+/// A JSON Pointer (RFC 6901), such as `/open/orders`; the empty one is the whole document.
+///
+/// At most 1,024 bytes and [`DEPTH_MAX`] steps.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Pointer {
+    text: String,
+    /// Unescaped.
+    steps: Vec<String>,
+}
+
+/// A text that is not a [`Pointer`].
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{} is not a JSON Pointer: {why}, as in \"/open/orders\"", shown(.text))]
+pub struct PointerError {
+    text: String,
+    why: &'static str,
+}
+
+impl Pointer {
+    /// The longest pointer, in bytes.
+    pub const BYTES_MAX: usize = 1024;
+
+    /// The names and places to step through, unescaped.
+    pub fn steps(&self) -> &[String] {
+        &self.steps
+    }
+
+    /// The pointer as text.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl FromStr for Pointer {
+    type Err = PointerError;
+
+    fn from_str(text: &str) -> Result<Self, PointerError> {
+        let refuse = |why| PointerError { text: text.to_owned(), why };
+        if text.is_empty() {
+            return Ok(Self::default());
+        }
+        if text.len() > Self::BYTES_MAX {
+            return Err(refuse("it has at most 1024 bytes"));
+        }
+        let Some(rest) = text.strip_prefix('/') else { return Err(refuse("it begins with a slash")) };
+        let steps: Option<Vec<_>> = rest.split('/').map(unescape).collect();
+        let steps = steps.ok_or_else(|| refuse("after a tilde comes 0 (for ~) or 1 (for /)"))?;
+        if steps.len() > DEPTH_MAX {
+            return Err(refuse("it has at most 128 steps"));
+        }
+        Ok(Self { text: text.to_owned(), steps })
+    }
+}
+
+fn unescape(step: &str) -> Option<String> {
+    let mut parts = step.split('~');
+    let mut text = parts.next()?.to_owned();
+    for part in parts {
+        text.push(match part.as_bytes().first()? {
+            b'0' => '~',
+            b'1' => '/',
+            _ => return None,
+        });
+        text.push_str(&part[1..]);
+    }
+    Some(text)
+}
+
+impl Display for Pointer {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text)
+    }
+}
+
+impl Classify for PointerError {
+    fn code(&self) -> Code {
+        Code::Invalid
+    }
+}

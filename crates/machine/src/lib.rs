@@ -1,0 +1,40 @@
+//! The deterministic heart: a command and the state it finds give an outcome and the rows that change.
+//!
+//! Evaluation is a pure function ([`evaluate()`]). Whatever it depends on comes in: the rows through [`State`],
+//! time and timeline in a [`Moment`], limits and collections in [`Settings`]. It does no I/O, reads no clock,
+//! draws no randomness and iterates over nothing that has no order; so the same commands in the same order
+//! give the same rows on every machine, in however many batches they arrive.
+//!
+//! What a batch carries are results ([`batch`]), not requests: reading them back needs none of this code.
+//! Owns the rows' format ([`row`]), commands and outcomes, JSON as bytes ([`json`]), check expressions
+//! ([`expression`]) and the port [`Shards`](shards::Shards) by which other rooms reach what is committed. It never
+//! knows logs, stores, HTTP or a runtime.
+
+pub mod batch;
+mod codec;
+pub mod command;
+pub mod content;
+pub mod evaluate;
+pub mod expression;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
+pub mod item;
+pub mod json;
+pub mod outcome;
+pub mod overlay;
+pub mod position;
+pub mod row;
+pub mod settings;
+pub mod shards;
+pub mod state;
+mod text;
+pub mod version;
+
+pub use command::Command;
+pub use evaluate::{Evaluated, Moment, evaluate};
+pub use outcome::{Outcome, Refusal};
+pub use overlay::{Mutation, Overlay};
+pub use position::Position;
+pub use settings::Settings;
+pub use state::State;
+pub use version::Version;

@@ -1,0 +1,205 @@
+//! The golden bytes of keys and values, and what reading them refuses.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::item::Item;
+use crate::outcome::{OperationResult, Outcome, Refusal};
+use crate::version::Version;
+
+fn slot() -> Slot {
+    Slot::new(0x0abc).unwrap()
+}
+
+fn tenant() -> Tenant {
+    "t1".parse().unwrap()
+}
+
+fn orders() -> Name {
+    Name::from_static("orders")
+}
+
+fn time() -> HybridTime {
+    HybridTime::from_bits(0x0102_0304_0506_0708)
+}
+
+const SCOPE: Scope = [0xaa; 16];
+
+/// Printable ASCII as it is, other bytes in hexadecimal within brackets.
+fn shown(bytes: &[u8]) -> String {
+    let one = |byte: &u8| match byte {
+        b' '..=b'~' if !b"<>".contains(byte) => char::from(*byte).to_string(),
+        _ => format!("<{byte:02x}>"),
+    };
+    bytes.iter().map(one).collect()
+}
+
+#[test]
+fn golden_keys() {
+    let key: Key = "u7/é".parse().unwrap();
+    let scope = "<aa>".repeat(16);
+    for (row, golden) in [
+        (RowKey::slot(slot()), "<0a><bc><00><00>".to_owned()),
+        (RowKey::tenant(slot(), &tenant()), "<0a><bc>t1<00><00>".to_owned()),
+        (
+            RowKey::item(slot(), &tenant(), &orders(), &key),
+            "<0a><bc>t1<00><01>orders<00>u7/<c3><a9>".to_owned(),
+        ),
+        (RowKey::kept(slot(), &tenant(), &SCOPE), format!("<0a><bc>t1<00><02>{scope}")),
+        (
+            RowKey::kept_by_age(slot(), &tenant(), time(), &SCOPE),
+            format!("<0a><bc>t1<00><03><01><02><03><04><05><06><07><08>{scope}"),
+        ),
+    ] {
+        assert_eq!(shown(&row), golden);
+    }
+}
+
+#[test]
+fn keys_are_taken_apart_as_they_were_built() {
+    let key: Key = "u7/é".parse().unwrap();
+    let (slot, t) = (slot(), "t1");
+    for (row, parts) in [
+        (RowKey::slot(slot), Parts::Slot { slot }),
+        (RowKey::tenant(slot, &tenant()), Parts::Tenant { slot, tenant: t }),
+        (
+            RowKey::item(slot, &tenant(), &orders(), &key),
+            Parts::Item { slot, tenant: t, collection: "orders", key: "u7/é" },
+        ),
+        (RowKey::kept(slot, &tenant(), &SCOPE), Parts::Kept { slot, tenant: t, scope: SCOPE }),
+        (
+            RowKey::kept_by_age(slot, &tenant(), time(), &SCOPE),
+            Parts::KeptByAge { slot, tenant: t, time: time(), scope: SCOPE },
+        ),
+    ] {
+        assert_eq!(Parts::of(&row), Ok(parts));
+        for end in 0..row.len() {
+            assert!(!matches!(Parts::of(&row[..end]), Ok(cut) if cut == parts), "{}", shown(&row[..end]));
+        }
+    }
+    for wrong in [
+        &b"\x10\x00\0\0"[..],
+        b"\0\0\0\0\0",
+        b"\0\0t1\0\x04",
+        b"\0\0\0\x01orders\0u7",
+        b"\0\0\xff\0\0",
+        b"\0\0t1\0\x01orders",
+        b"\0\0t1\0\x02short",
+        b"\0\0t1\0\x03short",
+    ] {
+        assert!(Parts::of(wrong).is_err(), "{}", shown(wrong));
+    }
+}
+
+#[test]
+fn ranges_hold_what_they_say() {
+    let item = |tenant: &str, collection: &str, key: &str| {
+        RowKey::item(slot(), &tenant.parse().unwrap(), &collection.parse().unwrap(), &key.parse().unwrap())
+    };
+    let next_slot = Slot::new(0x0abd).unwrap();
+    let all = [
+        RowKey::slot(slot()),
+        RowKey::tenant(slot(), &tenant()),
+        item("t1", "orders", "u7/a"),
+        item("t1", "orders", "u7/b"),
+        item("t1", "orders", "u70"),
+        item("t1", "orders2", "u7/a"),
+        RowKey::kept(slot(), &tenant(), &SCOPE),
+        RowKey::kept_by_age(slot(), &tenant(), time(), &SCOPE),
+        RowKey::kept_by_age(slot(), &tenant(), time().next(), &SCOPE),
+        item("t10", "orders", "u7/a"),
+        RowKey::slot(next_slot),
+    ];
+    assert!(all.is_sorted());
+    let inside = |range: RowRange| {
+        all.iter()
+            .enumerate()
+            .filter(|(_, row)| range.contains(row))
+            .map(|(place, _)| place)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(inside(RowRange::slot(slot())), (0..10).collect::<Vec<_>>());
+    assert_eq!(inside(RowRange::slot(Slot::new(4095).unwrap())), [0; 0]);
+    assert_eq!(inside(RowRange::tenant(slot(), &tenant())), (1..9).collect::<Vec<_>>());
+    assert_eq!(inside(RowRange::items(slot(), &tenant(), &orders(), "")), [2, 3, 4]);
+    assert_eq!(inside(RowRange::items(slot(), &tenant(), &orders(), "u7/")), [2, 3]);
+    assert_eq!(inside(RowRange::items(slot(), &tenant(), &orders(), "u7/").after(&all[2])), [3]);
+    assert_eq!(inside(RowRange::kept_by_age(slot(), &tenant(), HybridTime::default())), [7, 8]);
+    assert_eq!(inside(RowRange::kept_by_age(slot(), &tenant(), time().next())), [8]);
+}
+
+#[test]
+fn golden_values() {
+    let version = Version { timeline: 1, sequence: 0x0203 };
+    let item = |content_type: &str, bytes: &'static [u8]| Item {
+        version,
+        created: HybridTime::from_bits(4),
+        updated: HybridTime::from_bits(5),
+        content_type: content_type.parse().unwrap(),
+        bytes: Bytes::from_static(bytes),
+    };
+    let head = "<01><01><00><00><00><03><02><00><00><00><00><00><00><04><00><00><00><00><00><00><00>\
+                <05><00><00><00><00><00><00><00>";
+    let committed = Outcome::Committed(vec![
+        OperationResult { version: Some(version), existed: true },
+        OperationResult { version: None, existed: false },
+    ]);
+    let refusal = Refusal::new(mainstay_base::error::Code::NotFound, "why").fact("operation", 7);
+    let kept = |outcome| Kept { fingerprint: [0xbb; 16], time: time(), outcome }.encode();
+    let kept_head = format!("<01>{}<08><07><06><05><04><03><02><01>", "<bb>".repeat(16));
+    for (value, golden) in [
+        (SlotMeta { sequence: 0x0102 }.encode(), "<01><02><01><00><00><00><00><00><00>".to_owned()),
+        (
+            TenantMeta { kept: 300, oldest: time() }.encode(),
+            "<01><ac><02><08><07><06><05><04><03><02><01>".to_owned(),
+        ),
+        (item("application/json", b"{}").encode(), format!("{head}<00>{{}}")),
+        (item("image/png", b"\x89").encode(), format!("{head}<09>image/png<89>")),
+        (kept(committed), format!("{kept_head}<00><01><83><04><02><03><00>")),
+        (kept(refusal.into()), format!("{kept_head}<01><09>not_found<03>why<0f>{{\"operation\":7}}")),
+    ] {
+        assert_eq!(shown(&value), golden);
+    }
+}
+
+#[test]
+fn values_are_read_as_written_and_newer_ones_refused() {
+    let item = Item {
+        version: Version { timeline: 7, sequence: 9 },
+        created: time(),
+        updated: time().next(),
+        content_type: "image/png".parse().unwrap(),
+        bytes: Bytes::from_static(b"\x89PNG"),
+    };
+    let row = item.encode();
+    let read = Item::decode(&row).unwrap();
+    assert_eq!(read, item);
+    let (start, end) = (row.as_ptr() as usize, row.as_ptr() as usize + row.len());
+    assert!((start..end).contains(&(read.bytes.as_ptr() as usize)), "a read copies nothing");
+
+    let newer = Bytes::from([&[2], &row[1..]].concat());
+    assert_eq!(Item::decode(&newer), Err(Error::Format { what: "an item", found: 2, newest: 1 }));
+    assert!(Item::decode(&row.slice(..30)).is_err());
+    let not_normal = Bytes::from([&row[..29], &[16], b"application/json{}"].concat());
+    assert!(Item::decode(&not_normal).is_err(), "JSON has one form");
+    let trailing = Bytes::from([&SlotMeta { sequence: 1 }.encode()[..], b"x"].concat());
+    assert!(matches!(SlotMeta::decode(&trailing), Err(Error::Trailing { .. })));
+    let meta = TenantMeta { kept: u64::MAX, oldest: time() };
+    assert_eq!(TenantMeta::decode(&meta.encode()), Ok(meta));
+}
+
+proptest! {
+    #[test]
+    fn rows_sort_by_slot_tenant_collection_and_key(
+        one in ("[a-c]{1,2}", "[a-c]{1,2}", "[a-c /]{1,3}"),
+        other in ("[a-c]{1,2}", "[a-c]{1,2}", "[a-c /]{1,3}"),
+    ) {
+        let row = |(tenant, collection, key): &(String, String, String)| {
+            let key: Key = key.parse().ok()?;
+            Some(RowKey::item(slot(), &tenant.parse().ok()?, &collection.parse().ok()?, &key))
+        };
+        if let (Some(left), Some(right)) = (row(&one), row(&other)) {
+            prop_assert_eq!(left.cmp(&right), one.cmp(&other));
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! The port to what is committed: how other rooms submit commands and read items, wherever the shard is.
+//!
+//! Object-safe, its futures are boxed, and it names no runtime. Who implements it owns shards, forwards to who does, or
+//! simulates both.
+
+use std::fmt::{self, Display, Formatter};
+use std::pin::Pin;
+
+use mainstay_base::error::{Classify, Code, Fault, Retry};
+use mainstay_base::id::{Name, Tenant};
+use mainstay_base::key::{Key, Partition, Slot};
+use mainstay_base::time::Instant;
+use mainstay_base::units::Duration;
+
+use crate::command::{Command, ItemName};
+use crate::item::{Item, Listed};
+use crate::outcome::Outcome;
+use crate::position::Position;
+
+/// What an operation of the port returns.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// All shards of a space, as one.
+///
+/// Futures do nothing until they are polled. A deadline is a reading of the clock that the implementation was given; what has
+/// not begun by then is not begun, and what has begun is [`Error::OutcomeUnknown`] for whoever waits.
+pub trait Shards: Send + Sync {
+    /// Evaluates a command in its partition's shard, and answers when its outcome is durable. A refusal is an answer.
+    ///
+    /// Errors: [`Error`]. Not cancel-safe: to drop the future once it was polled is an unknown outcome.
+    fn submit(&self, command: Command, deadline: Option<Instant>) -> BoxFuture<'_, Result<Answer, Error>>;
+
+    /// Reads an item of a partition; none if there is none. Errors: [`Error`], never [`Error::OutcomeUnknown`]. Cancel-safe.
+    fn get(&self, get: Get, deadline: Option<Instant>)
+    -> BoxFuture<'_, Result<Reading<Option<Item>>, Error>>;
+
+    /// Lists items of a collection. Errors: [`Error`], never [`Error::OutcomeUnknown`]. Cancel-safe.
+    fn list(&self, list: List, deadline: Option<Instant>) -> BoxFuture<'_, Result<Reading<Page>, Error>>;
+}
+
+/// What became of a command, and how safe that is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Whether that was answered before, to a command with the same idempotency key.
+    pub replayed: bool,
+    /// Who reads here or later sees it.
+    pub position: Position,
+    /// What it survives.
+    pub durability: Durability,
+}
+
+/// What an answered outcome survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Durability {
+    /// Nothing: it is lost with the process.
+    Memory,
+    /// The end of the process, but not the loss of power.
+    Written,
+    /// The loss of power, but not of the machine.
+    Synced,
+    /// The loss of the machine.
+    Replicated,
+}
+
+/// How fresh a reading must be.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Consistency {
+    /// It shows everything that was answered before it was asked for.
+    #[default]
+    Linearizable,
+    /// It shows everything up to a position.
+    Session(Position),
+    /// It shows everything that was answered this long before.
+    Bounded(Duration),
+    /// It shows some earlier state.
+    Eventual,
+}
+
+/// An item to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Get {
+    /// Whose item.
+    pub tenant: Tenant,
+    /// Its partition.
+    pub partition: Partition<'static>,
+    /// The item.
+    pub item: ItemName,
+    /// How fresh.
+    pub consistency: Consistency,
+}
+
+/// Items to be listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct List {
+    /// Whose items.
+    pub tenant: Tenant,
+    /// Of which collection.
+    pub collection: Name,
+    /// Of which partition; without one, of all.
+    pub partition: Option<Partition<'static>>,
+    /// What their keys begin with.
+    pub prefix: String,
+    /// Where the page before it ended.
+    pub after: Option<Cursor>,
+    /// How many at most.
+    pub limit: usize,
+    /// How fresh.
+    pub consistency: Consistency,
+}
+
+/// A place in a listing, which goes through the slots in their order and in each slot through the keys in theirs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    /// The slot.
+    pub slot: Slot,
+    /// The last key that was listed there.
+    pub key: Key,
+}
+
+/// Some of the items that were to be listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The items, in the order of slots and keys.
+    pub items: Vec<Listed>,
+    /// Where to go on; none at the end.
+    pub next: Option<Cursor>,
+}
+
+/// What was read, and what it shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading<T> {
+    /// What was read.
+    pub value: T,
+    /// The state that it shows: everything up to here.
+    pub position: Position,
+    /// How fresh it really is: as was asked, or fresher.
+    pub consistency: Consistency,
+    /// How old that state may be.
+    pub age: Duration,
+}
+
+/// A command that has no outcome here, or a reading that was not made.
+///
+/// Except after [`Error::OutcomeUnknown`], nothing was changed and nothing will be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// There is too much work already.
+    #[error("{what} has {waiting} requests waiting, and takes no more: send again in {after}")]
+    Overloaded {
+        /// Where the work waits.
+        what: String,
+        /// How much of it.
+        waiting: usize,
+        /// When there will be room.
+        after: Duration,
+    },
+    /// The deadline passed before it was begun.
+    #[error("the deadline passed before the request was begun: allow it more time")]
+    Deadline,
+    /// It was begun, and whether it happens is not known.
+    #[error(
+        "whether the request happened is not known: {reason}; send it again with the same idempotency key"
+    )]
+    OutcomeUnknown {
+        /// Why.
+        reason: String,
+    },
+    /// The shard, or the state that was asked for, is not to be had now.
+    #[error("the shard is not available: {reason}")]
+    Unavailable {
+        /// Why not.
+        reason: String,
+    },
+    /// There is no room for what is to be written. Reading still works.
+    #[error("there is no room to write: {reason}")]
+    StorageFull {
+        /// What is full.
+        reason: String,
+    },
+    /// The position that was to be read at is of a history that a restore has ended.
+    #[error("the position is of an earlier history, which a restore has ended: begin anew without it")]
+    Gone,
+    /// The rows cannot be read.
+    #[error("the shard's rows cannot be read: {reason}")]
+    Broken {
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl Classify for Error {
+    fn code(&self) -> Code {
+        match self {
+            Self::Overloaded { .. } => Code::Overloaded,
+            Self::Deadline => Code::Deadline,
+            Self::OutcomeUnknown { .. } => Code::OutcomeUnknown,
+            Self::Unavailable { .. } => Code::Unavailable,
+            Self::StorageFull { .. } => Code::StorageFull,
+            Self::Gone => Code::Gone,
+            Self::Broken { .. } => Code::Internal,
+        }
+    }
+
+    fn fault(&self) -> Fault {
+        self.code().fault()
+    }
+
+    fn retry(&self) -> Retry {
+        match self {
+            Self::Overloaded { after, .. } => Retry::After(*after),
+            // Nothing was begun, so the key is not needed.
+            Self::Deadline => Retry::Safe,
+            Self::Broken { .. } => Retry::Never,
+            _ => self.code().retry(),
+        }
+    }
+}
+
+impl Display for Durability {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Memory => "memory",
+            Self::Written => "written",
+            Self::Synced => "synced",
+            Self::Replicated => "replicated",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_tell_what_happened_and_whether_to_send_again() {
+        let (reason, after) = (|| "why".to_owned(), Duration::from_millis(250));
+        for (error, status, retry) in [
+            (Error::Overloaded { what: "shard 3".into(), waiting: 9, after }, 503, Retry::After(after)),
+            (Error::Deadline, 504, Retry::Safe),
+            (Error::OutcomeUnknown { reason: reason() }, 504, Retry::WithIdempotencyKey),
+            (Error::Unavailable { reason: reason() }, 503, Code::Unavailable.retry()),
+            (Error::StorageFull { reason: reason() }, 507, Retry::Never),
+            (Error::Gone, 410, Retry::Never),
+            (Error::Broken { reason: reason() }, 500, Retry::Never),
+        ] {
+            assert_eq!((error.code().status(), error.retry()), (status, retry), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_port_is_object_safe() {
+        fn takes(_: Option<&dyn Shards>) {}
+        takes(None);
+    }
+}

@@ -1,0 +1,9 @@
+//! Evaluation through the crate's public surface.
+
+#![expect(clippy::unwrap_used, reason = "what helpers of tests unwrap fails the test")]
+
+mod commits;
+mod idempotency;
+mod items;
+mod model;
+mod world;
