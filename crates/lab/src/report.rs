@@ -65,6 +65,16 @@ impl Verdict {
     pub fn holds(&self) -> bool {
         !self.0.is_empty() && self.0.iter().all(|check| check.holds)
     }
+
+    /// Each claim in a row.
+    pub(crate) fn table(&self) -> Table {
+        let mut checks = Table::new("", &["claim", "measured", "holds"]);
+        for check in &self.0 {
+            let holds = if check.holds { "yes" } else { "no" };
+            checks.row(vec![check.claim.clone(), check.measured.clone(), holds.to_owned()]);
+        }
+        checks
+    }
 }
 
 /// A table. Numbers are texts already, with a fixed number of decimals; units are in the columns' names.
@@ -165,12 +175,7 @@ impl Report {
         let mut text = format!("# {}\n\n{}\n", self.title, self.question);
         let holds = if self.verdict.holds() { "holds" } else { "does not hold" };
         put(&mut text, format_args!("\n## Verdict: {holds}\n\n"));
-        let mut checks = Table::new("", &["claim", "measured", "holds"]);
-        for check in &self.verdict.0 {
-            let holds = if check.holds { "yes" } else { "no" };
-            checks.row(vec![check.claim.clone(), check.measured.clone(), holds.to_owned()]);
-        }
-        text.push_str(&checks.markdown());
+        text.push_str(&self.verdict.table().markdown());
         for table in &self.tables {
             put(&mut text, format_args!("\n## {}\n\n{}", table.title, table.markdown()));
         }

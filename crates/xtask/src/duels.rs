@@ -2,15 +2,19 @@
 //! truth of what comes out.
 
 mod health;
+mod log;
 mod mainstay;
 mod nginx;
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use mainstay_lab::bench::{self, Plan, Results, Stop};
 use mainstay_lab::duel::{self, Cell, Duel, Offer};
 
 use crate::binary::repository;
+use crate::cache;
 
 /// How long a duel takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,14 +29,29 @@ pub(crate) enum Effort {
 struct Entry {
     name: &'static str,
     about: &'static str,
-    prepare: fn(Effort) -> Result<Duel>,
+    work: Work,
 }
 
-const DUELS: [Entry; 1] = [Entry {
-    name: "health",
-    about: "the smallest request there is: a health endpoint against nginx's `return 200`",
-    prepare: health::prepare,
-}];
+/// How it is run.
+enum Work {
+    /// Servers under load from outside.
+    Servers(fn(Effort) -> Result<Duel>),
+    /// Logs in this process, beside the bare disk; the second function judges what is claimed.
+    Logs(fn(Effort) -> Result<Plan>, fn(&mut Results)),
+}
+
+const DUELS: [Entry; 2] = [
+    Entry {
+        name: "health",
+        about: "the smallest request there is: a health endpoint against nginx's `return 200`",
+        work: Work::Servers(health::prepare),
+    },
+    Entry {
+        name: "log",
+        about: "durable appends: the local log against fjall's journal and SQLite, beside the bare disk",
+        work: Work::Logs(log::plan, log::judge),
+    },
+];
 
 /// Prints what can be asked for.
 pub(crate) fn list() {
@@ -50,14 +69,35 @@ pub(crate) fn run(name: &str, effort: Effort) -> Result<()> {
         !cfg!(debug_assertions) || effort == Effort::Quick,
         "the load generator is not optimised and would be measured instead; run `cargo xtask`, which builds for release"
     );
-    let duel = (entry.prepare)(effort)?;
-    let folder = tempfile::tempdir().context("make a folder for the servers")?;
     let date = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
-    let results = duel::run(&duel, folder.path(), &date, |step| println!("{step}"))?;
-    println!("\n{}", results.markdown());
+    match entry.work {
+        Work::Servers(prepare) => servers(&prepare(effort)?, &date, effort),
+        Work::Logs(plan, judge) => logs(&plan(effort)?, judge, &date, effort),
+    }
+}
+
+fn servers(duel: &Duel, date: &str, effort: Effort) -> Result<()> {
+    let folder = tempfile::tempdir().context("make a folder for the servers")?;
+    let results = duel::run(duel, folder.path(), date, |step| println!("{step}"))?;
+    publish(&results.markdown(), effort, |pages| results.write(pages))
+}
+
+fn logs(plan: &Plan, judge: fn(&mut Results), date: &str, effort: Effort) -> Result<()> {
+    // Not where temporary files go: that may be memory.
+    let cache = cache::folder()?;
+    std::fs::create_dir_all(&cache).with_context(|| format!("create {}", cache.display()))?;
+    let folder = tempfile::Builder::new().prefix("duel-").tempdir_in(&cache);
+    let folder = folder.context("make a folder for the logs")?;
+    let mut results = bench::run(plan, folder.path(), date, &Stop::default(), |step| println!("{step}"))?;
+    judge(&mut results);
+    publish(&results.markdown(), effort, |pages| results.write(pages))
+}
+
+/// Prints a page; a full one is also written.
+fn publish(page: &str, effort: Effort, write: impl Fn(&Path) -> Result<PathBuf>) -> Result<()> {
+    println!("\n{page}");
     if effort == Effort::Full {
-        let written = results.write(&repository().join("docs/benchmarks"))?;
-        println!("written to {}", written.display());
+        println!("written to {}", write(&repository().join("docs/benchmarks"))?.display());
     }
     Ok(())
 }

@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// That of `mainstay`: a duel that runs within this process is to cost what it costs there.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     match xtask::run() {
         Ok(()) => ExitCode::SUCCESS,

@@ -51,12 +51,16 @@ fn start(program: &PathBuf, folder: &Path, path: &str, body_bytes: usize) -> Res
 /// Its version and the commit it was built from, with a mark if files were changed since.
 fn version(program: &PathBuf) -> Result<String> {
     let version = shell::read(Command::new(program).arg("version"))?;
-    let version = version.lines().next().unwrap_or_default().trim().to_owned();
+    Ok(checkout(version.lines().next().unwrap_or_default().trim()))
+}
+
+/// `version` with the commit of this checkout, with a mark if files were changed since.
+pub(super) fn checkout(version: &str) -> String {
     let mut describe = Command::new("git");
     describe.args(["describe", "--always", "--dirty"]).current_dir(repository());
     // A copy of the sources without their history has no commit to name.
-    Ok(shell::read(&mut describe)
-        .map_or(version.clone(), |commit| format!("{version}, commit {}", commit.trim())))
+    shell::read(&mut describe)
+        .map_or_else(|_| version.to_owned(), |commit| format!("{version}, commit {}", commit.trim()))
 }
 
 /// Every setting in force, as `/v1/config` lists them.
