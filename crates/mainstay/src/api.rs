@@ -25,6 +25,7 @@ use mainstay_base::units::{Duration, Size};
 use crate::config::Broken;
 use crate::config::value::Secret;
 use crate::life::ready::Readiness;
+use crate::log::NodeLog;
 use crate::reload::Reloads;
 use crate::telemetry::logs::Logs;
 use crate::telemetry::metrics::Metrics;
@@ -104,6 +105,8 @@ pub struct Context {
     pub settings: Arc<ArcSwap<Config>>,
     /// Which parts are up.
     pub readiness: Readiness,
+    /// The log of the node's shards.
+    pub log: NodeLog,
     /// The log output, whose levels can be changed.
     pub logs: Arc<Logs>,
     /// The metrics to show and to count in.

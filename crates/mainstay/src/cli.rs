@@ -3,7 +3,9 @@
 //! Results go to stdout, diagnostics and log lines to stderr. Exit codes: 0 done; 1 failed; 2 the command line
 //! or the configuration is wrong.
 
+mod bench;
 mod check;
+mod inspect;
 mod lab;
 mod output;
 mod up;
@@ -44,6 +46,12 @@ enum Command {
     /// Print what a configuration may contain
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Measure what this machine can do
+    #[command(subcommand)]
+    Bench(bench::Bench),
+    /// Look at what a node has stored, without starting one
+    #[command(subcommand)]
+    Inspect(inspect::Inspect),
     /// Run experiments that measure a trade-off on this machine
     #[command(subcommand)]
     Lab(lab::Lab),
@@ -126,6 +134,8 @@ fn run(command: Command) -> io::Result<u8> {
         Command::Config(ConfigCommand::Reference) => {
             output::text(&config::reference::markdown(&config::schema())).map(|()| OK)
         }
+        Command::Bench(bench) => bench::run(bench),
+        Command::Inspect(inspect) => inspect::run(inspect),
         Command::Lab(lab) => lab::run(lab),
         Command::Version { output } => version(output.output).map(|()| OK),
     }

@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 use serde_path_to_error::Segment;
 
 use mainstay_base::id::NodeId;
+use mainstay_log::Durability;
 
 pub use diagnostic::{Diagnostic, Findings};
 pub use request::Request;
@@ -52,6 +53,8 @@ pub struct Config {
     pub node: Node,
     /// What it listens on.
     pub listen: Listen,
+    /// The log that everything durable goes through.
+    pub log: crate::log::Config,
     /// The API: building blocks and operations.
     pub api: crate::api::Config,
     /// What it tells about itself.
@@ -66,6 +69,7 @@ impl Default for Config {
             data: FilePath::new("./data"),
             node: Node::default(),
             listen: Listen::default(),
+            log: crate::log::Config::default(),
             api: crate::api::Config::default(),
             telemetry: crate::telemetry::Config::default(),
             shutdown: crate::life::Config::default(),
@@ -137,6 +141,7 @@ impl Config {
                 help: format!("let `shutdown.linger` be at most {drain}, or drain longer"),
             });
         }
+        broken.extend(self.log.broken_rules());
         broken.extend(self.api.broken_rules());
         broken
     }
@@ -160,6 +165,9 @@ impl Config {
         compare("data", &self.data, &next.data);
         compare("node.id", &self.node.id, &next.node.id);
         compare("listen.api", &self.listen.api, &next.listen.api);
+        let durability = |config: &Self| Durability::from(config.log.durability);
+        compare("log.durability", &durability(self), &durability(next));
+        compare("log.pin_bytes_max", &self.log.pin_bytes_max, &next.log.pin_bytes_max);
         let format = |config: &Self| config.telemetry.logs.format;
         compare("telemetry.logs.format", &format(self), &format(next));
         keys

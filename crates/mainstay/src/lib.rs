@@ -7,6 +7,7 @@ pub mod api;
 pub mod cli;
 pub mod config;
 pub mod life;
+pub mod log;
 mod node;
 pub mod reload;
 pub mod system;

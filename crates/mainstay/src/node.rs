@@ -15,7 +15,8 @@ use crate::life::lock::{self, DataLock, Holder};
 use crate::life::ready::{Readiness, State};
 use crate::life::scope::Alarm;
 use crate::life::signals::{self, Signals};
-use crate::life::{Scope, Started, scope};
+use crate::life::{Scope, Started, Unfinished, scope};
+use crate::log::NodeLog;
 use crate::reload::{Apply, Reloads};
 use crate::system::{SystemClock, SystemEntropy};
 use crate::telemetry::logs::Logs;
@@ -27,6 +28,9 @@ pub enum Error {
     /// The data directory.
     #[error(transparent)]
     Lock(#[from] lock::Error),
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] mainstay_log::Error),
     /// The API's address.
     #[error(
         "cannot listen on {address} for the API: {source}; choose another address with `listen.api`, or port 0"
@@ -118,7 +122,7 @@ async fn start(
     let metrics = Metrics::new(&config.node.id);
     metrics.register(logs.dropped());
     let reloads = Arc::new(Reloads::new(&loaded, Arc::clone(&clock), &metrics));
-    let readiness = Readiness::expecting(&["data", "api"]);
+    let readiness = Readiness::expecting(&["data", "log", "api"]);
     let tasks = scope.clone();
     started.push("tasks", move |deadline| async move { tasks.close(deadline).await });
 
@@ -136,10 +140,14 @@ async fn start(
         drop(lock);
         Ok(())
     });
+    let log = open_log(&config, &clock, started).await?;
+    log.count_in(&metrics);
+    readiness.set("log", State::Ready);
     let settings = Arc::new(ArcSwap::from_pointee(config.api.clone()));
     let context = api::Context {
         settings: Arc::clone(&settings),
         readiness: readiness.clone(),
+        log,
         logs: Arc::clone(&logs),
         metrics,
         reloads: Arc::clone(&reloads),
@@ -164,6 +172,22 @@ async fn start(
     let (reload, requests) = mpsc::channel(1);
     scope.spawn("config reload", reloading(requests, reloads, apply, scope.closing()));
     Ok(Running { api, readiness, config, reload })
+}
+
+/// Opens the log on a thread that may block, and has it closed at the stop.
+async fn open_log(config: &Config, clock: &Arc<dyn Clock>, started: &mut Started) -> Result<NodeLog, Error> {
+    let (settings, data, clock) = (config.log.clone(), config.data.as_path().to_owned(), Arc::clone(clock));
+    let opening = tokio::task::spawn_blocking(move || NodeLog::open(&settings, &data, clock, &SystemEntropy));
+    let log = opening.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+    let at_stop = log.clone();
+    started.push("log", move |_| async move {
+        at_stop
+            .close()
+            .await
+            .map_err(|error| Unfinished { part: "log".into(), unfinished: vec![error.to_string()] })
+    });
+    log.prove().await?;
+    Ok(log)
 }
 
 /// Raises the process's limit of open files to what the system allows, and says so when that is too few.

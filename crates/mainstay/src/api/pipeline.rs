@@ -169,6 +169,7 @@ mod tests {
     use super::*;
     use crate::config;
     use crate::life::ready::Readiness;
+    use crate::log::NodeLog;
     use crate::reload::Reloads;
     use crate::telemetry::logs::Logs;
     use crate::telemetry::metrics::Metrics;
@@ -182,6 +183,8 @@ mod tests {
         let context = Context {
             settings: Arc::new(ArcSwap::from_pointee(loaded.config.api.clone())),
             readiness: Readiness::expecting(&["api"]),
+            log: NodeLog::open(&loaded.config.log, folder.path(), Arc::clone(&clock), &SeededEntropy::new(2))
+                .expect("a new log"),
             logs: Arc::new(Logs::start(&loaded.config.telemetry.logs)),
             reloads: Arc::new(Reloads::new(&loaded, Arc::clone(&clock), &metrics)),
             clock,

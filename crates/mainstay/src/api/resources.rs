@@ -24,12 +24,13 @@ use crate::telemetry::metrics::MEDIA_TYPE;
 
 /// Every route, each with its own counters.
 pub fn router(context: &Context, counts: &Counts) -> Router {
-    let table: [(&str, MethodRouter<Context>); 6] = [
+    let table: [(&str, MethodRouter<Context>); 7] = [
         ("/", get(overview)),
         ("/metrics", get(metrics)),
         ("/v1/config", get(config::show)),
         ("/v1/health/live", get(health::live)),
         ("/v1/health/ready", get(health::ready)),
+        ("/v1/log", get(log)),
         ("/v1/telemetry/logs", get(logs::show).put(logs::set).delete(logs::reset)),
     ];
     let mut router = Router::new();
@@ -55,10 +56,16 @@ async fn overview() -> Response<Body> {
             "readiness": "/v1/health/ready",
             "liveness": "/v1/health/live",
             "configuration": "/v1/config",
+            "log": "/v1/log",
             "log_levels": "/v1/telemetry/logs",
             "metrics": "/metrics",
         },
     }))
+}
+
+/// What keeps the node's records, and how it does.
+async fn log(State(context): State<Context>) -> Response<Body> {
+    answer::json(&context.log.view())
 }
 
 async fn metrics(State(context): State<Context>) -> Response<Body> {

@@ -71,6 +71,14 @@ impl Metrics {
         metric
     }
 
+    /// Takes in a collector, which is asked at every scrape.
+    ///
+    /// # Panics
+    /// If one of its names is taken.
+    pub fn collect(&self, collector: impl Collector + 'static) {
+        self.registry.register(Box::new(collector)).expect("a metric's name is used once");
+    }
+
     /// Everything in Prometheus's text format.
     pub fn text(&self) -> Vec<u8> {
         let mut out = Vec::new();

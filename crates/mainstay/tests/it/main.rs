@@ -1,6 +1,7 @@
 //! Mainstay from outside: the built binary, its files, its signals and its listener.
 
 mod api;
+mod bench;
 mod check;
 mod docs;
 mod h2;

@@ -1,0 +1,241 @@
+//! `mainstay bench`: what this machine can do.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::{Args, Subcommand, ValueEnum};
+use mainstay_base::time::Clock;
+use mainstay_base::units::Size;
+use mainstay_lab::bench::{self, Cell, Place, Plan, Results, Stop};
+use mainstay_log::Durability;
+use tokio::sync::oneshot;
+
+use super::{FAILED, OK, Output, OutputArg, output};
+use crate::life::signals::Signals;
+use crate::system::SystemClock;
+
+/// Rounds in which each kind of work is measured; their medians are reported.
+const ROUNDS: u32 = 5;
+
+/// What producers leave in the log before they trim it: less than the spare segments hold, so that none is made meanwhile.
+const KEEP: Size = Size::from_mib(32);
+
+/// The commands under `bench`.
+#[derive(Debug, Subcommand)]
+pub enum Bench {
+    /// Measure durable appends to the log, beside what the bare disk can do
+    Log(Log),
+}
+
+/// Arguments of `bench log`.
+#[derive(Debug, Args)]
+pub struct Log {
+    /// The folder whose disk is measured; files go into a folder of their own in it, which is removed
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    dir: PathBuf,
+    /// How long each kind of work is measured, in seconds
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=600))]
+    seconds: u32,
+    /// Appends in flight, each to a shard of its own; several kinds, with commas
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1, 64, 1024],
+        value_parser = clap::value_parser!(u32).range(1..=4096))]
+    producers: Vec<u32>,
+    /// Bytes of each record, with a unit; several kinds, with commas
+    #[arg(long, value_name = "SIZE", value_delimiter = ',', default_values_t = [Size::from_bytes(256), Size::from_kib(4)])]
+    payload: Vec<Size>,
+    /// What an acknowledged record has survived
+    #[arg(long, value_enum, default_value_t = Survives::Synced)]
+    durability: Survives,
+    #[command(flatten)]
+    output: OutputArg,
+}
+
+/// What an acknowledged record has survived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Survives {
+    /// The loss of power
+    Synced,
+    /// The end of the process, not the loss of power
+    Written,
+}
+
+/// Runs a command, and returns the exit code. The error is that of writing the result.
+pub fn run(bench: Bench) -> io::Result<u8> {
+    let Bench::Log(log) = bench;
+    let results = match measure(&log) {
+        Ok(results) => results,
+        Err(error) => {
+            output::note(&format!("error: the log could not be measured: {error:#}"));
+            return Ok(FAILED);
+        }
+    };
+    match log.output.output {
+        Output::Json => output::json(&results)?,
+        Output::Human => output::text(&format!("{}\n{}", heading(&results), results.text()))?,
+    }
+    Ok(OK)
+}
+
+fn measure(log: &Log) -> Result<Results> {
+    let plan = plan(log);
+    check_flight(&plan.cells)?;
+    let place = Place::look(&log.dir)?;
+    check_space(&place, plan.space(), &log.dir)?;
+    let folder = tempfile::Builder::new().prefix(".mainstay-bench-").tempdir_in(&log.dir);
+    let folder = folder.with_context(|| format!("make a folder in {}", log.dir.display()))?;
+    output::note(&format!(
+        "measuring in {}, {} kinds of work for {} s each; Ctrl-C ends it and removes the folder",
+        folder.path().display(),
+        plan.cells.len(),
+        log.seconds,
+    ));
+    let results = until_signal(|stop| {
+        let mut shown = String::new();
+        bench::run(&plan, folder.path(), &today(), stop, |step| {
+            // A line for each kind of work, not for each sample.
+            let work = step.split(':').next().unwrap_or_default();
+            if work != shown {
+                work.clone_into(&mut shown);
+                output::note(&format!("  {work} ..."));
+            }
+        })
+    });
+    folder.close().context("remove the folder")?;
+    results
+}
+
+fn plan(log: &Log) -> Plan {
+    let duration = Duration::from_secs(log.seconds.into()) / ROUNDS;
+    let durability = match log.durability {
+        Survives::Synced => Durability::Synced,
+        Survives::Written => Durability::Written,
+    };
+    let cells = |payload: &Size| {
+        let cell = |producers: &u32| Cell { producers: *producers as usize, payload: *payload };
+        log.producers.iter().map(cell).collect::<Vec<_>>()
+    };
+    Plan {
+        name: "log".to_owned(),
+        title: "The log on this machine".to_owned(),
+        about: "Durable appends, beside what the bare disk can do.".to_owned(),
+        subjects: vec![bench::local(durability)],
+        cells: log.payload.iter().flat_map(cells).collect(),
+        rounds: ROUNDS as usize,
+        warm_up: (duration / 4).max(Duration::from_millis(100)),
+        duration,
+        disk: duration / 8,
+        strict: false,
+        keep: KEEP,
+        seed: 1,
+    }
+}
+
+/// Errors: the log would refuse so much at once.
+fn check_flight(cells: &[Cell]) -> Result<()> {
+    for cell in cells {
+        let flight = Size::from_bytes(cell.record_bytes().saturating_mul(cell.producers as u64));
+        ensure!(
+            flight <= bench::FLIGHT_MAX,
+            "{} producers with payloads of {} have {flight} in flight, and the log takes {} at once: use fewer or \
+             smaller ones",
+            cell.producers,
+            cell.payload,
+            bench::FLIGHT_MAX,
+        );
+        ensure!(cell.payload > Size::ZERO, "a payload of 0B carries nothing: use 1B or more");
+    }
+    Ok(())
+}
+
+/// Errors: there is too little space, with how much is missing.
+fn check_space(place: &Place, needed: Size, dir: &Path) -> Result<()> {
+    ensure!(
+        place.available >= needed,
+        "{} has {} MiB free, and this needs {} MiB for a while: free some, or name a folder on another disk with --dir",
+        dir.display(),
+        place.available.bytes() >> 20,
+        needed.bytes().div_ceil(1 << 20),
+    );
+    Ok(())
+}
+
+/// Does the work on this thread; a signal to stop asks it to end.
+fn until_signal<T>(work: impl FnOnce(&Stop) -> Result<T>) -> Result<T> {
+    let stop = Stop::default();
+    let (done, ended) = oneshot::channel::<()>();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("build a runtime for signals")?;
+    let mut signals = {
+        let _entered = runtime.enter();
+        Signals::listen().context("listen for signals")?
+    };
+    thread::scope(|scope| {
+        let asked = stop.clone();
+        let watch = thread::Builder::new().name("signals".to_owned()).spawn_scoped(scope, move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = signals.stop() => asked.ask(),
+                    _ = ended => {}
+                }
+            });
+        });
+        watch.context("start the thread for signals")?;
+        let worked = work(&stop);
+        // Gone already if a signal came.
+        let _ = done.send(());
+        worked
+    })
+}
+
+fn today() -> String {
+    let now = SystemClock::new().wall().to_string();
+    now.split('T').next().unwrap_or_default().to_owned()
+}
+
+fn heading(results: &Results) -> String {
+    let machine = &results.machine;
+    let settings =
+        results.settings.iter().chain(results.subjects.iter().flat_map(|subject| &subject.settings));
+    let telling = ["file system", "build", "durability"];
+    let told = settings.filter(|(name, _)| telling.contains(&name.as_str()));
+    let told: Vec<String> = told.map(|(name, value)| format!("{name} {value}")).collect();
+    format!("{} cores of {}, {}\n{}\n", machine.cores, machine.cpu_model, machine.kernel, told.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_little_space_is_refused_with_what_to_do() {
+        let place = Place {
+            file_system: "ext4".to_owned(),
+            source: "/dev/sda1".to_owned(),
+            available: Size::from_mib(100),
+        };
+        assert!(check_space(&place, Size::from_mib(100), Path::new("here")).is_ok());
+        let error = check_space(&place, Size::from_mib(101), Path::new("here")).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "here has 100 MiB free, and this needs 101 MiB for a while: free some, or name a folder on another disk \
+             with --dir"
+        );
+    }
+
+    #[test]
+    fn more_in_flight_than_the_log_takes_is_refused() {
+        let cell = |producers, payload| [Cell { producers, payload }];
+        assert!(check_flight(&cell(1_024, Size::from_kib(4))).is_ok());
+        let error = check_flight(&cell(4_096, Size::from_kib(64))).unwrap_err().to_string();
+        assert!(error.starts_with("4096 producers with payloads of 64KiB have"), "{error}");
+        assert!(check_flight(&cell(1, Size::ZERO)).is_err());
+    }
+
+    #[test]
+    fn work_returns_its_outcome_without_a_signal() {
+        assert_eq!(until_signal(|_| Ok(7)).unwrap(), 7);
+    }
+}
