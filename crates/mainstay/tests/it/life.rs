@@ -43,8 +43,8 @@ fn a_stop_finishes_requests_in_flight_and_takes_no_new_ones() {
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(TcpStream::connect(api).is_err(), "nothing listens any more");
     let order: Vec<_> = log.lines().filter(|it| it.contains("part stopped")).collect();
-    let names = ["api", "data", "tasks"].map(|name| format!("\"part\":\"{name}\""));
-    assert!(order.len() == 3 && order.iter().zip(&names).all(|(line, name)| line.contains(name)), "{log}");
+    let names = ["api", "log", "data", "tasks"].map(|name| format!("\"part\":\"{name}\""));
+    assert!(order.len() == 4 && order.iter().zip(&names).all(|(line, name)| line.contains(name)), "{log}");
 }
 
 #[test]
