@@ -17,6 +17,7 @@ mod error;
 pub mod faulty;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
+pub mod gather;
 pub mod local;
 mod log;
 pub mod memory;

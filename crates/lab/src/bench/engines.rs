@@ -89,7 +89,7 @@ fn close(local: &Local) -> Result<()> {
 }
 
 /// The lab's time behind the port for clocks.
-struct LabClock;
+pub(super) struct LabClock;
 
 impl Clock for LabClock {
     fn now(&self) -> Instant {

@@ -1,21 +1,24 @@
 //! A group commit in front of any store, so that stores which commit one batch at a time can be measured as logs.
 //!
-//! Appends queue; one thread takes all that wait, commits them as one batch, and answers. No batch waits for company: while
-//! one commits, the next gathers. Only appends are served, and in whatever order they come: a peer is not asked to
+//! Appends queue; one thread takes all that wait, commits them as one batch, and answers. Batches form as in the log: while
+//! one commits the next gathers, and those just answered are waited for in the same way. Only appends are served, and in whatever order they come: a peer is not asked to
 //! check indexes, to be read or to be trimmed.
 
 use std::mem;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 
 use anyhow::{Context as _, Result, anyhow};
 use mainstay_base::position::{Index, ShardId};
+use mainstay_base::time::Clock as _;
+use mainstay_log::gather::Gathering;
 use mainstay_log::record::Record;
 use mainstay_log::{Act, Appended, BoxFuture, Durability, Error, Guarantees, Limits, Log, Tail};
 use tokio::sync::oneshot;
 
 use super::Opened;
+use super::engines::LabClock;
 
 /// Appends that may wait; more are refused.
 const WAITING_MAX: usize = 4096;
@@ -35,8 +38,8 @@ pub fn open(store: impl Store + 'static) -> Result<Opened> {
     let shared = Arc::new(Shared::default());
     let writer = {
         let shared = Arc::clone(&shared);
-        let thread = std::thread::Builder::new().name("front".to_owned());
-        thread.spawn(move || shared.write(store)).context("start the writer's thread")?
+        let builder = thread::Builder::new().name("front".to_owned());
+        builder.spawn(move || shared.write(store)).context("start the writer's thread")?
     };
     let commits = Arc::clone(&shared);
     let closing = Arc::clone(&shared);
@@ -62,6 +65,8 @@ struct Shared {
     /// The queue is no longer empty, or it is closed.
     filled: Condvar,
     commits: AtomicU64,
+    /// As many as there are records in the queue, for who only looks.
+    waiting: AtomicUsize,
 }
 
 /// Records, and who waits for each: `answers` is as long as `records`.
@@ -91,6 +96,7 @@ impl Shared {
         queue.records.push(record);
         queue.answers.push(answer);
         let first = queue.records.len() == 1;
+        self.waiting.store(queue.records.len(), Ordering::Relaxed);
         drop(queue);
         if first {
             self.filled.notify_one();
@@ -102,20 +108,30 @@ impl Shared {
     fn write(&self, mut store: impl Store) {
         let (mut records, mut answers) = (Vec::new(), Vec::new());
         let mut failed: Option<String> = None;
+        let waiting = || self.waiting.load(Ordering::Relaxed);
+        let mut gathering = Gathering::default();
         loop {
+            gathering.begin(LabClock.now());
+            while gathering.is_awaited(waiting(), || LabClock.now()) {
+                thread::yield_now();
+            }
+            gathering.end(waiting());
             let queue = self.queue();
-            let waiting = self.filled.wait_while(queue, |queue| queue.records.is_empty() && !queue.closed);
-            let mut queue = waiting.unwrap_or_else(PoisonError::into_inner);
+            let filled = self.filled.wait_while(queue, |queue| queue.records.is_empty() && !queue.closed);
+            let mut queue = filled.unwrap_or_else(PoisonError::into_inner);
             if queue.records.is_empty() {
                 return;
             }
             mem::swap(&mut queue.records, &mut records);
             mem::swap(&mut queue.answers, &mut answers);
+            self.waiting.store(0, Ordering::Relaxed);
             drop(queue);
+            let begun = LabClock.now();
             if failed.is_none() {
                 failed = store.commit(&records).err().map(|error| format!("{error:#}"));
                 self.commits.fetch_add(1, Ordering::Relaxed);
             }
+            gathering.committed(records.len(), LabClock.now().saturating_since(begun).as_std(), waiting());
             records.clear();
             for answer in answers.drain(..) {
                 // Whoever has stopped waiting needs no answer.

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -9,6 +10,8 @@ use std::task::{Context, Poll, Waker};
 pub(crate) struct Queue<T> {
     state: Mutex<State<T>>,
     filled: Condvar,
+    /// As many as there are items, for who only looks.
+    count: AtomicUsize,
     count_max: usize,
     bytes_max: usize,
 }
@@ -33,7 +36,8 @@ impl<T> Queue<T> {
     /// A queue for this many items, and this many bytes of them; one item always fits an empty one.
     pub(crate) fn new(count_max: usize, bytes_max: usize) -> Self {
         let state = State { items: VecDeque::new(), bytes: 0, idle: 0, is_closed: false };
-        Self { state: Mutex::new(state), filled: Condvar::new(), count_max, bytes_max }
+        let count = AtomicUsize::new(0);
+        Self { state: Mutex::new(state), filled: Condvar::new(), count, count_max, bytes_max }
     }
 
     /// Adds an item of so many bytes.
@@ -48,6 +52,7 @@ impl<T> Queue<T> {
         }
         state.items.push_back(item);
         state.bytes += bytes;
+        self.count.store(state.items.len(), Relaxed);
         let is_awaited = state.idle > 0;
         drop(state);
         if is_awaited {
@@ -56,12 +61,29 @@ impl<T> Queue<T> {
         Ok(())
     }
 
+    /// How many items wait, as of a moment ago, if nobody takes single ones.
+    pub(crate) fn len(&self) -> usize {
+        self.count.load(Relaxed)
+    }
+
     /// Waits for items and takes all of them. Returns false when the queue is closed and empty.
     pub(crate) fn take_all(&self, into: &mut VecDeque<T>) -> bool {
-        let mut state = self.wait();
+        self.take(self.wait(), into);
+        !into.is_empty()
+    }
+
+    /// Takes all that wait. Returns false when there are none.
+    pub(crate) fn take_waiting(&self, into: &mut VecDeque<T>) -> bool {
+        if self.len() > 0 {
+            self.take(self.state(), into);
+        }
+        !into.is_empty()
+    }
+
+    fn take(&self, mut state: MutexGuard<'_, State<T>>, into: &mut VecDeque<T>) {
         std::mem::swap(&mut state.items, into);
         state.bytes = 0;
-        !into.is_empty()
+        self.count.store(0, Relaxed);
     }
 
     /// Waits for an item; none when the queue is closed and empty.

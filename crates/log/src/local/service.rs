@@ -1,7 +1,7 @@
 //! The engine with its threads: callers wait for answers, never for the disk.
 //!
-//! The writer takes everything that waits at once, so a batch is what gathered while the last one was synced. Every queue
-//! is bounded, and refuses what it does not take.
+//! The writer takes everything that waits at once, so a batch is what gathered while the last one was synced, and those
+//! whom it answered, if they return at once. Every queue is bounded, and refuses what it does not take.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle};
 
 use mainstay_base::position::{Index, ShardId};
-use mainstay_base::time::{Clock, Entropy};
+use mainstay_base::time::{Clock, Entropy, Instant};
 
 use super::catalogue::{Catalogue, Waiting};
 use super::disk::{Directory, Disk};
@@ -22,6 +22,7 @@ use super::queue::{Answer, Queue, Rejected, answer};
 use super::{Engine, Options, Pin, Reader, Recovery, Stats};
 use crate::Error;
 use crate::error::Act;
+use crate::gather::Gathering;
 use crate::log::{Appended, BoxFuture, Guarantees, Limits, Log, Tail};
 use crate::record::Record;
 
@@ -91,7 +92,7 @@ impl Local {
         entropy: &dyn Entropy,
     ) -> Result<(Self, Recovery), Error> {
         let bounds = options.check()?;
-        let (engine, recovery) = Engine::open(disk, options, clock, entropy)?;
+        let (engine, recovery) = Engine::open(disk, options, Arc::clone(&clock), entropy)?;
         let jobs = Arc::new(Queue::new(JOBS_MAX, JOBS_BYTES_MAX));
         let reads = Arc::new(Queue::new(READS_MAX, usize::MAX));
         let mut local = Self {
@@ -105,7 +106,7 @@ impl Local {
             pin_max: bounds.pin_max,
             writer: None,
         };
-        let writer = Writer { engine: Some(engine), others: Vec::new(), jobs, reads }.start();
+        let writer = Writer { engine: Some(engine), others: Vec::new(), jobs, reads, clock }.start();
         local.writer = Some(writer.map_err(|error| Error::Unavailable {
             act: Act::Open,
             reason: format!("a thread cannot be started: {error}"),
@@ -161,6 +162,7 @@ struct Writer {
     others: Vec<JoinHandle<()>>,
     jobs: Arc<Queue<Job>>,
     reads: Arc<Queue<Read>>,
+    clock: Arc<dyn Clock>,
 }
 
 fn read_panicked() -> Error {
@@ -192,18 +194,24 @@ impl Writer {
     }
 
     fn run(mut self) {
-        let (mut jobs, mut rest) = (VecDeque::new(), Vec::new());
-        while self.jobs.take_all(&mut jobs) {
+        let mut arriving = Arriving {
+            queue: Arc::clone(&self.jobs),
+            clock: Arc::clone(&self.clock),
+            gathering: Gathering::default(),
+            taken: VecDeque::new(),
+            appends: 0,
+            others: Vec::new(),
+            closed: Instant::from_nanos(0),
+        };
+        while arriving.wait() {
             let Some(engine) = &mut self.engine else { return };
-            let appends = jobs.drain(..).filter_map(|job| match job {
-                Job::Append(record, answer) => Some((record, answer)),
-                other => {
-                    rest.push(other);
-                    None
-                }
+            let mut since = None;
+            let (clock, queue) = (&*self.clock, &*self.jobs);
+            engine.commit_each(&mut arriving, &mut |answer: Answer<_>, outcome| {
+                since.get_or_insert_with(|| (clock.now(), queue.len()));
+                answer.give(outcome);
             });
-            engine.commit_each(appends, &mut |answer: Answer<_>, outcome| answer.give(outcome));
-            for job in rest.drain(..) {
+            for job in arriving.answered(since) {
                 self.serve(job);
             }
         }
@@ -239,6 +247,70 @@ impl Drop for Writer {
         self.jobs.close();
         self.engine = None;
         self.join();
+    }
+}
+
+/// The records of a group, as they come.
+struct Arriving {
+    queue: Arc<Queue<Job>>,
+    clock: Arc<dyn Clock>,
+    gathering: Gathering,
+    taken: VecDeque<Job>,
+    /// Given to the group in the making.
+    appends: usize,
+    /// What is done after it.
+    others: Vec<Job>,
+    /// When the group was as large as it got.
+    closed: Instant,
+}
+
+impl Arriving {
+    /// Waits for what a group can begin with. Returns false when nothing comes any more.
+    fn wait(&mut self) -> bool {
+        self.gathering.begin(self.clock.now());
+        while self.queue.len() == 0 && self.is_awaited() {
+            thread::yield_now();
+        }
+        self.queue.take_all(&mut self.taken)
+    }
+
+    /// The group is answered for since then, while so many waited; none: it had no records. Gives what is to be done now.
+    fn answered(&mut self, since: Option<(Instant, usize)>) -> Vec<Job> {
+        let appends = std::mem::take(&mut self.appends);
+        if let Some((since, waiting)) = since {
+            self.gathering.committed(appends, since.saturating_since(self.closed).as_std(), waiting);
+        }
+        std::mem::take(&mut self.others)
+    }
+
+    fn is_awaited(&self) -> bool {
+        self.gathering.is_awaited(self.appends, || self.clock.now())
+    }
+}
+
+impl Iterator for &mut Arriving {
+    type Item = (Record, Answer<Result<Appended, Error>>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.taken.pop_front() {
+                Some(Job::Append(record, answer)) => {
+                    self.appends += 1;
+                    return Some((record, answer));
+                }
+                Some(other) => self.others.push(other),
+                None if self.is_awaited() => {
+                    if !self.queue.take_waiting(&mut self.taken) {
+                        thread::yield_now();
+                    }
+                }
+                None => {
+                    self.gathering.end(self.appends + self.queue.len());
+                    self.closed = self.clock.now();
+                    return None;
+                }
+            }
+        }
     }
 }
 
