@@ -172,7 +172,7 @@ mod tests {
         }
         let metric = buckets(&from, MICROS_PER_SECOND);
         let histogram = metric.get_histogram();
-        let at = |bits: usize| (&histogram.get_bucket()[bits]).clone();
+        let at = |bits: usize| histogram.get_bucket()[bits].clone();
         assert_eq!((at(0).upper_bound(), at(0).cumulative_count()), (0.0, 1));
         assert_eq!((at(3).upper_bound(), at(3).cumulative_count()), (7e-6, 3));
         assert!(at(20).upper_bound() >= 1.0, "a second is in its bucket");

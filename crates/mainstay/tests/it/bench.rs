@@ -32,7 +32,10 @@ fn it_measures_the_log_beside_the_disk_and_leaves_nothing_behind() {
     assert_eq!(samples.len(), 5);
     for sample in samples {
         for figure in ["/records_per_s", "/syncs_per_s", "/disk_block/0/syncs_per_s", "/cpu_us_per_record"] {
-            assert!(sample.pointer(figure).and_then(|it| it.as_f64()).is_some_and(|it| it > 0.0), "{figure}");
+            assert!(
+                sample.pointer(figure).and_then(serde_json::Value::as_f64).is_some_and(|it| it > 0.0),
+                "{figure}"
+            );
         }
     }
     assert!(is_empty(folder.path()));

@@ -1,3 +1,5 @@
+//! Which connection strings are understood, and what is said of the others.
+
 use super::*;
 
 fn server(url: &str) -> Result<Server, Invalid> {
