@@ -21,6 +21,9 @@ const PATIENCE_MAX: u32 = 8;
 /// Without patience every so many groups wait: those who return late today may be quick tomorrow.
 const PROBE_GROUPS: u32 = 16;
 
+/// However slowly time passes, or if it stands still.
+const LOOKS_MAX: u32 = 10_000;
+
 /// What a writer that commits in groups knows about those that it answers.
 ///
 /// Before each group: [`begin`](Self::begin); look for records until [`is_awaited`](Self::is_awaited) says no, yielding the core
@@ -34,6 +37,7 @@ pub struct Gathering {
     limit: Duration,
     /// None: this group waits for nobody.
     until: Option<Instant>,
+    looks: u32,
     patience: u32,
     groups: u32,
 }
@@ -45,6 +49,7 @@ impl Default for Gathering {
             waiting: 0,
             limit: Duration::ZERO,
             until: None,
+            looks: 0,
             patience: PATIENCE_MAX,
             groups: 0,
         }
@@ -59,14 +64,17 @@ impl Gathering {
 
     /// The next group is about to be made.
     pub fn begin(&mut self, now: Instant) {
-        self.groups = self.groups.wrapping_add(1);
+        (self.groups, self.looks) = (self.groups.wrapping_add(1), 0);
         let pays = self.patience > 0 || self.groups.is_multiple_of(PROBE_GROUPS);
         self.until = (self.answered >= ANSWERED_MIN && pays).then(|| now.checked_add(self.limit)).flatten();
     }
 
     /// Whether more are worth waiting for when so many are there, in the group and behind it.
-    pub fn is_awaited(&self, there: usize, now: impl FnOnce() -> Instant) -> bool {
-        there < self.waiting + self.answered && self.until.is_some_and(|until| now() < until)
+    pub fn is_awaited(&mut self, there: usize, now: impl FnOnce() -> Instant) -> bool {
+        self.looks += 1;
+        self.looks < LOOKS_MAX
+            && there < self.waiting + self.answered
+            && self.until.is_some_and(|until| now() < until)
     }
 
     /// The group is as large as it gets: so many were there.
@@ -124,6 +132,8 @@ mod tests {
         gathering.begin(at(0));
         assert!(gathering.is_awaited(0, || at(99)));
         assert!(!gathering.is_awaited(0, || at(100)));
+        let waits = (0..).take_while(|_| gathering.is_awaited(0, || at(99))).count();
+        assert!(waits < 10_000, "time may stand still: {waits}");
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub mod memory;
 pub mod postgres;
 pub mod record;
 mod rules;
+mod waiters;
 pub mod writer;
 
 pub use error::{Act, Damage, Error, Place};

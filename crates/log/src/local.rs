@@ -11,6 +11,7 @@
 use mainstay_base::position::{Index, ShardId};
 use serde::Serialize;
 
+mod arriving;
 mod catalogue;
 pub mod disk;
 mod engine;

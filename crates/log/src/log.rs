@@ -49,7 +49,7 @@ pub trait Log: Send + Sync {
     fn tail(&self, shard: ShardId) -> BoxFuture<'_, Result<Tail, Error>>;
 
     /// Waits until the log's next index is above `index`; may return earlier, so that a reader reads to find
-    /// out. Errors: [`Error::Unavailable`], [`Error::Closed`]. Cancel-safe.
+    /// out. Errors: [`Error::Poisoned`] when there will be no append, [`Error::Unavailable`], [`Error::Closed`]. Cancel-safe.
     fn wait(&self, shard: ShardId, index: Index) -> BoxFuture<'_, Result<(), Error>>;
 
     /// Forgets every record below `to`; nothing if the log begins there or later. The next index stays what it

@@ -4,9 +4,8 @@
 //! storage does. It does not compare epochs: what is right on it rests on nothing but append-if-next.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 
 use bytes::Bytes;
 use mainstay_base::position::{Index, ShardId};
@@ -15,6 +14,7 @@ use mainstay_base::units::Size;
 use crate::error::{Error, Place};
 use crate::log::{Appended, BoxFuture, Durability, Guarantees, Limits, Log, Tail};
 use crate::record::Record;
+use crate::waiters::{self, Waitable, Waiters};
 
 /// Logs in memory. Clones share them; they are gone with the last clone.
 #[derive(Debug, Clone)]
@@ -36,7 +36,6 @@ pub struct Bounds {
 struct Shards {
     by_id: BTreeMap<ShardId, Shard>,
     bytes: usize,
-    waits: u64,
 }
 
 #[derive(Debug)]
@@ -44,8 +43,7 @@ struct Shard {
     /// The index of the first of `records`, or the next index when there are none: that outlives trimming.
     begins: Index,
     records: VecDeque<Bytes>,
-    /// Who waits for an append, by the number of the wait.
-    wakers: BTreeMap<u64, Waker>,
+    waiters: Waiters,
 }
 
 const GUARANTEES: Guarantees = Guarantees { durability: Durability::Memory, fences_epochs: false };
@@ -106,9 +104,9 @@ impl Memory {
         shards.bytes += bytes;
         let shard = shards.shard(head.shard);
         shard.records.push_back(record.encode());
-        let wakers = std::mem::take(&mut shard.wakers);
+        let waiters = shard.waiters.take();
         drop(shards);
-        wakers.into_values().for_each(Waker::wake);
+        waiters.for_each(Waker::wake);
         Ok(Appended { index: head.index, durability: GUARANTEES.durability })
     }
 
@@ -154,7 +152,7 @@ impl Memory {
 
 impl Shards {
     fn shard(&mut self, id: ShardId) -> &mut Shard {
-        let empty = || Shard { begins: Index::FIRST, records: VecDeque::new(), wakers: BTreeMap::new() };
+        let empty = || Shard { begins: Index::FIRST, records: VecDeque::new(), waiters: Waiters::new() };
         self.by_id.entry(id).or_insert_with(empty)
     }
 }
@@ -193,7 +191,7 @@ impl Log for Memory {
     }
 
     fn wait(&self, shard: ShardId, index: Index) -> BoxFuture<'_, Result<(), Error>> {
-        Box::pin(Wait { memory: self, shard, index, number: None })
+        waiters::wait(self, shard, index)
     }
 
     fn trim(&self, shard: ShardId, to: Index) -> BoxFuture<'_, Result<(), Error>> {
@@ -214,36 +212,22 @@ impl Log for Memory {
     }
 }
 
-/// Keeps one waker in the shard, and takes it out when it is dropped.
-struct Wait<'a> {
-    memory: &'a Memory,
-    shard: ShardId,
-    index: Index,
-    number: Option<u64>,
-}
-
-impl Future for Wait<'_> {
-    type Output = Result<(), Error>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut shards = self.memory.shards();
-        if shards.shard(self.shard).next() > self.index {
-            return Poll::Ready(Ok(()));
+impl Waitable for Memory {
+    fn register(&self, shard: ShardId, index: Index, number: u64, waker: &Waker) -> Result<bool, Error> {
+        let mut shards = self.shards();
+        let shard = shards.shard(shard);
+        if shard.next() > index {
+            return Ok(false);
         }
-        let number = self.number.unwrap_or(shards.waits);
-        shards.waits = shards.waits.max(number + 1);
-        shards.shard(self.shard).wakers.insert(number, context.waker().clone());
+        let before = shard.waiters.insert(number, waker);
         drop(shards);
-        self.number = Some(number);
-        Poll::Pending
+        drop(before);
+        Ok(true)
     }
-}
 
-impl Drop for Wait<'_> {
-    fn drop(&mut self) {
-        if let Some(number) = self.number {
-            self.memory.shards().shard(self.shard).wakers.remove(&number);
-        }
+    fn forget(&self, shard: ShardId, number: u64) {
+        let waker = self.shards().shard(shard).waiters.remove(number);
+        drop(waker);
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The writer alone changes it, after a group is as durable as the options demand; readers never see more.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -13,6 +13,7 @@ use super::disk::Disk;
 use super::group::Ends;
 use super::segment::Segment;
 use super::stats::{Counters, Stats};
+use crate::waiters::{Waitable, Waiters};
 use crate::{Error, Tail};
 
 /// How many ended segments stay open, with the places of their records in memory.
@@ -31,7 +32,6 @@ struct State {
     end: u64,
     /// The ended segments that were read last, the latest at the end.
     recent: VecDeque<Arc<Segment>>,
-    waits: u64,
     poisoned: Option<String>,
     /// None when the log is closed, so that nobody keeps it locked.
     disk: Option<Arc<dyn Disk>>,
@@ -41,8 +41,7 @@ struct Shard {
     begins: Index,
     next: Index,
     hint: Option<Hint>,
-    /// Who waits for an append, by the number of the wait.
-    wakers: BTreeMap<u64, Waker>,
+    waiters: Waiters,
 }
 
 /// Where a read ended: records from `index` on are not before `offset` of the segment.
@@ -64,15 +63,9 @@ pub(crate) struct Look {
     pub(crate) disk: Arc<dyn Disk>,
 }
 
-/// What a wait finds.
-pub(crate) enum Waiting {
-    Done,
-    Registered(u64),
-}
-
 impl Shard {
     const START: Self =
-        Self { begins: Index::FIRST, next: Index::FIRST, hint: None, wakers: BTreeMap::new() };
+        Self { begins: Index::FIRST, next: Index::FIRST, hint: None, waiters: Waiters::new() };
 }
 
 impl Catalogue {
@@ -89,7 +82,6 @@ impl Catalogue {
             segments,
             end,
             recent: VecDeque::new(),
-            waits: 0,
             poisoned: None,
             disk: Some(disk),
         };
@@ -104,9 +96,7 @@ impl Catalogue {
         for (id, next) in nexts {
             let shard = state.shards.entry(id).or_insert(Shard::START);
             shard.next = next;
-            if !shard.wakers.is_empty() {
-                wakers.extend(std::mem::take(&mut shard.wakers).into_values());
-            }
+            wakers.extend(shard.waiters.take());
         }
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
@@ -187,46 +177,13 @@ impl Catalogue {
         Ok(Tail { begins: shard.begins, next: shard.next })
     }
 
-    /// Registers a waker unless the next index is above `index`.
-    pub(crate) fn wait(
-        &self,
-        id: ShardId,
-        index: Index,
-        number: Option<u64>,
-        waker: &Waker,
-    ) -> Result<Waiting, Error> {
-        let mut state = self.state();
-        if state.disk.is_none() {
-            return Err(Error::Closed);
-        }
-        let number = number.unwrap_or(state.waits);
-        state.waits = state.waits.max(number + 1);
-        let shard = state.shards.entry(id).or_insert(Shard::START);
-        if shard.next > index {
-            return Ok(Waiting::Done);
-        }
-        let before = shard.wakers.insert(number, waker.clone());
-        // A waker may run what it likes when it is dropped.
-        drop(state);
-        drop(before);
-        Ok(Waiting::Registered(number))
-    }
-
-    pub(crate) fn stop_waiting(&self, id: ShardId, number: u64) {
-        let mut state = self.state();
-        let Some(shard) = state.shards.get_mut(&id) else { return };
-        let waker = shard.wakers.remove(&number);
-        // Whoever waits for shards that never come to be leaves nothing behind.
-        if shard.next == Index::FIRST && shard.wakers.is_empty() {
-            state.shards.remove(&id);
-        }
-        drop(state);
-        drop(waker);
-    }
-
-    /// Says that nothing will be appended any more until the log is opened again.
+    /// Nothing will be appended any more until the log is opened again: waits end, reads go on.
     pub(crate) fn poison(&self, reason: &str) {
-        self.state().poisoned.get_or_insert_with(|| reason.to_owned());
+        let mut state = self.state();
+        state.poisoned.get_or_insert_with(|| reason.to_owned());
+        let wakers: Vec<_> = state.shards.values_mut().flat_map(|shard| shard.waiters.take()).collect();
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Ends reads and waits, and lets go of every file.
@@ -238,7 +195,7 @@ impl Catalogue {
         let shards = std::mem::take(&mut state.shards);
         drop(state);
         drop((segments, recent));
-        shards.into_values().flat_map(|shard| shard.wakers.into_values()).for_each(Waker::wake);
+        shards.into_values().flat_map(|mut shard| shard.waiters.take()).for_each(Waker::wake);
     }
 
     /// The shards that hold back more than `bytes_max`, the one that holds back most first.
@@ -262,6 +219,37 @@ impl Catalogue {
     fn state(&self) -> MutexGuard<'_, State> {
         // Changes are single assignments and pushes, each of which leaves a state that readers understand.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waitable for Catalogue {
+    fn register(&self, id: ShardId, index: Index, number: u64, waker: &Waker) -> Result<bool, Error> {
+        let mut state = self.state();
+        if state.disk.is_none() {
+            return Err(Error::Closed);
+        }
+        if state.shards.get(&id).is_some_and(|shard| shard.next > index) {
+            return Ok(false);
+        }
+        if let Some(reason) = &state.poisoned {
+            return Err(Error::Poisoned { reason: reason.clone() });
+        }
+        let before = state.shards.entry(id).or_insert(Shard::START).waiters.insert(number, waker);
+        drop(state);
+        drop(before);
+        Ok(true)
+    }
+
+    fn forget(&self, id: ShardId, number: u64) {
+        let mut state = self.state();
+        let Some(shard) = state.shards.get_mut(&id) else { return };
+        let waker = shard.waiters.remove(number);
+        // Whoever waits for shards that never come to be leaves nothing behind.
+        if shard.next == Index::FIRST && shard.waiters.is_empty() {
+            state.shards.remove(&id);
+        }
+        drop(state);
+        drop(waker);
     }
 }
 

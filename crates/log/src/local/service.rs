@@ -3,28 +3,26 @@
 //! The writer takes everything that waits at once, so a batch is what gathered while the last one was synced, and those
 //! whom it answered, if they return at once. Every queue is bounded, and refuses what it does not take.
 
-use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle};
 
 use mainstay_base::position::{Index, ShardId};
-use mainstay_base::time::{Clock, Entropy, Instant};
+use mainstay_base::time::{Clock, Entropy};
 
-use super::catalogue::{Catalogue, Waiting};
+use super::arriving::Arriving;
+use super::catalogue::Catalogue;
 use super::disk::{Directory, Disk};
 use super::queue::{Answer, Queue, Rejected, answer};
 use super::{Engine, Options, Pin, Reader, Recovery, Stats};
 use crate::Error;
 use crate::error::Act;
-use crate::gather::Gathering;
 use crate::log::{Appended, BoxFuture, Guarantees, Limits, Log, Tail};
 use crate::record::Record;
+use crate::waiters;
 
 /// How many appends and trims wait for the writer at most.
 const JOBS_MAX: usize = 4096;
@@ -54,10 +52,10 @@ pub struct Local {
     writer: Option<JoinHandle<()>>,
 }
 
-type Done = Answer<Result<(), Error>>;
+pub(crate) type Done = Answer<Result<(), Error>>;
 
 /// What the writing thread does.
-enum Job {
+pub(crate) enum Job {
     Append(Record, Answer<Result<Appended, Error>>),
     Trim(ShardId, Index, Done),
     Preflight(Answer<Result<Guarantees, Error>>),
@@ -194,15 +192,7 @@ impl Writer {
     }
 
     fn run(mut self) {
-        let mut arriving = Arriving {
-            queue: Arc::clone(&self.jobs),
-            clock: Arc::clone(&self.clock),
-            gathering: Gathering::default(),
-            taken: VecDeque::new(),
-            appends: 0,
-            others: Vec::new(),
-            closed: Instant::from_nanos(0),
-        };
+        let mut arriving = Arriving::new(Arc::clone(&self.jobs), Arc::clone(&self.clock));
         while arriving.wait() {
             let Some(engine) = &mut self.engine else { return };
             let mut since = None;
@@ -250,70 +240,6 @@ impl Drop for Writer {
     }
 }
 
-/// The records of a group, as they come.
-struct Arriving {
-    queue: Arc<Queue<Job>>,
-    clock: Arc<dyn Clock>,
-    gathering: Gathering,
-    taken: VecDeque<Job>,
-    /// Given to the group in the making.
-    appends: usize,
-    /// What is done after it.
-    others: Vec<Job>,
-    /// When the group was as large as it got.
-    closed: Instant,
-}
-
-impl Arriving {
-    /// Waits for what a group can begin with. Returns false when nothing comes any more.
-    fn wait(&mut self) -> bool {
-        self.gathering.begin(self.clock.now());
-        while self.queue.len() == 0 && self.is_awaited() {
-            thread::yield_now();
-        }
-        self.queue.take_all(&mut self.taken)
-    }
-
-    /// The group is answered for since then, while so many waited; none: it had no records. Gives what is to be done now.
-    fn answered(&mut self, since: Option<(Instant, usize)>) -> Vec<Job> {
-        let appends = std::mem::take(&mut self.appends);
-        if let Some((since, waiting)) = since {
-            self.gathering.committed(appends, since.saturating_since(self.closed).as_std(), waiting);
-        }
-        std::mem::take(&mut self.others)
-    }
-
-    fn is_awaited(&self) -> bool {
-        self.gathering.is_awaited(self.appends, || self.clock.now())
-    }
-}
-
-impl Iterator for &mut Arriving {
-    type Item = (Record, Answer<Result<Appended, Error>>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            match self.taken.pop_front() {
-                Some(Job::Append(record, answer)) => {
-                    self.appends += 1;
-                    return Some((record, answer));
-                }
-                Some(other) => self.others.push(other),
-                None if self.is_awaited() => {
-                    if !self.queue.take_waiting(&mut self.taken) {
-                        thread::yield_now();
-                    }
-                }
-                None => {
-                    self.gathering.end(self.appends + self.queue.len());
-                    self.closed = self.clock.now();
-                    return None;
-                }
-            }
-        }
-    }
-}
-
 impl Log for Local {
     fn append(&self, record: Record) -> BoxFuture<'_, Result<Appended, Error>> {
         Box::pin(async move {
@@ -355,7 +281,7 @@ impl Log for Local {
     }
 
     fn wait(&self, shard: ShardId, index: Index) -> BoxFuture<'_, Result<(), Error>> {
-        Box::pin(Wait { catalogue: &self.catalogue, shard, index, number: None })
+        waiters::wait(&*self.catalogue, shard, index)
     }
 
     fn trim(&self, shard: ShardId, to: Index) -> BoxFuture<'_, Result<(), Error>> {
@@ -380,36 +306,5 @@ impl Log for Local {
             self.jobs.push(Job::Preflight(answer), 0).map_err(|rejected| rejected.error(Act::Preflight))?;
             answered.await.unwrap_or(Err(Error::Closed))
         })
-    }
-}
-
-/// Keeps one waker in the catalogue, and takes it out when it is dropped.
-struct Wait<'a> {
-    catalogue: &'a Catalogue,
-    shard: ShardId,
-    index: Index,
-    number: Option<u64>,
-}
-
-impl Future for Wait<'_> {
-    type Output = Result<(), Error>;
-
-    fn poll(mut self: pin::Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.catalogue.wait(self.shard, self.index, self.number, context.waker()) {
-            Ok(Waiting::Done) => Poll::Ready(Ok(())),
-            Ok(Waiting::Registered(number)) => {
-                self.number = Some(number);
-                Poll::Pending
-            }
-            Err(error) => Poll::Ready(Err(error)),
-        }
-    }
-}
-
-impl Drop for Wait<'_> {
-    fn drop(&mut self) {
-        if let Some(number) = self.number {
-            self.catalogue.stop_waiting(self.shard, number);
-        }
     }
 }

@@ -2,6 +2,8 @@
 
 use mainstay_base::position::Epoch;
 
+use std::task::{Context, Wake};
+
 use super::*;
 use crate::block_on::block_on;
 use crate::conformance::{self, Harness};
@@ -72,7 +74,31 @@ fn a_wait_that_is_dropped_leaves_nothing_behind() {
     let mut wait = memory.wait(SHARD, Index::FIRST);
     assert!(wait.as_mut().poll(&mut context).is_pending());
     assert!(wait.as_mut().poll(&mut context).is_pending());
-    assert_eq!(memory.shards().shard(SHARD).wakers.len(), 1);
+    assert!(!memory.shards().shard(SHARD).waiters.is_empty());
     drop(wait);
-    assert_eq!(memory.shards().shard(SHARD).wakers.len(), 0);
+    assert!(memory.shards().shard(SHARD).waiters.is_empty());
+}
+
+/// A waker that uses the log when it is dropped, as one does that is the last to know of a task.
+struct Uses(Memory);
+
+impl Drop for Uses {
+    fn drop(&mut self) {
+        assert!(block_on(self.0.tail(SHARD)).is_ok());
+    }
+}
+
+impl Wake for Uses {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[test]
+fn a_waker_may_use_the_log_when_it_is_dropped() {
+    let memory = Memory::default();
+    let waker = || Waker::from(Arc::new(Uses(memory.clone())));
+    let mut wait = memory.wait(SHARD, Index::FIRST);
+    for _ in 0..2 {
+        assert!(wait.as_mut().poll(&mut Context::from_waker(&waker())).is_pending());
+    }
+    drop(wait);
 }

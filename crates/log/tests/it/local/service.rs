@@ -1,6 +1,8 @@
 //! The engine with its threads, on directories of the operating system.
 
+use std::io::ErrorKind;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
@@ -180,7 +182,7 @@ fn preflight_refuses_memory_under_synced_and_says_what_to_change() {
 fn preflight_fails_on_a_disk_that_does_not_sync() {
     let files = Files::new();
     let local = on(&files);
-    files.fail(Call::SyncSpare, std::io::ErrorKind::Other);
+    files.fail(Call::SyncSpare, ErrorKind::Other);
     let error = run(local.preflight()).unwrap_err();
     assert!(matches!(error, Error::Unavailable { act: Act::Preflight, .. }), "{error}");
 }
@@ -203,7 +205,7 @@ fn a_poisoned_log_is_told_and_closes_without_a_seal() {
     let files = Files::new();
     let local = on(&files);
     let _ = run(local.append(record(SHARD, 1))).unwrap();
-    files.fail(Call::SyncSegment, std::io::ErrorKind::Other);
+    files.fail(Call::SyncSegment, ErrorKind::Other);
     let outcome = run(local.append(record(SHARD, 2)));
     assert!(matches!(outcome, Err(Error::OutcomeUnknown { .. })), "{outcome:?}");
     let outcome = run(local.append(record(SHARD, 2)));
@@ -281,6 +283,36 @@ fn a_directory_and_those_above_it_are_made() {
     let clock = Arc::new(ManualClock::default());
     let (_, recovery) = Local::open(&path, &options(), clock, &SeededEntropy::new(1)).unwrap();
     assert!(recovery.is_new && path.join(segment(1)).exists());
+}
+
+/// How often it was woken.
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl std::task::Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
+#[test]
+fn a_failed_sync_ends_waits_and_nobody_waits_for_a_poisoned_log() {
+    let files = Files::new();
+    let local = on(&files);
+    let _ = run(local.append(record(SHARD, 1))).unwrap();
+    let mut waits = [SHARD, OTHER].map(|shard| local.wait(shard, Index::new(9)));
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut context = Context::from_waker(&waker);
+    waits.iter_mut().for_each(|wait| assert!(wait.as_mut().poll(&mut context).is_pending()));
+    files.fail(Call::SyncSegment, ErrorKind::Other);
+    assert!(run(local.append(record(SHARD, 2))).is_err());
+    assert_eq!(woken.0.load(Relaxed), 2);
+    for wait in waits {
+        assert!(matches!(run(wait), Err(Error::Poisoned { .. })));
+    }
+    assert!(matches!(run(local.wait(SHARD, Index::new(2))), Err(Error::Poisoned { .. })));
+    assert_eq!(run(local.wait(SHARD, Index::FIRST)), Ok(()), "what is there can be read");
 }
 
 #[test]
