@@ -62,9 +62,10 @@ unused: cargo-machete ## Dependencies that are declared and not used
 	cargo machete crates
 
 ##@ Measuring it
-bench: ## A duel with nginx and an experiment of the lab, on a release build; wants a quiet machine
+bench: ## Duels with nginx and with other logs, and an experiment of the lab, on a release build; wants a quiet machine
 	$(CARGO) build --release --package mainstay
 	$(CARGO) run --quiet --release --package xtask -- duel health
+	$(CARGO) run --quiet --release --package xtask -- duel log
 	$(CARGO_TARGET_DIR)/release/mainstay lab run start --out docs/benchmarks
 
 help:

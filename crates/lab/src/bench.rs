@@ -15,6 +15,7 @@ mod page;
 mod place;
 mod producers;
 mod results;
+mod run_in;
 mod runner;
 mod spent;
 mod text;
@@ -31,10 +32,10 @@ use mainstay_log::record::HEADER_BYTES;
 use serde::{Deserialize, Serialize};
 
 pub use disk::{BLOCK_BYTES, Disk, Pace};
-pub use engines::{FLIGHT_MAX, bare_file, local, memory};
+pub use engines::{FLIGHT_MAX, RUN_IN, bare_file, local, memory};
 pub use place::Place;
 pub use results::{
-    CellResults, Comparison, Limit, Measure, Participant, Results, Sample, Series, ratio_to_disk,
+    CellResults, Comparison, Limit, Metric, Participant, Results, Sample, Series, ratio_to_disk,
 };
 pub use runner::{Stop, run};
 
@@ -48,6 +49,8 @@ pub struct Subject {
     pub settings: Vec<(String, String)>,
     /// Whether an acknowledgement waits for the disk: otherwise the disk's syncs are no measure for it.
     pub synced: bool,
+    /// How much is appended and trimmed before each sample, so that it is about a log that has run for a while.
+    pub run_in: Size,
     /// Opens it, empty, in the given folder, which is its own.
     pub open: Open,
 }
@@ -98,11 +101,17 @@ pub struct Plan {
     pub strict: bool,
     /// How much the producers leave in the log before they trim it.
     pub keep: Size,
+    /// How long the run waits at most, before and after each load, until this process and the disk rest; zero: not at
+    /// all.
+    pub settle_max: Duration,
     /// Seed of the intervals' bootstrap.
     pub seed: u64,
 }
 
 impl Plan {
+    /// What `settle_max` should be: most systems rest much earlier, and one that does not never will.
+    pub const SETTLE_MAX: Duration = Duration::from_secs(5);
+
     /// Room that a run takes on the disk, if logs trim as they are told: what is kept twice over, segments made in
     /// advance, and the bare file.
     #[must_use]

@@ -17,13 +17,14 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use crate::comparison::{self, CLEAN_SAMPLES_MIN};
 use crate::load::{Expect, Http1, Percentiles};
 use crate::process::{Machine, Server};
-use crate::stats::{Better, Ratio, Winner};
+use crate::stats::Better;
 
 pub use guard::{
-    Attempt, CLEAN_SAMPLES_MIN, CpuShares, FOREIGN_CORES_MAX, LATENESS_ALLOWED_US, LATENESS_SHARE_MAX,
-    REPEATS_MAX, Spent, VERDICT_SAMPLES_MIN, same_autogroup,
+    Attempt, CpuShares, FOREIGN_CORES_MAX, LATENESS_ALLOWED_US, LATENESS_SHARE_MAX, REPEATS_MAX, Spent,
+    same_autogroup,
 };
 pub use runner::run;
 
@@ -179,10 +180,10 @@ impl Series {
         self.clean.len() >= CLEAN_SAMPLES_MIN
     }
 
-    /// Whether enough samples are clean to name a winner.
+    /// A metric's value in each clean sample.
     #[must_use]
-    pub fn is_decisive(&self) -> bool {
-        self.clean.len() >= VERDICT_SAMPLES_MIN
+    pub fn values(&self, metric: Metric) -> Vec<f64> {
+        self.clean.iter().map(|sample| metric.of(sample)).collect()
     }
 }
 
@@ -231,6 +232,14 @@ impl Metric {
         }
     }
 
+    /// How many decimals tell something.
+    const fn decimals(self) -> usize {
+        match self {
+            Self::Rate => 0,
+            Self::LatencyP50 | Self::LatencyP99 | Self::CpuPerRequest | Self::Rss => 1,
+        }
+    }
+
     const fn better(self) -> Better {
         match self {
             Self::Rate => Better::Higher,
@@ -250,17 +259,7 @@ impl Metric {
 }
 
 /// One row: a metric of the first contestant against that of another.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Comparison {
-    /// The other one's name.
-    pub peer: String,
-    /// What is compared.
-    pub metric: Metric,
-    /// The first one's median divided by the other's; none if one of them was not measured or is not above zero.
-    pub ratio: Option<Ratio>,
-    /// Who is better; none if there is no ratio, or one of them has fewer than [`VERDICT_SAMPLES_MIN`] clean samples.
-    pub winner: Option<Winner>,
-}
+pub type Comparison = comparison::Comparison<Metric>;
 
 #[cfg(test)]
 mod tests;

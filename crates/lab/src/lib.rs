@@ -5,11 +5,12 @@
 //! tests do.
 //!
 //! [`load`] makes requests, [`process`] watches who paid for them, [`stats`] says what the figures are worth,
-//! [`plot`] and [`report`] write them down, [`duel`] compares servers fairly, [`bench`] measures logs,
-//! [`experiment`] asks one question each.
+//! [`plot`] and [`report`] write them down, [`duel`] compares servers fairly, [`mod@bench`] measures logs,
+//! [`comparison`] judges for both, [`experiment`] asks one question each.
 
 pub mod bench;
 pub mod clock;
+pub mod comparison;
 pub mod duel;
 pub mod experiment;
 pub mod fetch;

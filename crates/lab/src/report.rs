@@ -66,14 +66,15 @@ impl Verdict {
         !self.0.is_empty() && self.0.iter().all(|check| check.holds)
     }
 
-    /// Each claim in a row.
-    pub(crate) fn table(&self) -> Table {
+    /// The section of it: what holds, and each claim in a row.
+    pub(crate) fn markdown(&self) -> String {
+        let holds = if self.holds() { "holds" } else { "does not hold" };
         let mut checks = Table::new("", &["claim", "measured", "holds"]);
         for check in &self.0 {
             let holds = if check.holds { "yes" } else { "no" };
             checks.row(vec![check.claim.clone(), check.measured.clone(), holds.to_owned()]);
         }
-        checks
+        format!("\n## Verdict: {holds}\n\n{}", checks.markdown())
     }
 }
 
@@ -173,21 +174,14 @@ impl Report {
     #[must_use]
     pub fn markdown(&self) -> String {
         let mut text = format!("# {}\n\n{}\n", self.title, self.question);
-        let holds = if self.verdict.holds() { "holds" } else { "does not hold" };
-        put(&mut text, format_args!("\n## Verdict: {holds}\n\n"));
-        text.push_str(&self.verdict.table().markdown());
+        text.push_str(&self.verdict.markdown());
         for table in &self.tables {
             put(&mut text, format_args!("\n## {}\n\n{}", table.title, table.markdown()));
         }
         for plot in &self.plots {
             put(&mut text, format_args!("\n![{}]({})\n", plot.title, self.plot_file(plot)));
         }
-        if !self.notes.is_empty() {
-            text.push_str("\n## Notes\n\n");
-            for note in &self.notes {
-                put(&mut text, format_args!("- {note}\n"));
-            }
-        }
+        text.push_str(&notes(&self.notes));
         text.push_str(&circumstances(&self.date, &self.machine, &self.settings));
         text
     }
@@ -205,6 +199,25 @@ impl Report {
         }
         write_both(folder, &self.name, &self.markdown(), self)
     }
+}
+
+/// The section of what else a reader must know; empty without notes.
+pub(crate) fn notes(notes: &[String]) -> String {
+    if notes.is_empty() {
+        return String::new();
+    }
+    let lines: String = notes.iter().map(|note| format!("- {note}\n")).collect();
+    format!("\n## Notes\n\n{lines}")
+}
+
+/// The section of one that took part in a comparison: its version and its settings.
+pub(crate) fn participant(name: &str, version: &str, settings: &[(String, String)]) -> String {
+    let mut table = Table::new("", &["setting", "value"]);
+    table.row(vec!["version".to_owned(), version.to_owned()]);
+    for (name, value) in settings {
+        table.row(vec![name.clone(), value.clone()]);
+    }
+    format!("\n## {name}: settings\n\n{}", table.markdown())
 }
 
 /// The last section of every report: date, machine, settings.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 
+use super::Stop;
 use crate::clock::Moment;
 use crate::load::{Histogram, Percentiles};
 
@@ -68,14 +69,15 @@ impl Disk {
     }
 
     /// Writes and syncs groups of `group_bytes`, rounded up to blocks, for `duration` and at least once. Errors: the
-    /// file can't be written or synced.
-    pub fn measure(&mut self, group_bytes: u64, duration: Duration) -> Result<Pace> {
+    /// file can't be written or synced, or the run is to stop.
+    pub fn measure(&mut self, group_bytes: u64, duration: Duration, stop: &Stop) -> Result<Pace> {
         let group_bytes = blocks(group_bytes).min(GROUP_BYTES_MAX);
         let group = &self.bytes[..usize::try_from(group_bytes).expect("a group fits into memory")];
         let mut latency = Histogram::default();
         let begin = Moment::now();
         let mut before = begin;
         loop {
+            stop.check()?;
             put(&self.file, &mut self.offset, group)?;
             let now = Moment::now();
             latency.record(now.since(before));

@@ -3,16 +3,12 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use bytes::Bytes;
-use mainstay_base::position::{Epoch, Index, ShardId};
 use mainstay_base::time::{Clock, Instant, SeededEntropy, Timestamp};
-
 use mainstay_base::units::Size;
 use mainstay_log::Durability;
-use mainstay_log::Log as _;
 use mainstay_log::local::{Local, Options};
 use mainstay_log::memory::{Bounds, Memory};
-use mainstay_log::record::{Checksum, Draft, Extensions, Kind, Record, RecordId};
+use mainstay_log::record::Record;
 
 use super::front::{self, Store};
 use super::{Disk, Opened, Subject};
@@ -24,9 +20,12 @@ const MEMORY_MAX: Size = Size::from_mib(2048);
 /// How many bytes of records the local engine lets wait for its writer at once.
 pub const FLIGHT_MAX: Size = Size::from_mib(64);
 
-/// The engine on local files, with its defaults but for what an acknowledgement means.
+/// What uses every file of the engine on local files again, with its defaults: four times a segment.
+pub const RUN_IN: Size = Size::from_mib(256);
+
+/// The engine on local files, with its defaults but for what an acknowledgement means, run in by so much.
 #[must_use]
-pub fn local(durability: Durability) -> Subject {
+pub fn local(durability: Durability, run_in: Size) -> Subject {
     let options = Options { durability, ..Options::default() };
     let settings = [
         ("durability", durability.to_string()),
@@ -34,21 +33,18 @@ pub fn local(durability: Durability) -> Subject {
         ("first segment", options.first_segment.to_string()),
         ("largest group", options.group_max.to_string()),
         ("spare segments", options.spares_max.to_string()),
-        (
-            "run in",
-            "256 MiB appended and trimmed before each sample, so that files are used again".to_owned(),
-        ),
+        ("run in", format!("{run_in} appended and trimmed before each sample, so that files are used again")),
     ];
     Subject {
         name: "mainstay".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         settings: settings.map(|(name, value)| (name.to_owned(), value)).into(),
         synced: durability == Durability::Synced,
+        run_in,
         open: Box::new(move |folder| {
             // A log that is thrown away needs a name of its own, not one that nobody can guess.
             let entropy = SeededEntropy::new(Moment::now().ns());
             let (local, _) = Local::open(folder, &options, Arc::new(LabClock), &entropy)?;
-            run_in(&local)?;
             let local = Arc::new(local);
             let (log, counted) = (Arc::clone(&local), Arc::clone(&local));
             Ok(Opened {
@@ -58,29 +54,6 @@ pub fn local(durability: Durability) -> Subject {
             })
         }),
     }
-}
-
-/// Appends and trims until every file is one that was trimmed and is used again, as in a log that has run for a while:
-/// otherwise a short sample is about files being made.
-fn run_in(local: &Local) -> Result<()> {
-    const RECORD_BYTES: usize = 1 << 20;
-    const RECORDS: u64 = 256;
-    const TRIM_RECORDS: u64 = 16;
-    let payload = Bytes::from(vec![0; RECORD_BYTES]);
-    let shard = ShardId::new(u32::MAX);
-    let runtime = tokio::runtime::Builder::new_current_thread().build().context("build a runtime")?;
-    runtime.block_on(async {
-        for number in 1..=RECORDS {
-            let (id, payload) = (RecordId::new([0; 16]), payload.clone());
-            let draft = Draft { kind: Kind::Data, id, extensions: Extensions::default(), payload };
-            let index = Index::new(number);
-            let _ = local.append(draft.seal(shard, index, Epoch::new(1), Checksum::START)).await?;
-            if number % TRIM_RECORDS == 0 {
-                local.trim(shard, index.next()).await?;
-            }
-        }
-        Ok(())
-    })
 }
 
 fn close(local: &Local) -> Result<()> {
@@ -111,6 +84,7 @@ pub fn memory() -> Subject {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         settings: Vec::new(),
         synced: false,
+        run_in: Size::ZERO,
         open: Box::new(|_| {
             let bounds = Bounds { record_max: Size::from_mib(64), total_max: MEMORY_MAX };
             Ok(Opened {
@@ -131,6 +105,7 @@ pub fn bare_file() -> Subject {
         version: "-".to_owned(),
         settings: vec![("sync".to_owned(), "fdatasync of a file written before".to_owned())],
         synced: true,
+        run_in: Size::ZERO,
         open: Box::new(|folder| front::open(Bare { disk: Disk::prepare(folder)?, group: Vec::new() })),
     }
 }
@@ -152,17 +127,27 @@ impl Store for Bare {
 
 #[cfg(test)]
 mod tests {
+    use mainstay_base::position::{Epoch, Index, ShardId};
+    use mainstay_log::record::{Checksum, Draft, Extensions, Kind, RecordId};
+
     use super::*;
 
     #[test]
-    fn a_log_that_was_run_in_has_used_its_files_again() {
+    fn the_bare_file_has_the_records_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
-        let opened = (local(Durability::Written).open)(folder.path()).unwrap();
-        let files = std::fs::read_dir(folder.path()).unwrap().flatten();
-        let names: Vec<String> = files.filter_map(|file| file.file_name().into_string().ok()).collect();
-        let segments = names.iter().filter(|name| name.starts_with("segment-")).count();
-        assert!((1..=2).contains(&segments), "what was trimmed is gone: {names:?}");
-        assert!((opened.syncs)() > 0);
-        (opened.close)().unwrap();
+        let Opened { log, syncs, close } = (bare_file().open)(folder.path()).unwrap();
+        let payload = bytes::Bytes::from_static(b"what it is given");
+        let (kind, id) = (Kind::Data, RecordId::new([7; 16]));
+        let draft = Draft { kind, id, extensions: Extensions::default(), payload };
+        let record = draft.seal(ShardId::new(1), Index::FIRST, Epoch::new(1), Checksum::START);
+        let mut expected = Vec::new();
+        record.encode_into(&mut expected);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        assert_eq!(runtime.block_on(log.append(record)).unwrap().index, Index::FIRST);
+        assert_eq!(syncs(), 1);
+        drop(log);
+        close().unwrap();
+        let file = std::fs::read(folder.path().join("bare")).unwrap();
+        assert!(file.starts_with(&expected));
     }
 }

@@ -1,8 +1,8 @@
 //! A group commit in front of any store, so that stores which commit one batch at a time can be measured as logs.
 //!
 //! Appends queue; one thread takes all that wait, commits them as one batch, and answers. Batches form as in the log: while
-//! one commits the next gathers, and those just answered are waited for in the same way. Only appends are served, and in whatever order they come: a peer is not asked to
-//! check indexes, to be read or to be trimmed.
+//! one commits the next gathers, and those just answered are waited for by the same rule ([`mainstay_log::gather`]). Only
+//! appends are served, and in whatever order they come: a peer is not asked to check indexes, to be read or to be trimmed.
 
 use std::mem;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

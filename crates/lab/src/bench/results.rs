@@ -7,11 +7,12 @@ use mainstay_base::units::Size;
 use serde::{Deserialize, Serialize};
 
 use super::{BLOCK_BYTES, Cell, Pace, Subject};
-use crate::duel::{CLEAN_SAMPLES_MIN, CpuShares, FOREIGN_CORES_MAX, VERDICT_SAMPLES_MIN};
+use crate::comparison::{self, CLEAN_SAMPLES_MIN};
+use crate::duel::CpuShares;
 use crate::load::Percentiles;
 use crate::process::Machine;
 use crate::report::{Verdict, write_both};
-use crate::stats::{Better, Ratio, Spread, Winner, median, ratio_of_medians, winner};
+use crate::stats::{Better, Ratio, Spread, median, ratio_of_medians};
 
 /// How much the bare disk's pace may differ between before and after a sample, as a factor.
 const DISK_CHANGE_MAX: f64 = 2.0;
@@ -113,10 +114,10 @@ pub struct Sample {
     pub cpu: CpuShares,
 }
 
-/// A figure of a sample.
+/// A figure of a sample, that subjects may be compared by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Measure {
+pub enum Metric {
     /// Acknowledged records per second.
     Records,
     /// Records acknowledged in the time of one sync of one block by the bare disk.
@@ -145,18 +146,8 @@ pub enum Measure {
     ProducersCpu,
 }
 
-/// One row: a figure of the first subject against that of another.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Comparison {
-    /// The other one's name.
-    pub peer: String,
-    /// What is compared.
-    pub measure: Measure,
-    /// The first one's median divided by the other's; none if one of them was not measured or is not above zero.
-    pub ratio: Option<Ratio>,
-    /// Who is better; none if there is no ratio or too few clean samples.
-    pub winner: Option<Winner>,
-}
+/// One row: a metric of the first subject against that of another.
+pub type Comparison = comparison::Comparison<Metric>;
 
 /// What keeps a log from being faster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -172,7 +163,7 @@ pub enum Limit {
     Handover,
 }
 
-impl Measure {
+impl Metric {
     /// How it goes: one table of a page.
     pub const PACE: [Self; 7] =
         [Self::Records, Self::RecordsPerDiskSync, Self::P50, Self::P90, Self::P99, Self::P999, Self::Max];
@@ -253,13 +244,7 @@ impl Sample {
     /// Why it must not count; empty if it is clean.
     #[must_use]
     pub fn objections(&self) -> Vec<String> {
-        let mut objections = Vec::new();
-        if self.cpu.foreign > FOREIGN_CORES_MAX {
-            objections.push("other processes used more than 10 % of a core".to_owned());
-        }
-        if self.cpu.stolen > FOREIGN_CORES_MAX {
-            objections.push("the virtual machine's host took more than 10 % of a core".to_owned());
-        }
+        let mut objections = self.cpu.objections();
         let [before, after] = self.disk_block.map(|pace| pace.syncs_per_s);
         if before.max(after) > DISK_CHANGE_MAX * before.min(after) {
             objections.push("the bare disk was more than twice as fast before or after".to_owned());
@@ -295,14 +280,14 @@ impl Series {
 
     /// One figure of every clean sample that has it.
     #[must_use]
-    pub fn values(&self, measure: Measure) -> Vec<f64> {
-        self.clean.iter().filter_map(|sample| measure.of(sample)).collect()
+    pub fn values(&self, metric: Metric) -> Vec<f64> {
+        self.clean.iter().filter_map(|sample| metric.of(sample)).collect()
     }
 
     /// The figure's distribution; none if too few samples have it.
     #[must_use]
-    pub fn spread(&self, measure: Measure) -> Option<Spread> {
-        Spread::of(&self.values(measure)).filter(|_| self.is_measured())
+    pub fn spread(&self, metric: Metric) -> Option<Spread> {
+        Spread::of(&self.values(metric)).filter(|_| self.is_measured())
     }
 
     fn median_of(&self, figure: impl Fn(&Sample) -> f64) -> Option<f64> {
@@ -331,7 +316,7 @@ impl Series {
 /// Syncs per second of the log divided by those of the bare disk in groups of the same size, with a 95 % interval.
 #[must_use]
 pub fn ratio_to_disk(series: &Series, seed: u64) -> Option<Ratio> {
-    let (ours, disk) = (series.values(Measure::Syncs), series.values(Measure::DiskSyncs));
+    let (ours, disk) = (series.values(Metric::Syncs), series.values(Metric::DiskSyncs));
     ratio_of_medians(&ours, &disk, seed).filter(|_| series.is_measured())
 }
 
@@ -340,13 +325,10 @@ pub fn ratio_to_disk(series: &Series, seed: u64) -> Option<Ratio> {
 pub(super) fn compare(subjects: &[Subject], measured: &[Series], seed: u64) -> Vec<Comparison> {
     let mut comparisons = Vec::new();
     for (peer, theirs) in subjects.iter().zip(measured).skip(1).filter(|(peer, _)| peer.synced) {
-        for measure in Measure::COMPARED {
-            let (ours, theirs) = (measured[0].values(measure), theirs.values(measure));
-            let fewest = ours.len().min(theirs.len());
-            let ratio = ratio_of_medians(&ours, &theirs, seed).filter(|_| fewest >= CLEAN_SAMPLES_MIN);
-            let decisive = ratio.filter(|_| fewest >= VERDICT_SAMPLES_MIN);
-            let winner = decisive.map(|ratio| winner(ratio, measure.better()));
-            comparisons.push(Comparison { peer: peer.name.clone(), measure, ratio, winner });
+        for metric in Metric::COMPARED {
+            let (ours, theirs) = (measured[0].values(metric), theirs.values(metric));
+            let theirs = (peer.name.as_str(), &theirs[..]);
+            comparisons.push(Comparison::judge((metric, metric.better()), &ours, theirs, seed));
         }
     }
     comparisons

@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use mainstay_log::Log;
 
 use super::disk::{GROUP_BYTES_MAX, blocks};
 use super::producers::{Producers, Seen, Window};
 use super::results::compare;
+use super::run_in::run_in;
 use super::spent::{Counts, Device, Span, settle};
 use super::{
     BLOCK_BYTES, Cell, CellResults, Disk, Opened, Pace, Participant, Place, Plan, Results, Sample, Series,
@@ -40,7 +42,7 @@ impl Stop {
     }
 
     /// Errors: it was asked to end.
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         ensure!(!self.is_asked(), "interrupted");
         Ok(())
     }
@@ -112,6 +114,10 @@ impl Plan {
             ("a sample", format!("{} after {} of warm-up", seconds(self.duration), seconds(self.warm_up))),
             ("the bare disk beside each sample", format!("four times {}", seconds(self.disk))),
             ("kept in the log before it is trimmed", self.keep.to_string()),
+            (
+                "waited for the machine to rest",
+                format!("at most {} before and after each load", seconds(self.settle_max)),
+            ),
         ];
         pairs.map(|(name, value)| (name.to_owned(), value)).into()
     }
@@ -181,13 +187,18 @@ impl Bench<'_> {
         let folder = tempfile::Builder::new().prefix("log-").tempdir_in(self.folder);
         let folder = folder.context("make a folder for a log")?;
         let opened = (subject.open)(folder.path()).with_context(|| format!("open {}", subject.name))?;
-        settle(self.folder, &self.device)?;
-        let before = self.bare(group_bytes)?;
-        let (seen, span, syncs) =
-            self.load(opened, cell).with_context(|| format!("append to {}", subject.name))?;
+        let Opened { log, syncs, close } = opened;
+        let measured = self.prepare(&*log, subject, group_bytes).and_then(|before| {
+            let load = self.load(log, &syncs, cell).with_context(|| format!("append to {}", subject.name))?;
+            Ok((before, load))
+        });
+        // Also after a failure: whoever is told of it should find no threads left.
+        let closed = close();
+        let (before, (seen, span, syncs)) = measured?;
+        closed.with_context(|| format!("close {}", subject.name))?;
         self.stop.check()?;
         folder.close().context("remove a log's folder")?;
-        settle(self.folder, &self.device)?;
+        self.settle()?;
         ensure!(
             seen.records > 0,
             "{} acknowledged no record in {:?}: measure for longer",
@@ -198,14 +209,25 @@ impl Bench<'_> {
         Ok(sample_of(cell, self.plan.duration, (seen, span, syncs), [before, after]))
     }
 
-    /// The bare disk in blocks and in groups of that size.
-    fn bare(&mut self, group_bytes: u64) -> Result<[Pace; 2]> {
-        Ok([self.disk.measure(BLOCK_BYTES, self.plan.disk)?, self.disk.measure(group_bytes, self.plan.disk)?])
+    /// Runs the log in, waits until the machine rests, and measures the bare disk.
+    fn prepare(&mut self, log: &dyn Log, subject: &Subject, group_bytes: u64) -> Result<[Pace; 2]> {
+        run_in(log, subject.run_in, self.stop)?;
+        self.settle()?;
+        self.bare(group_bytes)
     }
 
-    /// Lets producers append, and closes the log.
-    fn load(&self, opened: Opened, cell: Cell) -> Result<(Seen, Span, u64)> {
-        let Opened { log, syncs, close } = opened;
+    fn settle(&self) -> Result<()> {
+        settle(self.folder, &self.device, self.plan.settle_max, self.stop)
+    }
+
+    /// The bare disk in blocks and in groups of that size.
+    fn bare(&mut self, group_bytes: u64) -> Result<[Pace; 2]> {
+        let mut pace = |group_bytes| self.disk.measure(group_bytes, self.plan.disk, self.stop);
+        Ok([pace(BLOCK_BYTES)?, pace(group_bytes)?])
+    }
+
+    /// Lets producers append.
+    fn load(&self, log: Arc<dyn Log>, syncs: &dyn Fn() -> u64, cell: Cell) -> Result<(Seen, Span, u64)> {
         let begin = Moment::now().plus(self.plan.warm_up);
         let window = Window { begin, end: begin.plus(self.plan.duration) };
         let producers = Producers::start(log, cell, window, self.plan.keep, self.stop.clone())?;
@@ -213,12 +235,7 @@ impl Bench<'_> {
         let (before, syncs_before) = (Counts::now(&self.device)?, syncs());
         self.stop.sleep_until(window.end);
         let (syncs, after) = (syncs(), Counts::now(&self.device)?);
-        let seen = producers.join();
-        // Also after a failure: whoever is told of it should find no threads left.
-        let closed = close();
-        let seen = seen?;
-        closed.context("close the log")?;
-        Ok((seen, after.since(before), syncs - syncs_before))
+        Ok((producers.join()?, after.since(before), syncs - syncs_before))
     }
 }
 

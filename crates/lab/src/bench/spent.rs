@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use rustix::time::{ClockId, clock_gettime};
 
+use super::Stop;
 use crate::clock::{Moment, sleep};
 use crate::duel::{CpuShares, Spent};
 use crate::process::Pid;
@@ -19,9 +20,6 @@ const QUIET: Duration = Duration::from_millis(100);
 
 /// What others may write meanwhile: most systems write a little all the time.
 const QUIET_BYTES: u64 = 1 << 20;
-
-/// After this long the machine is taken as it is.
-const SETTLE_MAX: Duration = Duration::from_secs(5);
 
 /// Counts until some moment.
 #[derive(Debug, Clone, Copy)]
@@ -114,21 +112,23 @@ impl Device {
 }
 
 /// Writes out what is still in memory of the file system of `folder`, then waits until this process and the device rest: neither what
-/// the sample before left behind nor what an engine prepares is to be measured with the next. Errors: the folder
-/// can't be synced.
-pub(super) fn settle(folder: &Path, device: &Device) -> Result<()> {
+/// the sample before left behind nor what an engine prepares is to be measured with the next. After
+/// `limit` they are taken as they are. Errors: the folder can't be synced, or the run is to stop.
+pub(super) fn settle(folder: &Path, device: &Device, limit: Duration, stop: &Stop) -> Result<()> {
     let directory = fs::File::open(folder).with_context(|| format!("open {}", folder.display()))?;
-    let deadline = Moment::now().plus(SETTLE_MAX);
-    loop {
+    let deadline = Moment::now().plus(limit);
+    while Moment::now() < deadline {
+        stop.check()?;
         rustix::fs::syncfs(&directory).with_context(|| format!("sync {}", folder.display()))?;
         let (cpu, written) = (processor_time(ClockId::ProcessCPUTime), device.written());
         sleep(QUIET);
         let used = processor_time(ClockId::ProcessCPUTime).saturating_sub(cpu);
         let more = device.written().zip(written).map_or(0, |(now, then)| now.saturating_sub(then));
-        if (used < QUIET / 20 && more < QUIET_BYTES) || Moment::now() >= deadline {
-            return Ok(());
+        if used < QUIET / 20 && more < QUIET_BYTES {
+            break;
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]

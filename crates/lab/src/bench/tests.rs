@@ -1,5 +1,6 @@
 //! A run from end to end on small work, and the judgements on figures that are made up.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use anyhow::bail;
@@ -32,24 +33,48 @@ fn small(subjects: Vec<Subject>) -> Plan {
         disk: ms(1),
         strict: false,
         keep: Size::from_kib(64),
+        settle_max: Duration::ZERO,
         seed: 1,
+    }
+}
+
+/// Durable at once: whether it runs is not to depend on what else uses the disk. Counts the large records.
+struct AtOnce(Arc<AtomicUsize>);
+
+impl Store for AtOnce {
+    fn commit(&mut self, records: &[Record]) -> Result<()> {
+        let large = records.iter().filter(|record| record.payload().len() == 1 << 20).count();
+        self.0.fetch_add(large, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+fn at_once(large: &Arc<AtomicUsize>) -> Subject {
+    let large = Arc::clone(large);
+    Subject {
+        name: "at once".to_owned(),
+        run_in: Size::from_kib(2_500),
+        open: Box::new(move |_| front::open(AtOnce(Arc::clone(&large)))),
+        ..bare_file()
     }
 }
 
 #[test]
 fn a_run_measures_every_subject_and_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
-    let plan = small(vec![bare_file(), memory()]);
+    let large = Arc::default();
+    let plan = small(vec![at_once(&large), memory()]);
     let mut steps = 0;
     let results = run(&plan, folder.path(), "2026-01-02", &Stop::default(), |_| steps += 1).unwrap();
     assert_eq!(steps, 1 + 2 * 4);
-    let [bare, memory] = &results.cells[0].measured[..] else { panic!("two subjects") };
-    for series in [bare, memory] {
+    assert_eq!(large.load(Ordering::Relaxed), 4 * 3, "run in before each sample, by whole MiB");
+    let [at_once, memory] = &results.cells[0].measured[..] else { panic!("two subjects") };
+    for series in [at_once, memory] {
         assert!(series.is_measured(), "{series:?}");
         assert!(series.clean.iter().all(|sample| sample.records_per_s > 0.0));
         assert!(series.clean.iter().all(|sample| sample.disk_block[0].group_bytes == BLOCK_BYTES));
     }
-    assert!(ratio_to_disk(bare, 1).is_some() && ratio_to_disk(memory, 1).is_none());
+    assert!(ratio_to_disk(at_once, 1).is_some() && ratio_to_disk(memory, 1).is_none());
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().flatten().collect();
     assert_eq!(left.len(), 1, "the bare file alone: {left:?}");
     assert!(results.markdown().contains("## 3 producers, payloads of 100B"));
@@ -81,6 +106,7 @@ fn a_failed_append_ends_the_run_with_its_reason() {
         version: String::new(),
         settings: Vec::new(),
         synced: true,
+        run_in: Size::ZERO,
         open: Box::new(|_| front::open(Broken)),
     };
     let error = run(&small(vec![broken]), folder.path(), "", &Stop::default(), |_| ()).unwrap_err();
@@ -203,15 +229,15 @@ fn figures_stand_beside_those_of_the_disk_and_of_the_peer() {
     let ours = series(vec![sample(200_000.0, 9_000.0, 10_000.0); 5]);
     let theirs = series(vec![sample(100_000.0, 5_000.0, 10_000.0); 5]);
     assert!((ratio_to_disk(&ours, 1).unwrap().value - 0.9).abs() < 1e-9);
-    assert_eq!(ours.values(Measure::RecordsPerDiskSync), [20.0; 5]);
+    assert_eq!(ours.values(Metric::RecordsPerDiskSync), [20.0; 5]);
     let names = ["local", "peer"];
     let subject = |name: &str| Subject { name: name.to_owned(), ..bare_file() };
     let subjects = [subject("local"), subject("peer"), memory()];
     let rows = results::compare(&subjects, &[ours.clone(), theirs.clone(), theirs.clone()], 1);
     assert!(rows.iter().all(|row| row.peer == "peer"), "what does not wait for the disk is no peer");
-    assert_eq!(rows[0].measure, Measure::Records);
+    assert_eq!(rows[0].metric, Metric::Records);
     assert_eq!((rows[0].ratio.unwrap().value, rows[0].winner), (2.0, Some(Winner::Ours)));
-    let p50 = rows.iter().find(|row| row.measure == Measure::P50).unwrap();
+    let p50 = rows.iter().find(|row| row.metric == Metric::P50).unwrap();
     assert_eq!(p50.ratio, None, "a figure of zero is one that was not measured");
     let participant = |name: &str| Participant {
         name: name.to_owned(),
@@ -237,6 +263,10 @@ fn figures_stand_beside_those_of_the_disk_and_of_the_peer() {
     };
     let page = results.markdown();
     assert!(page.contains("## Verdict: holds"), "{page}");
+    assert!(
+        page.contains("\nIn blocks of 4 KiB, beside all samples: 10000 (10000 to 10000) syncs/s, "),
+        "{page}"
+    );
     assert!(page.contains("| local | 0.90 (0.90 to 0.90) | 9000 (9000 to 9000) |"), "{page}");
     assert!(page.contains("| local / peer | records/s | 2.00 (2.00 to 2.00) | local |"), "{page}");
     let text = results.text();

@@ -2,11 +2,10 @@
 
 use mainstay_base::units::Size;
 
-use super::results::{CellResults, Limit, Measure, Participant, Results, Series, ratio_to_disk};
+use super::page::NONE;
+use super::results::{CellResults, Limit, Metric, Participant, Results, Series, ratio_to_disk};
 use crate::report::put;
 use crate::stats::{Spread, median};
-
-const NOT_MEASURED: &str = "-";
 
 /// Columns of the table with the width of each, wide enough for a figure of a fast machine.
 const COLUMNS: [(&str, usize); 12] = [
@@ -70,7 +69,7 @@ impl Results {
             let sizes: Vec<f64> =
                 series.clean.iter().map(|sample| sample.disk_group[1].group_bytes as f64).collect();
             groups.extend(
-                median(&sizes).map(|bytes| bytes as u64).zip(median(&series.values(Measure::DiskSyncs))),
+                median(&sizes).map(|bytes| bytes as u64).zip(median(&series.values(Metric::DiskSyncs))),
             );
         }
         groups.sort_by_key(|(bytes, _)| *bytes);
@@ -87,26 +86,26 @@ impl Results {
 
     fn row(&self, results: &CellResults) -> String {
         let (_, series) = self.first(results);
-        let figure = |measure: Measure| {
-            let decimals = measure.decimals();
-            let spread: Option<Spread> = Spread::of(&series.values(measure));
-            spread.map_or_else(|| NOT_MEASURED.to_owned(), |spread| format!("{:.decimals$}", spread.median))
+        let figure = |metric: Metric| {
+            let decimals = metric.decimals();
+            let spread: Option<Spread> = Spread::of(&series.values(metric));
+            spread.map_or_else(|| NONE.to_owned(), |spread| format!("{:.decimals$}", spread.median))
         };
         let of_disk = ratio_to_disk(series, self.seed)
-            .map_or_else(|| NOT_MEASURED.to_owned(), |ratio| format!("{:.2}", ratio.value));
+            .map_or_else(|| NONE.to_owned(), |ratio| format!("{:.2}", ratio.value));
         line(&[
             results.cell.producers.to_string(),
-            figure(Measure::Records),
-            figure(Measure::P50),
-            figure(Measure::P90),
-            figure(Measure::P99),
-            figure(Measure::P999),
-            figure(Measure::Max),
-            figure(Measure::Syncs),
+            figure(Metric::Records),
+            figure(Metric::P50),
+            figure(Metric::P90),
+            figure(Metric::P99),
+            figure(Metric::P999),
+            figure(Metric::Max),
+            figure(Metric::Syncs),
             of_disk,
-            figure(Measure::RecordsPerSync),
-            figure(Measure::Written),
-            format!("{} ({})", figure(Measure::Cpu), figure(Measure::ProducersCpu)),
+            figure(Metric::RecordsPerSync),
+            figure(Metric::Written),
+            format!("{} ({})", figure(Metric::Cpu), figure(Metric::ProducersCpu)),
         ])
     }
 

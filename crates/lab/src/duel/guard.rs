@@ -14,12 +14,6 @@ pub const FOREIGN_CORES_MAX: f64 = 0.10;
 /// How often a dirty sample is repeated.
 pub const REPEATS_MAX: usize = 3;
 
-/// Clean samples below which a cell counts as not measured.
-pub const CLEAN_SAMPLES_MIN: usize = 3;
-
-/// Clean samples of both sides below which no winner is named: an interval from fewer is too narrow to trust.
-pub const VERDICT_SAMPLES_MIN: usize = 5;
-
 /// Lateness of the generator, as a 99th percentile in microseconds, that never spoils a sample: where server and
 /// generator share processors, waiting for one another this long is ordinary.
 pub const LATENESS_ALLOWED_US: f64 = 2_000.0;
@@ -58,6 +52,18 @@ impl CpuShares {
             foreign: cores(beyond.max(spent.others)),
             stolen: cores(spent.machine.stolen),
         }
+    }
+
+    /// Who used too much for a sample to count; empty if nobody did.
+    pub(crate) fn objections(self) -> Vec<String> {
+        let mut objections = Vec::new();
+        if self.foreign > FOREIGN_CORES_MAX {
+            objections.push("other processes used more than 10 % of a core".to_owned());
+        }
+        if self.stolen > FOREIGN_CORES_MAX {
+            objections.push("the virtual machine's host took more than 10 % of a core".to_owned());
+        }
+        objections
     }
 }
 
@@ -101,12 +107,7 @@ impl Spent {
 #[must_use]
 pub(super) fn objections(sample: &Sample) -> Vec<String> {
     let mut objections = sample.doubts.clone();
-    if sample.cpu.foreign > FOREIGN_CORES_MAX {
-        objections.push("other processes used more than 10 % of a core".to_owned());
-    }
-    if sample.cpu.stolen > FOREIGN_CORES_MAX {
-        objections.push("the virtual machine's host took more than 10 % of a core".to_owned());
-    }
+    objections.extend(sample.cpu.objections());
     // In a closed loop nothing is due, so nothing is late.
     let late_us = sample.lateness.p99_us;
     if late_us > LATENESS_ALLOWED_US && late_us > sample.latency.p99_us * LATENESS_SHARE_MAX {

@@ -12,7 +12,7 @@ use super::{
 use crate::clock::sleep_until;
 use crate::load::{self, Pace, Plan};
 use crate::process::{Machine, Pid, autogroup, memory, tree};
-use crate::stats::{median, ratio_of_medians, winner};
+use crate::stats::median;
 
 /// A contestant that runs.
 struct Running {
@@ -85,9 +85,11 @@ pub(super) fn offered(offer: Offer, earlier: &[CellResults]) -> Result<Option<f6
     };
     let closed = earlier.iter().find(|results| results.cell.offer == Offer::Closed);
     let closed = closed.context("a share of the slowest needs a closed cell before it")?;
-    let rates = closed.measured.iter().filter(|series| series.is_measured()).filter_map(|series| {
-        median(&series.clean.iter().map(|sample| sample.rate_per_s).collect::<Vec<_>>())
-    });
+    let rates = closed
+        .measured
+        .iter()
+        .filter(|series| series.is_measured())
+        .filter_map(|series| median(&series.values(Metric::Rate)));
     let slowest = rates.min_by(f64::total_cmp);
     let slowest =
         slowest.context("nobody was measured in the closed cell that sets the rate: the machine is busy")?;
@@ -159,14 +161,8 @@ pub(super) fn compare<'a>(
     let mut comparisons = Vec::new();
     for (theirs, peer) in measured.iter().zip(names).skip(1) {
         for metric in Metric::ALL.into_iter().filter(|metric| metric.applies(offer)) {
-            let ours = &measured[0];
-            let values =
-                |series: &Series| series.clean.iter().map(|sample| metric.of(sample)).collect::<Vec<_>>();
-            let both = ours.is_measured() && theirs.is_measured();
-            let ratio = both.then(|| ratio_of_medians(&values(ours), &values(theirs), seed)).flatten();
-            let decisive = ours.is_decisive() && theirs.is_decisive();
-            let winner = ratio.filter(|_| decisive).map(|ratio| winner(ratio, metric.better()));
-            comparisons.push(Comparison { peer: peer.to_owned(), metric, ratio, winner });
+            let (ours, theirs) = (measured[0].values(metric), theirs.values(metric));
+            comparisons.push(Comparison::judge((metric, metric.better()), &ours, (peer, &theirs), seed));
         }
     }
     comparisons

@@ -4,11 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::{CellResults, Metric, Results, VERDICT_SAMPLES_MIN};
-use crate::report::{Table, circumstances, put, write_both};
-use crate::stats::{Spread, Winner};
-
-const NOT_MEASURED: &str = "not measured";
+use super::{CellResults, Metric, Results};
+use crate::comparison;
+use crate::report::{self, Table, circumstances, put, write_both};
+use crate::stats::Spread;
 
 impl Results {
     /// The results in Markdown.
@@ -18,22 +17,18 @@ impl Results {
         for results in &self.cells {
             put(&mut text, format_args!("\n## {}\n\n{}\n", results.cell.name, describe(results)));
             put(&mut text, format_args!("\n{}", self.figures(results).markdown()));
-            put(&mut text, format_args!("\n{}", self.comparisons(results).markdown()));
+            let ours = &self.contestants[0].name;
+            let compared = comparison::table(ours, &results.comparisons, Metric::name);
+            put(&mut text, format_args!("\n{}", compared.markdown()));
             self.dropped(&mut text, results);
         }
         text.push_str(
             "\nFigures are medians of clean samples, in brackets the quartiles. A ratio is the first contestant's \
-             median divided by the peer's, with a 95 % bootstrap interval; a winner is named where the interval \
-             excludes equality and both sides have at least ",
+             median divided by the peer's, with a 95 % bootstrap interval; ",
         );
-        put(&mut text, format_args!("{VERDICT_SAMPLES_MIN} clean samples.\n"));
+        text.push_str(&comparison::legend());
         for contestant in &self.contestants {
-            let mut table = Table::new("", &["setting", "value"]);
-            table.row(vec!["version".to_owned(), contestant.version.clone()]);
-            for (name, value) in &contestant.settings {
-                table.row(vec![name.clone(), value.clone()]);
-            }
-            put(&mut text, format_args!("\n## {}: settings\n\n{}", contestant.name, table.markdown()));
+            text.push_str(&report::participant(&contestant.name, &contestant.version, &contestant.settings));
         }
         text.push_str(&circumstances(&self.date, &self.machine, &[]));
         text
@@ -47,35 +42,13 @@ impl Results {
         for (contestant, series) in self.contestants.iter().zip(&results.measured) {
             let mut row = vec![contestant.name.clone()];
             for metric in Metric::ALL {
-                let values: Vec<f64> = series.clean.iter().map(|sample| metric.of(sample)).collect();
-                let spread = Spread::of(&values).filter(|_| series.is_measured());
-                row.push(spread.map_or_else(|| NOT_MEASURED.to_owned(), |spread| show(spread, metric)));
+                let spread = Spread::of(&series.values(metric)).filter(|_| series.is_measured());
+                row.push(comparison::figure(spread, metric.decimals()));
             }
             let late = series.clean.iter().map(|sample| sample.lateness.p99_us).fold(0.0, f64::max);
             row.push(if results.offered_per_s.is_some() { format!("{late:.0}") } else { "-".to_owned() });
             row.extend([series.clean.len().to_string(), series.dropped.to_string()]);
             table.row(row);
-        }
-        table
-    }
-
-    fn comparisons(&self, results: &CellResults) -> Table {
-        let ours = &self.contestants[0].name;
-        let mut table = Table::new("", &["compared", "metric", "ratio (95 % interval)", "winner"]);
-        for row in &results.comparisons {
-            let winner = match (row.ratio, row.winner) {
-                (None, _) => NOT_MEASURED,
-                (Some(_), None) => "too few samples",
-                (_, Some(Winner::Ours)) => ours,
-                (_, Some(Winner::Theirs)) => &row.peer,
-                (_, Some(Winner::Neither)) => "no difference shown",
-            };
-            table.row(vec![
-                format!("{ours} / {}", row.peer),
-                row.metric.name().to_owned(),
-                row.ratio.map_or_else(|| NOT_MEASURED.to_owned(), |ratio| ratio.to_string()),
-                winner.to_owned(),
-            ]);
         }
         table
     }
@@ -113,10 +86,4 @@ fn describe(results: &CellResults) -> String {
         cell.duration.as_secs_f64(),
         cell.warm_up.as_secs_f64(),
     )
-}
-
-fn show(spread: Spread, metric: Metric) -> String {
-    let decimals = if metric == Metric::Rate { 0 } else { 1 };
-    let Spread { median, lower_quartile, upper_quartile, .. } = spread;
-    format!("{median:.decimals$} ({lower_quartile:.decimals$} to {upper_quartile:.decimals$})")
 }

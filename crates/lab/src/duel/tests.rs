@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::runner::{compare, offered};
 use super::*;
 use crate::process::{MachineCpu, Probe, free_port};
+use crate::stats::Winner;
 
 fn sample(rate_per_s: f64) -> Sample {
     Sample {

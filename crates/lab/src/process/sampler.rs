@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn a_sampler_sees_a_child_come_and_go() {
         let sampler = Sampler::start(vec![std::process::id()], Duration::from_millis(5)).unwrap();
-        let mut child = std::process::Command::new("sleep").arg("0.1").spawn().unwrap();
+        let mut child = std::process::Command::new("sleep").arg("0.5").spawn().unwrap();
         child.wait().unwrap();
         let samples = sampler.stop().unwrap();
         assert!(samples.len() >= 2);

@@ -49,6 +49,9 @@ pub struct Log {
     /// What an acknowledged record has survived
     #[arg(long, value_enum, default_value_t = Survives::Synced)]
     durability: Survives,
+    /// Appended and trimmed before each measurement, so that files are used again as in a log that has run for a while
+    #[arg(long, value_name = "SIZE", default_value_t = bench::RUN_IN)]
+    run_in: Size,
     #[command(flatten)]
     output: OutputArg,
 }
@@ -121,7 +124,7 @@ fn plan(log: &Log) -> Plan {
         name: "log".to_owned(),
         title: "The log on this machine".to_owned(),
         about: "Durable appends, beside what the bare disk can do.".to_owned(),
-        subjects: vec![bench::local(durability)],
+        subjects: vec![bench::local(durability, log.run_in)],
         cells: log.payload.iter().flat_map(cells).collect(),
         rounds: ROUNDS as usize,
         warm_up: (duration / 4).max(Duration::from_millis(100)),
@@ -129,6 +132,8 @@ fn plan(log: &Log) -> Plan {
         disk: duration / 8,
         strict: false,
         keep: KEEP,
+        // Not longer than the work itself.
+        settle_max: Plan::SETTLE_MAX.min(Duration::from_secs(log.seconds.into())),
         seed: 1,
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use mainstay_base::units::Size;
 use mainstay_lab::bench::front::{self, Store};
 use mainstay_lab::bench::{Opened, Subject};
 use mainstay_log::record::Record;
@@ -21,6 +22,7 @@ pub(super) fn subject() -> Subject {
             pair("everything else", "as it comes"),
         ],
         synced: true,
+        run_in: Size::ZERO,
         open: Box::new(open),
     }
 }

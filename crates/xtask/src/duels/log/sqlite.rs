@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use mainstay_base::units::Size;
 use mainstay_lab::bench::front::{self, Store};
 use mainstay_lab::bench::{Opened, Subject};
 use mainstay_log::record::Record;
@@ -34,6 +35,7 @@ pub(super) fn subject() -> Subject {
         version: rusqlite::version().to_owned(),
         settings,
         synced: true,
+        run_in: Size::ZERO,
         open: Box::new(open),
     }
 }
