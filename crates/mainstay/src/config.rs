@@ -9,7 +9,7 @@
 mod assign;
 pub mod check;
 pub mod diagnostic;
-mod directory;
+pub(crate) mod directory;
 pub mod explain;
 mod file;
 pub mod layers;

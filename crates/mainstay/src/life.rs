@@ -40,7 +40,7 @@ impl Default for Config {
 
 /// What a stop left undone.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{part}: not finished within the drain time: {}", .unfinished.join(", "))]
+#[error("{part}: left unfinished: {}", .unfinished.join(", "))]
 pub struct Unfinished {
     /// The part that was stopped.
     pub part: String,
@@ -110,6 +110,6 @@ mod tests {
         let undone = started.stop(StdDuration::from_secs(5)).await;
         assert_eq!(*order.lock().unwrap(), ["delivery", "api", "lock"]);
         assert_eq!(undone.len(), 1);
-        assert_eq!(undone[0].to_string(), "api: not finished within the drain time: 2 connections");
+        assert_eq!(undone[0].to_string(), "api: left unfinished: 2 connections");
     }
 }

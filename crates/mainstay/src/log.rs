@@ -5,19 +5,51 @@ mod metrics;
 use std::path::Path;
 use std::sync::Arc;
 
+use mainstay_base::position::{Index, ShardId};
 use mainstay_base::time::{Clock, Entropy};
 use mainstay_base::units::Size;
+use mainstay_log::local::disk::{Directory, Disk};
 use mainstay_log::local::{Local, Options, Recovery};
-use mainstay_log::{Durability, Error, Log};
+use mainstay_log::{Act, Durability, Error, Log};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::config::Broken;
+use crate::config::{self, Broken};
 use crate::telemetry::metrics::Metrics;
 
 /// The folder of the log below the data directory.
 const FOLDER: &str = "log";
+
+/// Nobody appends to it, so that waiting for its records ends with the log.
+const NO_SHARD: ShardId = ShardId::new(u32::MAX);
+
+/// Takes the folder of the log below the data directory for this process, and makes it if needed. Blocks on files.
+/// Errors: [`Error::Unavailable`].
+pub fn directory(data: &Path) -> Result<Arc<dyn Disk>, Error> {
+    let place = data.join(FOLDER);
+    match Directory::open(&place) {
+        Ok(directory) => Ok(Arc::new(directory)),
+        Err(error) => Err(match config::directory::problem(&place) {
+            Some((reason, _)) => Error::Unavailable { act: Act::Open, reason },
+            None => error,
+        }),
+    }
+}
+
+/// Why a node cannot start with its log, and what to do.
+pub fn told(error: &Error) -> String {
+    match error {
+        Error::Unavailable { reason, .. } => {
+            format!("the log cannot be used: {reason}; mend that, or choose another directory with `data`")
+        }
+        Error::Damaged { .. } => format!(
+            "{error}; keep a copy of the data directory, then `mainstay inspect log` with it tells what a repair would lose"
+        ),
+        Error::Unproven { .. } => format!("{error}; the settings are `data` and `log.durability`"),
+        error => error.to_string(),
+    }
+}
 
 /// The `log` section.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -27,8 +59,8 @@ pub struct Config {
     pub engine: Engine,
     /// What an acknowledged write has survived. Every answer says which it is. Needs a restart to change.
     pub durability: Chosen,
-    /// The bytes that one shard may keep the log from forgetting. A shard that holds back more is reported, and
-    /// snapshotted so that it lets go. Needs a restart to change.
+    /// The bytes that one shard may keep the log from forgetting, at least `64MiB`. A shard that holds back more is
+    /// reported, and snapshotted so that it lets go. Needs a restart to change.
     pub pin_bytes_max: Size,
 }
 
@@ -71,6 +103,17 @@ impl Config {
                 help: "use `local`, whose files below `data` need no other server".into(),
             });
         }
+        let file = Options::default().segment;
+        if self.pin_bytes_max < file {
+            broken.push(Broken {
+                path: &["log", "pin_bytes_max"],
+                message: format!(
+                    "{} is less than one file of the log, and files are let go as a whole",
+                    self.pin_bytes_max
+                ),
+                help: format!("allow at least {file}"),
+            });
+        }
         broken
     }
 }
@@ -92,21 +135,20 @@ pub struct NodeLog {
 }
 
 impl NodeLog {
-    /// Opens the log below `data`, or makes one, and has it prove its guarantees. Blocks on files. Errors are those of
-    /// the engine.
+    /// Opens the log on a disk, or makes one. Blocks on files. Errors are those of the engine.
     pub fn open(
         config: &Config,
-        data: &Path,
+        disk: Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
         entropy: &dyn Entropy,
     ) -> Result<Self, Error> {
-        let place = data.join(FOLDER);
+        let place = disk.place();
         let options = Options {
             durability: config.durability.into(),
             pin_max: config.pin_bytes_max,
             ..Options::default()
         };
-        let (local, recovery) = Local::open(&place, &options, clock, entropy)?;
+        let (local, recovery) = Local::open_on(disk, &options, clock, entropy)?;
         tell(&place, &recovery);
         Ok(Self { local: Arc::new(local), recovery: Arc::new(recovery) })
     }
@@ -124,9 +166,25 @@ impl NodeLog {
         Ok(())
     }
 
+    /// Waits until it takes no more records, although nobody has closed it; returns why. Reading may go on.
+    /// Cancel-safe.
+    pub async fn failed(&self) -> String {
+        match self.local.wait(NO_SHARD, Index::new(u64::MAX)).await {
+            Err(Error::Poisoned { reason }) => reason,
+            Err(error) => format!("{error}: its thread has ended, and another log line says why"),
+            Ok(()) => unreachable!("nobody appends to that shard"),
+        }
+    }
+
     /// Shows its counters to scrapers.
     pub fn count_in(&self, metrics: &Metrics) {
         metrics.collect(metrics::Collected::new(Arc::downgrade(&self.local), &self.recovery));
+    }
+
+    /// The engine, for tests that append.
+    #[cfg(test)]
+    pub fn engine(&self) -> &dyn Log {
+        &*self.local
     }
 
     /// Takes no more, finishes what waits and closes cleanly.
@@ -168,20 +226,48 @@ fn state(is_poisoned: bool, is_full: bool) -> &'static str {
 }
 
 /// Tells what opening the log has found.
-fn tell(place: &Path, recovery: &Recovery) {
+fn tell(place: &str, recovery: &Recovery) {
     let Recovery { is_new, is_clean, segments, rewritten_bytes, .. } = *recovery;
-    tracing::debug!(target: "mainstay::log", place = %place.display(), is_new, is_clean, segments, "log opened");
+    tracing::debug!(target: "mainstay::log", place, is_new, is_clean, segments, "log opened");
     if !is_clean {
         let cut_bytes = recovery.cut.as_ref().map_or(0, |cut| cut.bytes);
         tracing::info!(
             target: "mainstay::log",
             rewritten_bytes,
             cut_bytes,
-            "the log was not closed cleanly; its end was made durable, and what nobody was told of was cut off"
+            "the log was not closed cleanly; its end was made durable, and a last group that is not whole was cut off"
         );
     }
     if !recovery.foreign.is_empty() {
         let files = recovery.foreign.join(", ");
         tracing::warn!(target: "mainstay::log", files, "files that are not the log's lie in its folder");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mainstay_base::time::{ManualClock, SeededEntropy};
+    use mainstay_log::faulty::SimDisk;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_log_that_is_closed_although_nobody_asked_has_failed() {
+        let (machine, clock) = (SimDisk::new(1), Arc::new(ManualClock::default()));
+        let log = NodeLog::open(&Config::default(), machine.mount(), clock, &SeededEntropy::new(1));
+        let log = log.expect("a new log");
+        // What a defect does to it, as far as those can see who wait.
+        log.close().await.expect("it closes");
+        let reason = log.failed().await;
+        assert!(reason.starts_with("the log is closed: its thread has ended"), "{reason}");
+    }
+    #[test]
+    fn a_disk_without_room_for_a_log_is_told_with_what_is_missing() {
+        let (machine, clock) = (SimDisk::new(1), Arc::new(ManualClock::default()));
+        machine.set_capacity(1 << 20);
+        let opened = NodeLog::open(&Config::default(), machine.mount(), clock, &SeededEntropy::new(1));
+        let error = told(&opened.err().expect("there is no room"));
+        assert!(error.starts_with("the log cannot be used: "), "{error}");
+        assert!(error.contains(" has 1MiB left, and the next segment takes 4MiB; mend that, or "), "{error}");
     }
 }

@@ -1,5 +1,7 @@
 //! One node: its parts in the order in which they start.
 
+use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -8,11 +10,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use mainstay_base::time::Clock;
+use mainstay_log::local::disk::Disk;
 
 use crate::api::{self, serve};
 use crate::config::{Config, Loaded};
 use crate::life::lock::{self, DataLock, Holder};
-use crate::life::ready::{Readiness, State};
+use crate::life::ready::Readiness;
 use crate::life::scope::Alarm;
 use crate::life::signals::{self, Signals};
 use crate::life::{Scope, Started, Unfinished, scope};
@@ -29,7 +32,7 @@ pub enum Error {
     #[error(transparent)]
     Lock(#[from] lock::Error),
     /// The log.
-    #[error(transparent)]
+    #[error("{}", crate::log::told(.0))]
     Log(#[from] mainstay_log::Error),
     /// The API's address.
     #[error(
@@ -67,7 +70,7 @@ pub async fn run(parts: Parts, ready: impl FnOnce(&Config, std::net::SocketAddr)
     let Parts { loaded, logs, mut signals } = parts;
     let (scope, alarm) = Scope::new("node");
     let mut started = Started::default();
-    let running = match start(loaded, logs, &scope, &mut started).await {
+    let running = match start(loaded, logs, &scope, &mut started, crate::log::directory).await {
         Ok(running) => running,
         Err(error) => {
             started.stop(std::time::Duration::ZERO).await;
@@ -101,21 +104,29 @@ pub async fn run(parts: Parts, ready: impl FnOnce(&Config, std::net::SocketAddr)
     Ok(if healthy && undone.is_empty() { End::Stopped } else { End::Failed })
 }
 
+/// Gives the log its files below a data directory. May block.
+trait OpenDisk: FnOnce(&Path) -> Result<Arc<dyn Disk>, mainstay_log::Error> + Send + 'static {}
+
+impl<T: FnOnce(&Path) -> Result<Arc<dyn Disk>, mainstay_log::Error> + Send + 'static> OpenDisk for T {}
+
 /// A node that is up.
 struct Running {
     api: std::net::SocketAddr,
     readiness: Readiness,
+    log: NodeLog,
     config: Arc<ArcSwap<Config>>,
     /// Has room for one request: reloads that are asked for while one waits are that one.
     reload: mpsc::Sender<()>,
 }
 
-/// Starts the parts, in order. What is up when one fails is in `started`.
+/// Starts the parts, in order. What is up when one fails is in `started`. `disk` gives the log its files below the data
+/// directory.
 async fn start(
     loaded: Loaded,
     logs: Arc<Logs>,
     scope: &Scope,
     started: &mut Started,
+    disk: impl OpenDisk,
 ) -> Result<Running, Error> {
     let config = loaded.config.clone();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -129,7 +140,7 @@ async fn start(
     let holder =
         Holder { pid: std::process::id(), node: config.node.id.clone(), since: clock.wall(), api: None };
     let mut lock = DataLock::acquire(config.data.as_path(), holder)?;
-    readiness.set("data", State::Ready);
+    readiness.up("data");
 
     allow_open_files(config.api.connections_max);
     let address = config.listen.api.socket();
@@ -140,14 +151,14 @@ async fn start(
         drop(lock);
         Ok(())
     });
-    let log = open_log(&config, &clock, started).await?;
+    let log = open_log(&config, &clock, started, disk).await?;
     log.count_in(&metrics);
-    readiness.set("log", State::Ready);
+    readiness.up("log");
     let settings = Arc::new(ArcSwap::from_pointee(config.api.clone()));
     let context = api::Context {
         settings: Arc::clone(&settings),
         readiness: readiness.clone(),
-        log,
+        log: log.clone(),
         logs: Arc::clone(&logs),
         metrics,
         reloads: Arc::clone(&reloads),
@@ -161,7 +172,7 @@ async fn start(
         let linger = at_stop.load().shutdown.linger.as_std();
         server.drain(deadline, linger)
     });
-    readiness.set("api", State::Ready);
+    readiness.up("api");
 
     let current = Arc::clone(&config);
     let apply: Apply = Box::new(move |next| {
@@ -171,13 +182,19 @@ async fn start(
     });
     let (reload, requests) = mpsc::channel(1);
     scope.spawn("config reload", reloading(requests, reloads, apply, scope.closing()));
-    Ok(Running { api, readiness, config, reload })
+    Ok(Running { api, readiness, log, config, reload })
 }
 
 /// Opens the log on a thread that may block, and has it closed at the stop.
-async fn open_log(config: &Config, clock: &Arc<dyn Clock>, started: &mut Started) -> Result<NodeLog, Error> {
+async fn open_log(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    started: &mut Started,
+    disk: impl OpenDisk,
+) -> Result<NodeLog, Error> {
     let (settings, data, clock) = (config.log.clone(), config.data.as_path().to_owned(), Arc::clone(clock));
-    let opening = tokio::task::spawn_blocking(move || NodeLog::open(&settings, &data, clock, &SystemEntropy));
+    let opening =
+        tokio::task::spawn_blocking(move || NodeLog::open(&settings, disk(&data)?, clock, &SystemEntropy));
     let log = opening.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
     let at_stop = log.clone();
     started.push("log", move |_| async move {
@@ -211,8 +228,11 @@ fn allow_open_files(connections_max: u32) {
     }
 }
 
-/// Until the node must stop. Returns whether it was asked to stop, rather than had to.
+/// Until the node must stop. Returns whether it was asked to stop, rather than had to. A node whose log has failed goes on
+/// for its readers, and is not ready any more: whether it is started again is decided by whoever looks after the disk.
 async fn watch(signals: &mut Signals, mut alarm: Alarm, running: &Running) -> bool {
+    let mut failed = pin!(running.log.failed());
+    let mut has_failed = false;
     loop {
         tokio::select! {
             request = signals.next() => match request {
@@ -220,6 +240,16 @@ async fn watch(signals: &mut Signals, mut alarm: Alarm, running: &Running) -> bo
                 // When there is no room, a reload waits already and will read what is there by then.
                 signals::Request::Reload => drop(running.reload.try_send(())),
             },
+            reason = &mut failed, if !has_failed => {
+                has_failed = true;
+                tracing::error!(
+                    target: "mainstay::log",
+                    reason,
+                    "the log takes no more records until the node is started again, and the node is not ready; \
+                     look at the disk first"
+                );
+                running.readiness.fail("log", reason);
+            }
             task = alarm.raised() => {
                 tracing::error!(target: "mainstay::life", task, "an essential task panicked, stopping");
                 return false;
@@ -250,15 +280,25 @@ async fn reloading(
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::sync::Mutex;
+
+    use bytes::Bytes;
+    use mainstay_base::position::{Epoch, Index, ShardId};
+    use mainstay_log::faulty::{Act, Fault, SimDisk};
+    use mainstay_log::record::{Checksum, Draft, RecordId};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
     use super::*;
     use crate::config::{self, Request};
 
-    async fn start(folder: &std::path::Path, scope: &Scope, started: &mut Started) -> Running {
+    async fn start(folder: &Path, scope: &Scope, started: &mut Started, disk: impl OpenDisk) -> Running {
         let sets = vec!["listen.api=127.0.0.1:0".to_owned()];
         let request = Request { directory: folder.into(), sets, ..Request::default() };
         let loaded = config::load(&request).expect("a valid configuration");
         let logs = Arc::new(Logs::start(&loaded.config.telemetry.logs));
-        super::start(loaded, logs, scope, started).await.expect("it starts")
+        super::start(loaded, logs, scope, started, disk).await.expect("it starts")
     }
 
     #[tokio::test]
@@ -266,7 +306,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let (scope, alarm) = Scope::new("node");
         let mut started = Started::default();
-        let running = start(folder.path(), &scope, &mut started).await;
+        let running = start(folder.path(), &scope, &mut started, crate::log::directory).await;
         scope.spawn("heart", async { panic!("stopped beating") });
         let mut signals = Signals::listen().expect("signals");
         assert!(!watch(&mut signals, alarm, &running).await, "it had to stop");
@@ -274,7 +314,94 @@ mod tests {
         let (scope, _alarm) = Scope::new("node");
         let mut again = Started::default();
         // Nothing is left behind that would be in the way.
-        start(folder.path(), &scope, &mut again).await;
+        start(folder.path(), &scope, &mut again, crate::log::directory).await;
         again.stop(std::time::Duration::from_secs(30)).await;
+    }
+
+    /// Status and body of what the API answers.
+    async fn get(api: std::net::SocketAddr, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(api).await.expect("it listens");
+        let request = format!("GET {path} HTTP/1.0\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("it is open");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("an answer");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        let status = head.split(' ').nth(1).and_then(|it| it.parse().ok()).expect("a status");
+        (status, body.to_owned())
+    }
+
+    /// What is logged, as text.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("nobody panics").extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_node_whose_log_has_failed_is_alive_and_not_ready_and_says_why() {
+        const READY: &str = "/v1/health/ready";
+        /// Whoever watches the log is on the same thread, and gets his turn between two answers.
+        const ANSWERS_MAX: usize = 1000;
+        let folder = tempfile::tempdir().expect("a folder");
+        let machine = SimDisk::new(1);
+        // One segment, and no room for the spare that nobody here waits for.
+        machine.set_capacity(8 << 20);
+        let (scope, alarm) = Scope::new("node");
+        let (mut started, disk) = (Started::default(), machine.mount());
+        let running = start(folder.path(), &scope, &mut started, |_| Ok(disk)).await;
+        let api = running.api;
+        let mut signals = Signals::listen().expect("signals");
+        let lines = Lines::default();
+        let to = lines.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || to.clone()).finish();
+        let _lines = tracing::subscriber::set_default(subscriber);
+        let poisoned = async {
+            assert_eq!(get(api, READY).await.0, 200);
+            machine.fault_next(Act::Sync, Fault::Error);
+            let record = Draft::data(RecordId::new([1; 16]), Bytes::from_static(b"lost")).seal(
+                ShardId::new(1),
+                Index::FIRST,
+                Epoch::new(1),
+                Checksum::START,
+            );
+            let appended = running.log.engine().append(record).await;
+            assert!(matches!(appended, Err(mainstay_log::Error::OutcomeUnknown { .. })), "{appended:?}");
+            for _ in 0..ANSWERS_MAX {
+                let (status, body) = get(api, READY).await;
+                if status == 503 {
+                    return body;
+                }
+            }
+            panic!("it was ready {ANSWERS_MAX} times after its log had failed");
+        };
+        let told = tokio::select! {
+            told = poisoned => told,
+            _ = watch(&mut signals, alarm, &running) => panic!("it goes on for its readers"),
+        };
+        let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+        let log = &told["parts"][1];
+        let reason = log["reason"].as_str().expect("a reason");
+        assert_eq!((&log["name"], &log["state"]), (&"log".into(), &"failed".into()), "{told}");
+        assert!(reason.starts_with("syncing ") && reason.contains("segment-"), "{reason}");
+        assert_eq!(told["detail"], format!("not ready: log ({reason})"));
+        let lines = String::from_utf8(lines.0.lock().expect("nobody panics").clone()).expect("UTF-8");
+        let errors: Vec<_> = lines.lines().filter(|line| line.contains("ERROR")).collect();
+        assert!(
+            matches!(&errors[..], [line] if line.contains(reason) && line.contains("is not ready")),
+            "{lines}"
+        );
+        assert_eq!(get(api, "/v1/health/live").await.0, 200);
+        assert!(get(api, "/metrics").await.1.contains("mainstay_log_poisoned{node=\"n1\"} 1"));
+        assert_eq!(running.log.view()["state"], "poisoned");
+        let undone = started.stop(std::time::Duration::from_secs(30)).await;
+        assert_eq!(undone.len(), 1, "the stop is no clean one either: {undone:?}");
     }
 }

@@ -52,7 +52,7 @@ pub enum LogEnd {
     Sealed,
     /// It is in use, or its process ended without closing it: the next start makes the end durable.
     Open,
-    /// The last group was being written: the next start cuts it off. Nothing in it was acknowledged.
+    /// The last group is not whole, and nothing proves that it ever was: the next start cuts it off.
     Torn(Cut),
     /// Where it ends cannot be told, since its last segment is damaged.
     Unknown,

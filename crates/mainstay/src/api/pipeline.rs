@@ -128,7 +128,8 @@ impl Pipeline {
     fn finish(&self, mut response: Response<Body>, id: RequestId) -> Response<Body> {
         if let Some(Carried(problem)) = response.extensions_mut().remove() {
             self.counts.problem(problem.code());
-            if problem.code().fault() == Fault::Us {
+            // What cannot be done for now is told once by the part that cannot do it, and not to every probe again.
+            if problem.code().fault() == Fault::Us && problem.code() != Code::Unavailable {
                 tracing::error!(target: "mainstay::api", request_id = %id, problem = problem.detail(), "request failed");
             }
             let headers = std::mem::take(response.headers_mut());
@@ -179,11 +180,12 @@ mod tests {
         let request = config::Request { directory: folder.path().into(), ..config::Request::default() };
         let loaded = config::load(&request).expect("the defaults are valid");
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
+        let disk = crate::log::directory(folder.path()).expect("a directory");
         let metrics = Metrics::new(&loaded.config.node.id);
         let context = Context {
             settings: Arc::new(ArcSwap::from_pointee(loaded.config.api.clone())),
             readiness: Readiness::expecting(&["api"]),
-            log: NodeLog::open(&loaded.config.log, folder.path(), Arc::clone(&clock), &SeededEntropy::new(2))
+            log: NodeLog::open(&loaded.config.log, disk, Arc::clone(&clock), &SeededEntropy::new(2))
                 .expect("a new log"),
             logs: Arc::new(Logs::start(&loaded.config.telemetry.logs)),
             reloads: Arc::new(Reloads::new(&loaded, Arc::clone(&clock), &metrics)),
@@ -226,7 +228,7 @@ mod tests {
             (response.status().as_u16(), &response.headers()["retry-after"]),
             (503, &"1".parse().unwrap())
         );
-        pipeline.context.readiness.set("api", crate::life::ready::State::Ready);
+        pipeline.context.readiness.up("api");
         assert_eq!(answer(&ready, "/v1/health/ready").await.status(), 200);
     }
 }

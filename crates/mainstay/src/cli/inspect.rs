@@ -1,13 +1,16 @@
 //! `mainstay inspect`: what a node has stored, without starting one.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand, ValueEnum};
 use mainstay_base::units::Size;
-use mainstay_log::local::{self, Bad, Choice, Inspection, LogEnd, Range};
+use mainstay_log::Error;
+use mainstay_log::local::{self, Bad, Choice, Inspection, LogEnd, Range, Repaired};
+use serde::Serialize;
 use serde_json::json;
 
 use super::{FAILED, OK, Output, OutputArg, USAGE, output};
@@ -16,8 +19,11 @@ use crate::system::{SystemClock, SystemEntropy};
 /// The folder of the log below a node's data directory.
 const LOG: &str = "log";
 
-/// How many ranges of records are named before the rest is counted.
-const RANGES_SHOWN: usize = 8;
+/// What to do when there is no log.
+const NAME_ONE: &str = "name the data directory of a node (its setting `data`), or the folder `log` in it";
+
+/// How many ranges of records, or files, are named before the rest is counted.
+const SHOWN: usize = 8;
 
 /// The commands under `inspect`.
 #[derive(Debug, Subcommand)]
@@ -43,7 +49,8 @@ pub struct Log {
 }
 
 /// What is given up in a repair.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "snake_case")]
 enum Repair {
     /// Everything from the first damaged place on
     Cut,
@@ -54,77 +61,168 @@ enum Repair {
 /// Runs a command, and returns the exit code; damage is a failure. The error is that of writing the result.
 pub fn run(inspect: Inspect) -> io::Result<u8> {
     let Inspect::Log(log) = inspect;
-    let below = log.directory.join(LOG);
-    let directory = if below.is_dir() { below } else { log.directory.clone() };
-    let found = match local::inspect(&directory) {
-        Ok(found) => found,
+    let Answer { found, repair, note, code } = match look(&log) {
+        Ok(answer) => answer,
         Err(error) => {
             output::note(&format!("error: {error}"));
             return Ok(FAILED);
         }
     };
     match log.output.output {
-        Output::Json => output::json(&json!(found))?,
-        Output::Human => output::text(&human(&found))?,
+        Output::Json => {
+            let mut document = json!(found);
+            if let Some(repair) = repair {
+                document["repair"] = json!(repair);
+            }
+            output::json(&document)?;
+        }
+        Output::Human => {
+            let repair = repair.map_or_else(String::new, |repair| format!("\n{}", repair.human()));
+            output::text(&format!("{}{repair}", human(&found)))?;
+        }
     }
-    match log.repair {
-        Some(repair) => mend(&log, repair, &directory, &found),
-        None if found.damage.is_empty() => Ok(OK),
-        None => {
-            let program = "mainstay inspect log";
-            output::note(&format!(
-                "the log is damaged; `{program} {} --repair cut` or `forget` tells what a repair would lose",
-                log.directory.display()
-            ));
-            Ok(FAILED)
+    note.iter().for_each(|note| output::note(note));
+    Ok(code)
+}
+
+/// What is told about a log.
+struct Answer {
+    found: Inspection,
+    repair: Option<Repairing>,
+    /// For people, beside the result.
+    note: Option<String>,
+    code: u8,
+}
+
+/// A repair that is possible, or done.
+#[derive(Serialize)]
+struct Repairing {
+    choice: Repair,
+    lost: Vec<Range>,
+    /// For people.
+    #[serde(skip)]
+    told: String,
+    done: Option<Done>,
+}
+
+/// What a repair has done.
+#[derive(Serialize)]
+struct Done {
+    /// Where the files are that the log no longer has.
+    aside: String,
+    now: Inspection,
+}
+
+/// Reads the log, and repairs it if told to. Errors: why nothing can be told.
+fn look(log: &Log) -> Result<Answer, String> {
+    let directory = directory(&log.directory)?;
+    let found = local::inspect(&directory).map_err(|error| why(&error))?;
+    if found.end == LogEnd::None {
+        let error = format!("there is no log in {}; {NAME_ONE}", log.directory.display());
+        return match log.output.output {
+            Output::Human => Err(error),
+            Output::Json => {
+                Ok(Answer { found, repair: None, note: Some(format!("error: {error}")), code: FAILED })
+            }
+        };
+    }
+    if found.is_newer {
+        let note =
+            "error: part of the log is written by a newer version: inspect and repair it with that one";
+        return Ok(Answer { found, repair: None, note: Some(note.into()), code: FAILED });
+    }
+    let Some(repair) = log.repair else { return Ok(told(log, found)) };
+    Ok(mend(log, repair, &directory, found))
+}
+
+/// The folder of the log.
+fn directory(given: &Path) -> Result<PathBuf, String> {
+    let shown = given.display();
+    match fs::metadata(given) {
+        Ok(metadata) if metadata.is_dir() => {}
+        Ok(_) => return Err(format!("{shown} is not a directory; {NAME_ONE}")),
+        Err(error) => return Err(format!("{shown} cannot be looked at: {error}; {NAME_ONE}")),
+    }
+    let below = given.join(LOG);
+    Ok(if below.is_dir() { below } else { given.to_owned() })
+}
+
+/// What people are told of an error that has happened to this command.
+fn why(error: &Error) -> String {
+    match error {
+        Error::Unavailable { reason, .. } => reason.clone(),
+        error => error.to_string(),
+    }
+}
+
+fn told(log: &Log, found: Inspection) -> Answer {
+    if found.damage.is_empty() {
+        return Answer { found, repair: None, note: None, code: OK };
+    }
+    let directory = log.directory.display();
+    let note = format!(
+        "the log is damaged; `mainstay inspect log {directory} --repair cut` or `forget` tells what a repair would lose"
+    );
+    Answer { found, repair: None, note: Some(note), code: FAILED }
+}
+
+fn mend(log: &Log, repair: Repair, directory: &Path, found: Inspection) -> Answer {
+    let answer = |found, repair, note: String, code| Answer { found, repair, note: Some(note), code };
+    if found.damage.is_empty() {
+        return answer(found, None, "there is nothing to repair, and nothing was changed".into(), OK);
+    }
+    let (choice, possible) = plan(repair, &found);
+    let mut repairing = match possible {
+        Ok(repairing) => repairing,
+        Err(otherwise) => return answer(found, None, format!("error: {otherwise}"), USAGE),
+    };
+    if !log.yes {
+        let note =
+            "nothing was changed; with `--yes` it is done, and the files taken out are kept beside the log";
+        return answer(found, Some(repairing), note.into(), FAILED);
+    }
+    match local::repair(directory, choice, Arc::new(SystemClock::new()), &SystemEntropy) {
+        Ok(Repaired { aside, now }) => {
+            let code = if now.damage.is_empty() { OK } else { FAILED };
+            repairing.done = Some(Done { aside: aside.display().to_string(), now });
+            Answer { found, repair: Some(repairing), note: None, code }
+        }
+        Err(error) => {
+            let note = format!("error: the log was not repaired: {}", why(&error));
+            answer(found, Some(repairing), note, FAILED)
         }
     }
 }
 
-fn mend(log: &Log, repair: Repair, directory: &std::path::Path, found: &Inspection) -> io::Result<u8> {
-    let Some(last) = found.forget_to() else {
-        output::note("there is nothing to repair");
-        return Ok(OK);
-    };
-    if found.is_newer {
-        output::note(
-            "error: part of the log is written by a newer program: inspect and repair it with that one",
-        );
-        return Ok(FAILED);
-    }
-    let (choice, lost, otherwise) = match repair {
-        Repair::Cut => (
-            Choice::Cut,
-            found.cut_at().map(by_cut),
-            "error: what is missing was before all that is there: nothing can be cut, only `forget` is possible",
-        ),
-        Repair::Forget => (
-            Choice::Forget,
-            last.lost_by_forget.as_deref().map(|lost| by_forget(last, lost)),
-            "error: the damage is in the last segment: nothing is kept behind it, only `cut` is possible",
-        ),
-    };
-    let Some(lost) = lost else {
-        output::note(otherwise);
-        return Ok(USAGE);
-    };
-    output::note(&lost);
-    if !log.yes {
-        output::note(
-            "nothing was changed; with `--yes` it is done, and the files taken out are kept beside the log",
-        );
-        return Ok(FAILED);
-    }
-    match local::repair(directory, choice, Arc::new(SystemClock::new()), &SystemEntropy) {
-        Ok(repaired) => {
-            let aside = repaired.aside.display();
-            output::note(&format!("repaired; what was taken out is in {aside}"));
-            Ok(if repaired.now.damage.is_empty() { OK } else { FAILED })
+/// What a repair would lose, or why this one is not possible.
+fn plan(repair: Repair, found: &Inspection) -> (Choice, Result<Repairing, &'static str>) {
+    let repairing =
+        |lost: &[Range], told| Repairing { choice: repair, lost: lost.to_vec(), told, done: None };
+    match repair {
+        Repair::Cut => {
+            let possible = found.cut_at().map(|bad| repairing(&bad.lost_by_cut, by_cut(bad)));
+            let otherwise =
+                "what is missing was before all that is there: nothing can be cut, only `forget` is possible";
+            (Choice::Cut, possible.ok_or(otherwise))
         }
-        Err(error) => {
-            output::note(&format!("error: {error}"));
-            Ok(FAILED)
+        Repair::Forget => {
+            let last = found.forget_to().and_then(|bad| Some((bad, bad.lost_by_forget.as_deref()?)));
+            let possible = last.map(|(bad, lost)| repairing(lost, by_forget(bad, lost)));
+            let otherwise =
+                "the damage is in the last segment: nothing is kept behind it, only `cut` is possible";
+            (Choice::Forget, possible.ok_or(otherwise))
         }
+    }
+}
+
+impl Repairing {
+    fn human(&self) -> String {
+        let mut text = format!("{}\n", self.told);
+        if let Some(Done { aside, now }) = &self.done {
+            text.push_str(&format!("done; what was taken out is in {aside}\n"));
+            text.push_str(&format!("now: {}\n", end(now)));
+        }
+        text
     }
 }
 
@@ -150,10 +248,10 @@ fn ranges(ranges: &[Range]) -> String {
     if ranges.is_empty() {
         return "no record that can be named".into();
     }
-    let named = ranges.iter().take(RANGES_SHOWN);
+    let named = ranges.iter().take(SHOWN);
     let named = named.map(|it| format!("records {} to {} of shard {}", it.first, it.last, it.shard));
     let mut text = named.collect::<Vec<_>>().join(", ");
-    if let Some(more) = ranges.len().checked_sub(RANGES_SHOWN).filter(|more| *more > 0) {
+    if let Some(more) = ranges.len().checked_sub(SHOWN).filter(|more| *more > 0) {
         write!(text, ", and those of {more} more shards").expect("writing to text cannot fail");
     }
     text
@@ -161,8 +259,9 @@ fn ranges(ranges: &[Range]) -> String {
 
 fn human(found: &Inspection) -> String {
     let mut text = format!("{}: {}\n", found.directory, end(found));
+    let how = if found.is_newer { "not readable" } else { "damaged" };
     for bad in &found.damage {
-        text.push_str(&format!("damaged at segment {}, byte {}: {}\n", bad.segment, bad.offset, bad.what));
+        text.push_str(&format!("{how} at segment {}, byte {}: {}\n", bad.segment, bad.offset, bad.what));
     }
     if !found.shards.is_empty() {
         text.push_str("\n  SHARD      BEGINS        NEXT  EPOCH\n");
@@ -182,24 +281,31 @@ fn human(found: &Inspection) -> String {
         ));
     }
     if found.spares > 0 {
-        text.push_str(&format!("\n{} more files are ready for what comes\n", found.spares));
+        text.push_str(&format!("\nfiles that are ready for what comes: {}\n", found.spares));
     }
     if !found.foreign.is_empty() {
-        text.push_str(&format!("\nnot the log's, and left alone: {}\n", found.foreign.join(", ")));
+        let named = found.foreign.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more = match found.foreign.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        text.push_str(&format!("\nnot the log's, and left alone: {named}{more}\n"));
     }
     text
 }
 
 fn end(found: &Inspection) -> String {
     match (&found.end, found.damage.len()) {
-        (LogEnd::None, 0) => "there is no log".into(),
+        _ if found.is_newer => "written by a newer version, at least in part".into(),
+        (LogEnd::None, _) => "there is no log".into(),
         (LogEnd::Sealed, 0) => "whole, closed cleanly".into(),
         (LogEnd::Open, 0) => {
             "whole, and in use or not closed cleanly; the next start makes its end durable".into()
         }
         (LogEnd::Torn(cut), 0) => format!(
-            "whole up to its last group, which is torn (segment {}, byte {}) or being written: \
-             the next start cuts it off, nothing of it was acknowledged",
+            "whole up to its last group (segment {}, byte {}), which the next start cuts off: it was being written \
+             when the process or the power ended, or is being written now; nothing tells that from a group that \
+             has changed since",
             cut.segment, cut.offset
         ),
         (_, 1) => "DAMAGED in one place".into(),

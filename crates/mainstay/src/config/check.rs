@@ -142,7 +142,13 @@ impl<'a> Place<'a> {
             (Value::Number(_) | Value::Bool(_), "string", title) => Some(match title {
                 Some("Duration" | "Size") if written.starts_with('-') => "it cannot be negative".to_owned(),
                 Some("Duration") => format!("add a unit: `{written}ms` or `{written}s`"),
-                Some("Size") => format!("add a unit: `{written}KiB` or `{written}MiB`"),
+                Some("Size") => match written.parse().map(Size::from_bytes) {
+                    // So many are hardly anything else than bytes.
+                    Ok(bytes) if bytes >= Size::from_kib(64) => {
+                        format!("add a unit: `{written}B` is {bytes}")
+                    }
+                    _ => format!("add a unit: `{written}KiB` or `{written}MiB`"),
+                },
                 _ => format!("quote it to make it text: \"{written}\""),
             }),
             _ => None,

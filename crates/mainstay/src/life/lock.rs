@@ -3,10 +3,10 @@
 //! The lock is the kernel's (`flock`), so it ends with its holder however that dies. The file's text only tells
 //! people who the holder is; it is believed only while the lock is held.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -57,7 +57,7 @@ pub enum Error {
         holder: Option<Box<Holder>>,
     },
     /// It could not be made, opened or written.
-    #[error("cannot {act} {}: {source}", .path.display())]
+    #[error("cannot {act} {}: {source}; mend that, or choose another directory with `data`", .path.display())]
     Io {
         /// What was tried.
         act: &'static str,
@@ -77,14 +77,14 @@ pub struct DataLock {
 }
 
 impl DataLock {
-    /// Makes the directory if needed and locks it for `holder`.
+    /// Makes the directory if needed, for this user alone, and locks it for `holder`.
     pub fn acquire(directory: &Path, holder: Holder) -> Result<Self, Error> {
         let path = directory.join(FILE);
         let io = |act, path: &Path| {
             let path = path.to_path_buf();
             move |source| Error::Io { act, path, source }
         };
-        std::fs::create_dir_all(directory).map_err(io("make the data directory", directory))?;
+        make(directory).map_err(io("make the data directory", directory))?;
         let mut open = OpenOptions::new();
         let mut file = open
             .read(true)
@@ -118,18 +118,29 @@ impl DataLock {
 
     fn write(&mut self) -> Result<(), Error> {
         let text = serde_json::to_string(&self.holder).expect("plain data");
+        // Over what is there: a full disk still has its block, and a file that was emptied first might not get it back.
         let written = self
             .file
-            .set_len(0)
-            .and_then(|()| self.file.rewind())
+            .rewind()
             .and_then(|()| self.file.write_all(text.as_bytes()))
+            .and_then(|()| self.file.set_len(text.len() as u64))
             .and_then(|()| self.file.flush());
         written.map_err(|source| Error::Io { act: "write", path: self.path.clone(), source })
     }
 }
 
+/// What is kept there is nobody else's business; who wants it otherwise makes the directory before, or changes it.
+fn make(directory: &Path) -> std::io::Result<()> {
+    if let Some(above) = directory.parent() {
+        std::fs::create_dir_all(above)?;
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn holder(pid: u32) -> Holder {
@@ -149,6 +160,18 @@ mod tests {
         }
         drop(first);
         DataLock::acquire(&data, holder(42)).unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_is_made_is_for_its_user_and_one_that_is_there_stays_as_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let data = directory.path().join("above/data");
+        DataLock::acquire(&data, holder(1)).unwrap();
+        assert_eq!(mode(&data), 0o700);
+        std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o750)).unwrap();
+        DataLock::acquire(&data, holder(1)).unwrap();
+        assert_eq!(mode(&data), 0o750);
     }
 
     #[test]

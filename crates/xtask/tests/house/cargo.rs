@@ -51,7 +51,7 @@ pub(crate) fn crates() -> Vec<Crate> {
 }
 
 /// Everything that a build of this crate alone links, as `cargo tree` prints it with `--prefix depth`: the features are
-/// those this crate asks for, not those that the rest of the workspace adds.
+/// those this crate asks for, not those that the rest of the workspace adds. A line: `depth name version features=a,b`.
 pub(crate) fn tree(package: &str) -> String {
     let output = Command::new(env!("CARGO"))
         .args([
@@ -64,7 +64,7 @@ pub(crate) fn tree(package: &str) -> String {
             "--prefix",
             "depth",
             "--format",
-            " {p}",
+            " {p} features={f}",
         ])
         .current_dir(repo::root())
         .output()

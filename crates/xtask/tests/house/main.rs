@@ -14,6 +14,7 @@ mod mentions;
 mod purity;
 mod repo;
 mod rooms;
+mod shipped;
 mod words;
 
 use finding::Finding;

@@ -2,9 +2,11 @@
 
 use std::fs::{self, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process;
+
+use rustix::fs::OFlags;
 
 use super::{Disk, Entry, File};
 use crate::error::{Act, Error};
@@ -41,24 +43,24 @@ impl Directory {
     /// Makes the directory if it is not there, and locks it. Errors: [`Error::Unavailable`], also when another
     /// process, or another log of this one, has it.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let failed = |error: io::Error| Error::Unavailable {
-            act: Act::Open,
-            reason: format!("{}: {error}", path.display()),
-        };
+        let failed = |error: io::Error| failed(path, &error);
         fs::create_dir_all(path).map_err(failed)?;
         sync_above(path).map_err(failed)?;
         let directory = fs::File::open(path).map_err(failed)?;
+        let lock_path = path.join(LOCK);
         let mut lock = OpenOptions::new()
             .create(true)
             .truncate(false)
             .read(true)
             .write(true)
-            .open(path.join(LOCK))
-            .map_err(failed)?;
+            // A link could lead to a file that is not the log's to write.
+            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+            .open(&lock_path)
+            .map_err(|error| self::failed(&lock_path, &error))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(in_use(path, &mut lock)),
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
+            Err(TryLockError::Error(error)) => return Err(self::failed(&lock_path, &error)),
         }
         // The number is for the message of whoever comes second; the lock does not depend on it.
         let _ = lock.set_len(0).and_then(|()| write!(lock, "{}", process::id()));
@@ -70,6 +72,10 @@ impl Directory {
         let magic = rustix::fs::fstatfs(&self.directory)?.f_type;
         Ok(weakness(u32::try_from(i128::from(magic) & 0xffff_ffff).expect("masked to 32 bits")))
     }
+}
+
+fn failed(path: &Path, error: &io::Error) -> Error {
+    Error::Unavailable { act: Act::Open, reason: format!("{}: {error}", path.display()) }
 }
 
 /// Makes the name of the directory durable, and those of the ones above it on its file system: whoever made them, also

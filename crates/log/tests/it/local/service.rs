@@ -316,6 +316,16 @@ fn a_failed_sync_ends_waits_and_nobody_waits_for_a_poisoned_log() {
 }
 
 #[test]
+fn a_link_in_place_of_the_lock_is_not_followed() {
+    let (directory, elsewhere) = (temporary(), temporary());
+    let target = elsewhere.path().join("theirs");
+    std::os::unix::fs::symlink(&target, directory.path().join("LOCK")).unwrap();
+    let error = open_local(&directory, &options()).map(drop).unwrap_err();
+    assert!(matches!(&error, Error::Unavailable { act: Act::Open, reason } if reason.contains("LOCK")), "{error}");
+    assert!(!target.exists());
+}
+
+#[test]
 fn a_read_that_panics_fails_alone() {
     let files = Files::new();
     let local = on(&files);

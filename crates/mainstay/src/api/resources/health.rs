@@ -1,7 +1,7 @@
 //! Liveness and readiness, for probes.
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract;
 use axum::http::Response;
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use serde_json::json;
@@ -12,7 +12,7 @@ use mainstay_base::units::Duration;
 
 use crate::api::Context;
 use crate::api::answer::{self, Failure};
-use crate::life::ready::State as Part;
+use crate::life::ready::State;
 
 /// The process answers. Says nothing about whether it should get traffic.
 pub async fn live() -> Response<Body> {
@@ -22,13 +22,16 @@ pub async fn live() -> Response<Body> {
 }
 
 /// Every part that was asked for is up; 503 with the state of each while one is not.
-pub async fn ready(State(context): State<Context>) -> Result<Response<Body>, Failure> {
+pub async fn ready(extract::State(context): extract::State<Context>) -> Result<Response<Body>, Failure> {
     let (ready, parts) = context.readiness.report();
     if ready {
         return Ok(answer::json(&json!({ "status": "ready", "parts": parts })));
     }
-    let waiting: Vec<_> = parts.iter().filter(|it| it.state != Part::Ready).map(|it| it.name).collect();
-    let detail = format!("not ready: {}", waiting.join(", "));
+    let waiting = parts.iter().filter(|it| it.state != State::Ready).map(|it| match &it.reason {
+        Some(reason) => format!("{} ({reason})", it.name),
+        None => it.name.to_owned(),
+    });
+    let detail = format!("not ready: {}", waiting.collect::<Vec<_>>().join(", "));
     let problem = Problem::new(Code::Unavailable, detail).fact("parts", json!(parts));
     Err(problem.retry_with(Retry::After(Duration::from_secs(1))).into())
 }
