@@ -321,7 +321,10 @@ fn a_link_in_place_of_the_lock_is_not_followed() {
     let target = elsewhere.path().join("theirs");
     std::os::unix::fs::symlink(&target, directory.path().join("LOCK")).unwrap();
     let error = open_local(&directory, &options()).map(drop).unwrap_err();
-    assert!(matches!(&error, Error::Unavailable { act: Act::Open, reason } if reason.contains("LOCK")), "{error}");
+    assert!(
+        matches!(&error, Error::Unavailable { act: Act::Open, reason } if reason.contains("LOCK")),
+        "{error}"
+    );
     assert!(!target.exists());
 }
 
