@@ -1,0 +1,3 @@
+//! Owners and stores through the crate's public surface.
+
+mod store;
