@@ -4,5 +4,10 @@
 //! rows. It never knows HTTP, and never which node has which shard.
 
 
+pub mod inbox;
+pub mod owner;
+mod rules;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 
 pub mod store;

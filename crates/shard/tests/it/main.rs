@@ -1,3 +1,5 @@
 //! Owners and stores through the crate's public surface.
 
+mod owner;
+mod simulation;
 mod store;
