@@ -2,4 +2,5 @@
 
 mod owner;
 mod simulation;
+mod snapshot;
 mod store;

@@ -1,0 +1,5 @@
+//! Snapshots: a shard's rows as of one index, so that its log can be trimmed and a store rebuilt.
+
+pub mod copy;
+pub mod format;
+pub mod location;
