@@ -3,8 +3,6 @@
 //! A connection is accepted by [`serve`], a request passes the fixed steps of [`pipeline`], and what remains
 //! reaches a resource. Every answer carries `Mainstay-Request-Id`; every error is a problem document.
 
-pub mod answer;
-mod body;
 mod flights;
 mod guard;
 mod measure;
@@ -19,6 +17,7 @@ use arc_swap::ArcSwap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use mainstay_api::body;
 use mainstay_base::time::{Clock, Entropy};
 use mainstay_base::units::{Duration, Size};
 
@@ -72,6 +71,11 @@ impl Default for Config {
 impl Config {
     /// The shortest time that leaves a slow network a chance.
     const TIMEOUT_MIN: Duration = Duration::from_millis(100);
+
+    /// The limits of request bodies.
+    pub fn bodies(&self) -> body::Limits {
+        body::Limits { size_max: self.body_max, timeout: self.body_timeout }
+    }
 
     /// The rules that the types cannot state.
     pub fn broken_rules(&self) -> Vec<Broken> {

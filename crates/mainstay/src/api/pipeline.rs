@@ -17,14 +17,15 @@ use axum::http::request::Parts;
 use axum::http::{Request, Response, Version};
 use tower::ServiceExt;
 
+use mainstay_api::answer::{self, Carried, Failure};
+use mainstay_api::body;
 use mainstay_base::error::{Code, Fault};
 use mainstay_base::id::RequestId;
 use mainstay_base::problem::Problem;
 use mainstay_base::units::Duration;
 
-use super::answer::{self, Carried, Failure};
 use super::measure::{Counts, Matched, NO_ROUTE, Route};
-use super::{Config, Context, body, guard, resources};
+use super::{Config, Context, guard, resources};
 use crate::life::scope::Guarded;
 
 /// In every answer.
@@ -132,16 +133,7 @@ impl Pipeline {
             if problem.code().fault() == Fault::Us && problem.code() != Code::Unavailable {
                 tracing::error!(target: "mainstay::api", request_id = %id, problem = problem.detail(), "request failed");
             }
-            let headers = std::mem::take(response.headers_mut());
-            response = answer::problem(&Problem::clone(&problem).request(id));
-            for (name, value) in headers {
-                // Such as the `Allow` of a 405. What describes the old body does not hold for the document.
-                if let Some(name) = name
-                    && name != CONTENT_LENGTH
-                {
-                    response.headers_mut().insert(name, value);
-                }
-            }
+            response = answer::document(response, &Problem::clone(&problem).request(id));
         }
         let headers = response.headers_mut();
         let text = HeaderValue::from_str(&id.to_string()).expect("an id is plain ASCII");

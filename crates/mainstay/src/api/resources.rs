@@ -9,16 +9,15 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
+use axum::http::Response;
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
-use axum::http::{Method, Response, Uri};
 use axum::middleware;
 use axum::routing::{MethodRouter, get};
 use serde_json::json;
 
-use mainstay_base::error::Code;
+use mainstay_api::answer;
 
 use super::Context;
-use super::answer::{self, Failure};
 use super::measure::{self, Counts, NO_ROUTE};
 use crate::telemetry::metrics::MEDIA_TYPE;
 
@@ -35,9 +34,9 @@ pub fn router(context: &Context, counts: &Counts) -> Router {
     ];
     let mut router = Router::new();
     for (path, methods) in table {
-        router = router.route(path, measured(path, methods.fallback(wrong_method), counts));
+        router = router.route(path, measured(path, methods.fallback(answer::wrong_method), counts));
     }
-    let unmatched = measured(NO_ROUTE, axum::routing::any(unknown), counts);
+    let unmatched = measured(NO_ROUTE, axum::routing::any(answer::unknown), counts);
     router.fallback_service(unmatched.with_state(context.clone())).with_state(context.clone())
 }
 
@@ -72,14 +71,4 @@ async fn metrics(State(context): State<Context>) -> Response<Body> {
     let mut response = Response::new(Body::from(context.metrics.text()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
     response
-}
-
-async fn unknown(uri: Uri) -> Failure {
-    let path = uri.path();
-    Failure::new(Code::NotFound, format!("there is nothing at `{path}`; `/` lists what there is"))
-}
-
-async fn wrong_method(method: Method, uri: Uri) -> Failure {
-    let path = uri.path();
-    Failure::new(Code::MethodNotAllowed, format!("`{path}` has no {method}; `Allow` lists what it has"))
 }

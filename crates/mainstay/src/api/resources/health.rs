@@ -6,12 +6,12 @@ use axum::http::Response;
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use serde_json::json;
 
+use mainstay_api::answer::{self, Failure};
 use mainstay_base::error::{Code, Retry};
 use mainstay_base::problem::Problem;
 use mainstay_base::units::Duration;
 
 use crate::api::Context;
-use crate::api::answer::{self, Failure};
 use crate::life::ready::State;
 
 /// The process answers. Says nothing about whether it should get traffic.

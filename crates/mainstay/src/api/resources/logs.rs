@@ -4,8 +4,10 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::Response;
 
-use crate::api::answer::{self, Failure};
-use crate::api::{Context, body};
+use mainstay_api::answer::{self, Failure};
+use mainstay_api::body;
+
+use crate::api::Context;
 use crate::telemetry::logs::Override;
 
 /// The levels in force.
@@ -15,7 +17,8 @@ pub async fn show(State(context): State<Context>) -> Response<Body> {
 
 /// Sets levels that hold until they are reset or the process ends.
 pub async fn set(State(context): State<Context>, request: Body) -> Result<Response<Body>, Failure> {
-    let over: Override = body::json(request, &context.settings.load_full()).await?;
+    let bodies = context.settings.load().bodies();
+    let over: Override = body::json(&body::read(request, &bodies, None).await?)?;
     let levels = context.logs.set_override(Some(over));
     tracing::info!(target: "mainstay::api", levels = %levels, "log levels overridden");
     Ok(answer::json(&levels))

@@ -1,0 +1,98 @@
+//! From a request to the port and back: what commits and items have in common.
+
+use axum::body::Body;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Request};
+use bytes::Bytes;
+
+use mainstay_base::error::Code;
+use mainstay_base::id::Tenant;
+use mainstay_base::key::Partition;
+use mainstay_base::problem::Problem;
+use mainstay_machine::command::{Caller, Commit, Idempotency, Request as Asked};
+use mainstay_machine::content::ContentType;
+use mainstay_machine::evaluate::check_limits;
+use mainstay_machine::outcome::OperationResult;
+use mainstay_machine::shards::Answer;
+use mainstay_machine::{Command, Outcome};
+
+use crate::answer::Failure;
+use crate::terms::{Terms, one};
+use crate::{Api, Settings, body, stamp};
+
+/// A request whose headers were read, and the settings that hold for all of it.
+pub(crate) struct Call<'a> {
+    pub(crate) api: &'a Api,
+    pub(crate) settings: std::sync::Arc<Settings>,
+    pub(crate) parts: Parts,
+    pub(crate) terms: Terms,
+}
+
+/// A commit that happened.
+pub(crate) struct Committed {
+    pub(crate) answer: Answer,
+    pub(crate) results: Vec<OperationResult>,
+    pub(crate) headers: HeaderMap,
+}
+
+impl<'a> Call<'a> {
+    /// Reads the headers; what is left is the body. Errors: those of [`Terms::read`].
+    pub(crate) fn new(api: &'a Api, request: Request<Body>) -> Result<(Self, Body), Failure> {
+        let (parts, body) = request.into_parts();
+        let terms = Terms::read(&parts.headers, &*api.clock)?;
+        Ok((Self { api, settings: api.settings.load_full(), parts, terms }, body))
+    }
+
+    /// Until tenancy is switched on there is one.
+    pub(crate) fn tenant(&self) -> Tenant {
+        Tenant::DEFAULT
+    }
+
+    /// The body's content type. Errors: [`Code::UnsupportedMediaType`] when there is none, or none that is one.
+    pub(crate) fn content_type(&self) -> Result<ContentType, Problem> {
+        let refuse =
+            |what: String| Problem::new(Code::UnsupportedMediaType, what).fact("header", "Content-Type");
+        let sent = one(&self.parts.headers, &CONTENT_TYPE)?;
+        let sent = sent.ok_or_else(|| {
+            refuse("the content type is missing: send `Content-Type`, such as `application/json`".into())
+        })?;
+        sent.parse().map_err(|error| refuse(format!("{error}")))
+    }
+
+    /// Reads the whole body. Errors: those of [`body::read`].
+    pub(crate) async fn read(&self, body: Body) -> Result<Bytes, Problem> {
+        let left = self.terms.left(&*self.api.clock);
+        body::read(body, &self.settings.body, left).await
+    }
+
+    /// Commits, and answers when the outcome is durable.
+    ///
+    /// Errors: every refusal and every error of the port as its problem, that of a refusal with the answer's headers.
+    pub(crate) async fn commit(
+        &self,
+        partition: Partition<'static>,
+        commit: Commit,
+    ) -> Result<Committed, Failure> {
+        let (tenant, caller, request) = (self.tenant(), Caller::ANONYMOUS, Asked::Commit(commit));
+        let idempotency = self.terms.idempotency.as_ref();
+        let idempotency =
+            idempotency.map(|key| Idempotency::new(key, &tenant, &caller, &partition, &request));
+        let command = Command { tenant, caller, partition, idempotency, trace: self.terms.trace, request };
+        check_limits(&command, &self.settings.machine.limits).map_err(|refusal| Problem::from(*refusal))?;
+        let submitted = self.api.shards.submit(command, self.terms.deadline).await;
+        let mut answer = submitted.map_err(|error| Problem::of(&error))?;
+        let headers = stamp::of_answer(&answer);
+        match std::mem::replace(&mut answer.outcome, Outcome::Committed(Vec::new())) {
+            Outcome::Committed(results) => Ok(Committed { answer, results, headers }),
+            Outcome::Refused(refusal) => Err(Failure::from(Problem::from(*refusal)).headers(headers)),
+        }
+    }
+}
+
+/// The problem of a body that has another content type than the one that is taken.
+pub(crate) fn wrong_type(sent: &str, accepted: &'static str) -> Failure {
+    let detail = format!("`{sent}` is not taken here: send `Content-Type: {accepted}`");
+    let accepted_types = serde_json::Value::from(vec![accepted]);
+    Problem::new(Code::UnsupportedMediaType, detail).fact("accepted", accepted_types).into()
+}

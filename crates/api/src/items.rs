@@ -1,0 +1,160 @@
+//! `/v1/collections/{collection}/items/{key}`: one item, whose body is its value and whose headers are the rest.
+//!
+//! A change is a commit with one operation, and what `If-Match` and `If-None-Match` ask are its conditions.
+
+mod list;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, Request, Response, StatusCode};
+
+use mainstay_base::error::Code;
+use mainstay_base::id::Name;
+use mainstay_base::key::Partition;
+use mainstay_base::problem::Problem;
+use mainstay_machine::command::{Commit, ItemName, Operation};
+use mainstay_machine::content::Value;
+use mainstay_machine::item::Item;
+use mainstay_machine::json::{self, Json};
+use mainstay_machine::settings::Collection;
+use mainstay_machine::shards::Get;
+
+use crate::Api;
+use crate::answer::Failure;
+use crate::call::{Call, wrong_type};
+use crate::preconditions::{self, ForReading, Verdict, etag};
+use crate::stamp;
+use crate::target::{self, Query};
+
+pub(crate) use list::{LIMIT_DEFAULT, LIMIT_MAX, list};
+
+/// The media type of a patch (RFC 7396).
+pub(crate) const MERGE_PATCH: &str = "application/merge-patch+json";
+
+/// `GET /v1/collections/{collection}/items/{key}`.
+pub(crate) async fn get(State(api): State<Api>, request: Request<Body>) -> Result<Response<Body>, Failure> {
+    let (call, _) = Call::new(&api, request)?;
+    Query::read(&call.parts.uri, &[])?;
+    let item = target::item(&call.parts.uri)?;
+    let partition = partition(&call, &item)?;
+    let conditions = ForReading::read(&call.parts.headers)?;
+    let consistency = call.terms.consistency.clone();
+    let get = Get { tenant: call.tenant(), partition, item: item.clone(), consistency };
+    let reading = api.shards.get(get, call.terms.deadline).await.map_err(|error| Problem::of(&error))?;
+    let headers = stamp::of_reading(&reading);
+    let mut response = match reading.value {
+        None => return Err(missing(&item).headers(headers)),
+        Some(found) => show(found, &item, &conditions).map_err(|failure| failure.headers(headers.clone()))?,
+    };
+    response.headers_mut().extend(headers);
+    Ok(response)
+}
+
+fn show(found: Item, name: &ItemName, conditions: &ForReading) -> Result<Response<Body>, Failure> {
+    let tag = etag(found.version);
+    let mut response = match conditions.judge(found.version, &tag) {
+        Verdict::Show => {
+            let mut response = Response::new(Body::from(found.bytes));
+            let content_type = HeaderValue::from_str(found.content_type.as_str());
+            let content_type = content_type.expect("a content type is visible ASCII and spaces");
+            response.headers_mut().insert(CONTENT_TYPE, content_type);
+            response
+        }
+        Verdict::NotModified => {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            response
+        }
+        Verdict::Failed => {
+            let detail = format!("the item {name} has version {}, not that of `If-Match`", found.version);
+            let problem = Problem::new(Code::ConditionFailed, detail);
+            return Err(about(problem, name).fact("version", found.version.to_string()).into());
+        }
+    };
+    let headers = response.headers_mut();
+    headers.insert(ETAG, tag);
+    // A browser that is shown an item must not run it as a page of the API.
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));
+    Ok(response)
+}
+
+/// `PUT /v1/collections/{collection}/items/{key}`.
+pub(crate) async fn put(State(api): State<Api>, request: Request<Body>) -> Result<Response<Body>, Failure> {
+    let (call, body) = Call::new(&api, request)?;
+    let content_type = call.content_type()?;
+    let item = target::item(&call.parts.uri)?;
+    let bytes = call.read(body).await?;
+    let value = Value::new(content_type, bytes).map_err(|error| not_json(&error))?;
+    change(&call, item.clone(), Operation::Put { item, value }).await
+}
+
+/// `PATCH /v1/collections/{collection}/items/{key}`.
+pub(crate) async fn patch(State(api): State<Api>, request: Request<Body>) -> Result<Response<Body>, Failure> {
+    let (call, body) = Call::new(&api, request)?;
+    let content_type = call.content_type()?;
+    let essence = content_type.as_str().split(';').next().unwrap_or_default().trim_end();
+    if !essence.eq_ignore_ascii_case(MERGE_PATCH) {
+        let accepted = (HeaderName::from_static("accept-patch"), HeaderValue::from_static(MERGE_PATCH));
+        return Err(wrong_type(content_type.as_str(), MERGE_PATCH).headers(HeaderMap::from_iter([accepted])));
+    }
+    let item = target::item(&call.parts.uri)?;
+    let bytes = call.read(body).await?;
+    let patch = Json::new(bytes).map_err(|error| not_json(&error))?;
+    change(&call, item.clone(), Operation::Merge { item, patch }).await
+}
+
+/// `DELETE /v1/collections/{collection}/items/{key}`.
+pub(crate) async fn delete(
+    State(api): State<Api>,
+    request: Request<Body>,
+) -> Result<Response<Body>, Failure> {
+    let (call, _) = Call::new(&api, request)?;
+    let item = target::item(&call.parts.uri)?;
+    change(&call, item.clone(), Operation::Delete { item }).await
+}
+
+/// Commits one operation: 201 when it made the item, else 204.
+async fn change(call: &Call<'_>, item: ItemName, operation: Operation) -> Result<Response<Body>, Failure> {
+    Query::read(&call.parts.uri, &[])?;
+    let partition = partition(call, &item)?;
+    let conditions = preconditions::for_change(&call.parts.headers, &item)?;
+    let done = call.commit(partition, Commit { conditions, operations: vec![operation] }).await?;
+    let result = done.results.first().copied();
+    let version = result.and_then(|result| result.version);
+    let is_new = version.is_some() && result.is_some_and(|result| !result.existed);
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = if is_new { StatusCode::CREATED } else { StatusCode::NO_CONTENT };
+    let headers = response.headers_mut();
+    headers.extend(done.headers);
+    if let Some(version) = version {
+        headers.insert(ETAG, etag(version));
+    }
+    Ok(response)
+}
+
+/// The partition of an item, by the rule of its collection.
+fn partition(call: &Call<'_>, item: &ItemName) -> Result<Partition<'static>, Failure> {
+    let collection = collection(call, &item.collection)?;
+    Ok(collection.partition_by.partition(&item.key).into_owned())
+}
+
+fn collection<'c>(call: &'c Call<'_>, name: &Name) -> Result<&'c Collection, Failure> {
+    call.settings.machine.collections.get(&call.tenant(), name).ok_or_else(|| {
+        let detail = format!("there is no collection {:?}: create it first", name.as_str());
+        Problem::new(Code::NotFound, detail).fact("collection", name.as_str()).into()
+    })
+}
+
+fn missing(item: &ItemName) -> Failure {
+    about(Problem::new(Code::NotFound, format!("there is no item {item}")), item).into()
+}
+
+fn about(problem: Problem, item: &ItemName) -> Problem {
+    problem.fact("collection", item.collection.as_str()).fact("key", item.key.as_str())
+}
+
+/// The body is the value, so a place in the one is a place in the other.
+fn not_json(error: &json::Error) -> Problem {
+    Problem::of(error)
+}

@@ -1,0 +1,102 @@
+//! Conditions of single items as HTTP writes them: `If-Match` and `If-None-Match` (RFC 9110, section 13.1).
+
+use axum::http::header::{IF_MATCH, IF_NONE_MATCH};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+
+use mainstay_base::problem::Problem;
+use mainstay_machine::Version;
+use mainstay_machine::command::{Condition, ItemName};
+
+use crate::terms::{one, wrong};
+
+/// The entity tag of a version.
+pub(crate) fn etag(version: Version) -> HeaderValue {
+    HeaderValue::try_from(format!("\"{version}\"")).expect("digits and a dash are visible ASCII")
+}
+
+/// What a change of an item depends on. Errors: a header that cannot be read, or that no condition can express.
+pub(crate) fn for_change(headers: &HeaderMap, item: &ItemName) -> Result<Vec<Condition>, Problem> {
+    let mut conditions = Vec::new();
+    match tag(headers, &IF_MATCH)? {
+        None => {}
+        Some(Tag::Any) => conditions.push(Condition::Present { item: item.clone() }),
+        Some(Tag::Version(is)) => conditions.push(Condition::Version { item: item.clone(), is }),
+    }
+    match tag(headers, &IF_NONE_MATCH)? {
+        None => {}
+        Some(Tag::Any) => conditions.push(Condition::Absent { item: item.clone() }),
+        Some(Tag::Version(_)) => {
+            let why = "asks for a version that the item must not have, which no change can depend on";
+            return Err(wrong(&IF_NONE_MATCH, why, "`*`, or `If-Match` with the version that it must have"));
+        }
+    }
+    Ok(conditions)
+}
+
+/// What a reading of an item depends on.
+#[derive(Debug)]
+pub(crate) struct ForReading {
+    matching: Option<Tag>,
+    /// Entity tags with commas between them, or `*`. Those that are not ours match nothing.
+    none_matching: Option<String>,
+}
+
+/// What becomes of a reading.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The item is answered.
+    Show,
+    /// The caller has it already.
+    NotModified,
+    /// It is not what the caller asked for.
+    Failed,
+}
+
+impl ForReading {
+    /// Errors: a header that cannot be read.
+    pub(crate) fn read(headers: &HeaderMap) -> Result<Self, Problem> {
+        let none_matching = one(headers, &IF_NONE_MATCH)?.map(str::to_owned);
+        Ok(Self { matching: tag(headers, &IF_MATCH)?, none_matching })
+    }
+
+    /// Whether an item with this entity tag is to be shown.
+    pub(crate) fn judge(&self, version: Version, etag: &HeaderValue) -> Verdict {
+        // Compared weakly: who has a weakened copy has a copy.
+        let is_ours = |tag: &str| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag;
+        let is_there = |tags: &String| tags.split(',').map(str::trim).any(is_ours);
+        if self.matching.as_ref().is_some_and(|tag| !tag.covers(version)) {
+            Verdict::Failed
+        } else if self.none_matching.as_ref().is_some_and(is_there) {
+            Verdict::NotModified
+        } else {
+            Verdict::Show
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Tag {
+    Any,
+    Version(Version),
+}
+
+impl Tag {
+    fn covers(&self, version: Version) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Version(is) => *is == version,
+        }
+    }
+}
+
+fn tag(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Tag>, Problem> {
+    let Some(text) = one(headers, name)? else { return Ok(None) };
+    if text == "*" {
+        return Ok(Some(Tag::Any));
+    }
+    let version = text.strip_prefix('"').and_then(|it| it.strip_suffix('"')).and_then(|it| it.parse().ok());
+    let expected = "`*`, or one version in double quotes as `ETag` had it, such as `\"1-2f\"`";
+    version
+        .map(|version| Some(Tag::Version(version)))
+        .ok_or_else(|| wrong(name, "names no version", expected))
+}

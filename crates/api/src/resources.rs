@@ -1,0 +1,270 @@
+//! The table of resources: for each path its methods, their handlers, and what is said of them to callers.
+//!
+//! Routes and their description come from the same rows, so that neither can have what the other has not.
+
+use axum::handler::Handler;
+use axum::http::{HeaderName, Method};
+use axum::routing::{MethodFilter, MethodRouter, on};
+
+use mainstay_base::error::Code;
+
+use crate::items::{LIMIT_DEFAULT, LIMIT_MAX, MERGE_PATCH};
+use crate::terms::{CONSISTENCY, GRPC_TIMEOUT, IDEMPOTENCY_KEY, POSITION, TIMEOUT};
+use crate::{Api, commits, items, openapi};
+
+/// A path and what can be done there.
+pub(crate) struct Resource {
+    /// As the router knows it.
+    pub(crate) path: &'static str,
+    pub(crate) operations: Vec<Operation>,
+}
+
+/// A method of a path.
+pub(crate) struct Operation {
+    pub(crate) method: Method,
+    /// Answers it.
+    pub(crate) handler: MethodRouter<Api>,
+    /// What generated clients call it.
+    pub(crate) id: &'static str,
+    /// One line.
+    pub(crate) summary: &'static str,
+    pub(crate) parameters: Vec<Parameter>,
+    pub(crate) request: Option<Content>,
+    /// What it answers when all is well: the status, what that means, and the body.
+    pub(crate) answers: &'static [(u16, &'static str, Option<Content>)],
+    /// Beside those of every request.
+    pub(crate) problems: &'static [Code],
+}
+
+/// What a caller may send beside the body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Parameter {
+    Collection,
+    Key,
+    Query { name: &'static str, about: String, schema: QuerySchema },
+    Header(HeaderName),
+}
+
+/// The type of a parameter of a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum QuerySchema {
+    Text,
+    Whole { min: usize, max: usize, default: usize },
+}
+
+/// What a body holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Content {
+    Commit,
+    CommitAnswer,
+    Page,
+    /// The value of an item: of any type, which is JSON if it claims to be.
+    Value,
+    /// A value to be: of any type too, of which a description can only name some.
+    NewValue,
+    MergePatch,
+    OpenApi,
+}
+
+impl Content {
+    /// The media types, or a range of them.
+    pub(crate) fn media_types(self) -> &'static [&'static str] {
+        match self {
+            Self::Commit | Self::CommitAnswer | Self::Page | Self::OpenApi => &["application/json"],
+            Self::Value => &["*/*"],
+            Self::NewValue => &["application/json", "application/octet-stream"],
+            Self::MergePatch => &[MERGE_PATCH],
+        }
+    }
+}
+
+impl Resource {
+    /// The handlers of all its operations.
+    pub(crate) fn methods(self) -> MethodRouter<Api> {
+        let handlers = self.operations.into_iter().map(|operation| operation.handler);
+        handlers.fold(MethodRouter::new(), MethodRouter::merge)
+    }
+}
+
+/// Problems that every request can be answered with.
+pub(crate) const PROBLEMS_OF_ALL: &[Code] = &[
+    Code::Malformed,
+    Code::Unauthenticated,
+    Code::Forbidden,
+    Code::Misdirected,
+    Code::Internal,
+    Code::Unavailable,
+    Code::Overloaded,
+    Code::Deadline,
+];
+
+const OF_CHANGES: [Code; 10] = [
+    Code::RequestTimeout,
+    Code::NotFound,
+    Code::ConditionFailed,
+    Code::TooLarge,
+    Code::UnsupportedMediaType,
+    Code::Invalid,
+    Code::IdempotencyMismatch,
+    Code::InFlight,
+    Code::OutcomeUnknown,
+    Code::StorageFull,
+];
+const OF_COMMITS: [Code; 11] = {
+    let mut codes = [Code::PartitionMismatch; 11];
+    let mut place = 0;
+    while place < OF_CHANGES.len() {
+        codes[place] = OF_CHANGES[place];
+        place += 1;
+    }
+    codes
+};
+const OF_LISTINGS: &[Code] = &[Code::NotFound, Code::Gone, Code::Invalid];
+const OF_READINGS: &[Code] = &[Code::NotFound, Code::Gone, Code::ConditionFailed, Code::Invalid];
+
+const ITEM_CHANGED: &[(u16, &str, Option<Content>)] =
+    &[(201, "The item is new.", None), (204, "The item was there before.", None)];
+
+/// Every resource.
+pub(crate) fn all() -> Vec<Resource> {
+    vec![
+        Resource {
+            path: "/v1/commits",
+            operations: vec![Operation {
+                parameters: for_changes(vec![]),
+                request: Some(Content::Commit),
+                answers: &[(200, "All of it happened.", Some(Content::CommitAnswer))],
+                problems: &OF_COMMITS,
+                ..operation(
+                    Method::POST,
+                    commits::create,
+                    ("commit", "Changes items of one partition, all or nothing"),
+                )
+            }],
+        },
+        Resource { path: "/v1/collections/{collection}/items", operations: vec![listing()] },
+        Resource {
+            path: "/v1/collections/{collection}/items/{*key}",
+            operations: vec![read_item(), put_item(), patch_item(), delete_item()],
+        },
+        Resource {
+            path: "/v1/openapi.json",
+            operations: vec![Operation {
+                answers: &[(200, "This document.", Some(Content::OpenApi))],
+                ..operation(
+                    Method::GET,
+                    openapi::show,
+                    ("describe", "Describes the building blocks' resources"),
+                )
+            }],
+        },
+    ]
+}
+
+fn listing() -> Operation {
+    let query = |name, about: &str, schema| Parameter::Query { name, about: about.to_owned(), schema };
+    let parameters = vec![
+        Parameter::Collection,
+        query("prefix", "What the keys begin with.", QuerySchema::Text),
+        query(
+            "limit",
+            "How many items at most; a page of large items may have fewer.",
+            QuerySchema::Whole { min: 1, max: LIMIT_MAX, default: LIMIT_DEFAULT },
+        ),
+        query("cursor", "Where to go on: `next` of the page before.", QuerySchema::Text),
+    ];
+    Operation {
+        parameters: for_readings(parameters),
+        answers: &[(200, "A page of items.", Some(Content::Page))],
+        problems: OF_LISTINGS,
+        ..operation(Method::GET, items::list, ("list_items", "Lists items of a collection by prefix"))
+    }
+}
+
+fn read_item() -> Operation {
+    let parameters = vec![
+        Parameter::Collection,
+        Parameter::Key,
+        Parameter::Header(axum::http::header::IF_MATCH),
+        Parameter::Header(axum::http::header::IF_NONE_MATCH),
+    ];
+    Operation {
+        parameters: for_readings(parameters),
+        answers: &[
+            (200, "The item's value, as it was put.", Some(Content::Value)),
+            (304, "The caller has this version.", None),
+        ],
+        problems: OF_READINGS,
+        ..operation(Method::GET, items::get, ("get_item", "Reads an item"))
+    }
+}
+
+fn put_item() -> Operation {
+    Operation {
+        parameters: of_item_change(),
+        request: Some(Content::NewValue),
+        answers: ITEM_CHANGED,
+        problems: &OF_CHANGES,
+        ..operation(Method::PUT, items::put, ("put_item", "Gives an item a value"))
+    }
+}
+
+fn patch_item() -> Operation {
+    Operation {
+        parameters: of_item_change(),
+        request: Some(Content::MergePatch),
+        answers: ITEM_CHANGED,
+        problems: &OF_CHANGES,
+        ..operation(Method::PATCH, items::patch, ("patch_item", "Merges a patch into an item"))
+    }
+}
+
+fn delete_item() -> Operation {
+    Operation {
+        parameters: of_item_change(),
+        answers: &[(204, "There is no such item now, whether it was there or not.", None)],
+        problems: &OF_CHANGES,
+        ..operation(Method::DELETE, items::delete, ("delete_item", "Removes an item"))
+    }
+}
+
+fn of_item_change() -> Vec<Parameter> {
+    for_changes(vec![
+        Parameter::Collection,
+        Parameter::Key,
+        Parameter::Header(axum::http::header::IF_MATCH),
+        Parameter::Header(axum::http::header::IF_NONE_MATCH),
+    ])
+}
+
+fn for_changes(own: Vec<Parameter>) -> Vec<Parameter> {
+    with_headers(own, [IDEMPOTENCY_KEY, TIMEOUT, GRPC_TIMEOUT])
+}
+
+fn for_readings(own: Vec<Parameter>) -> Vec<Parameter> {
+    with_headers(own, [CONSISTENCY, POSITION, TIMEOUT, GRPC_TIMEOUT])
+}
+
+fn with_headers<const N: usize>(mut own: Vec<Parameter>, headers: [HeaderName; N]) -> Vec<Parameter> {
+    own.extend(headers.map(Parameter::Header));
+    own
+}
+
+/// An operation of which nothing is said yet but its name.
+fn operation<H, T>(method: Method, handler: H, (id, summary): (&'static str, &'static str)) -> Operation
+where
+    H: Handler<T, Api>,
+    T: 'static,
+{
+    let filter = MethodFilter::try_from(method.clone()).expect("the table has standard methods");
+    Operation {
+        method,
+        handler: on(filter, handler),
+        id,
+        summary,
+        parameters: Vec::new(),
+        request: None,
+        answers: &[],
+        problems: &[],
+    }
+}

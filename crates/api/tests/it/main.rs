@@ -1,0 +1,13 @@
+//! The resources as their callers see them, over shards in memory.
+
+#![expect(clippy::unwrap_used, reason = "what helpers of tests unwrap fails the test")]
+
+mod commits;
+mod headers;
+mod items;
+mod keys;
+mod listings;
+mod openapi;
+mod problems;
+mod shards;
+mod world;

@@ -1,0 +1,148 @@
+//! The port over rows in memory: every command is evaluated at once, in a batch of its own.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwap;
+use mainstay_api::Settings;
+use mainstay_base::hlc::HybridTime;
+use mainstay_base::key::{Slot, slot};
+use mainstay_base::position::{Index, ShardId};
+use mainstay_base::time::{Instant, Timestamp};
+use mainstay_base::units::Duration;
+use mainstay_machine::item::{self, Item};
+use mainstay_machine::position::Place;
+use mainstay_machine::shards::{
+    Answer, BoxFuture, Consistency, Cursor, Durability, Error, Get, List, Page, Reading, Shards,
+};
+use mainstay_machine::state::Memory;
+use mainstay_machine::{Command, Moment, Overlay, Position, evaluate};
+
+/// One shard in memory that remembers what it was asked.
+pub(crate) struct Mem {
+    settings: Arc<ArcSwap<Settings>>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    state: Memory,
+    index: u64,
+    commands: Vec<(Command, Option<Instant>)>,
+    lists: Vec<List>,
+    /// What the next requests fail with.
+    failures: VecDeque<Error>,
+    /// What the next readings claim to be, and how old.
+    freshness: Option<(Consistency, Duration)>,
+}
+
+impl Mem {
+    pub(crate) fn new(settings: Arc<ArcSwap<Settings>>) -> Self {
+        Self { settings, inner: Mutex::default() }
+    }
+
+    pub(crate) fn fail(&self, error: Error) {
+        self.inner.lock().unwrap().failures.push_back(error);
+    }
+
+    pub(crate) fn answer_as(&self, consistency: Consistency, age: Duration) {
+        self.inner.lock().unwrap().freshness = Some((consistency, age));
+    }
+
+    /// The last command, and its deadline.
+    pub(crate) fn last(&self) -> (Command, Option<Instant>) {
+        self.inner.lock().unwrap().commands.last().expect("a command").clone()
+    }
+
+    pub(crate) fn submitted(&self) -> usize {
+        self.inner.lock().unwrap().commands.len()
+    }
+
+    pub(crate) fn last_list(&self) -> List {
+        self.inner.lock().unwrap().lists.last().expect("a listing").clone()
+    }
+}
+
+impl Inner {
+    fn position(&self) -> Position {
+        Position::of(ShardId::new(3), Place { timeline: 1, index: Index::new(self.index) })
+    }
+
+    fn reading<T>(&mut self, value: T, asked: Consistency) -> Reading<T> {
+        let (consistency, age) = self.freshness.take().unwrap_or((asked, Duration::ZERO));
+        Reading { value, position: self.position(), consistency, age }
+    }
+}
+
+impl Shards for Mem {
+    fn submit(&self, command: Command, deadline: Option<Instant>) -> BoxFuture<'_, Result<Answer, Error>> {
+        Box::pin(async move {
+            let mut inner = self.inner.lock().unwrap();
+            inner.commands.push((command.clone(), deadline));
+            if let Some(error) = inner.failures.pop_front() {
+                return Err(error);
+            }
+            inner.index += 1;
+            let wall = Timestamp::from_micros(1_767_225_600_000_000 + inner.index);
+            let moment = Moment { time: HybridTime::new(wall, 0), timeline: 1 };
+            let state = inner.state.clone();
+            let mut overlay = Overlay::new(&state);
+            let settings = self.settings.load();
+            let evaluated = evaluate(&command, &mut overlay, moment, &settings.machine).unwrap();
+            inner.state.apply(&evaluated.effects);
+            Ok(Answer {
+                outcome: evaluated.outcome,
+                replayed: evaluated.replayed,
+                position: inner.position(),
+                durability: Durability::Synced,
+            })
+        })
+    }
+
+    fn get(&self, get: Get, _: Option<Instant>) -> BoxFuture<'_, Result<Reading<Option<Item>>, Error>> {
+        Box::pin(async move {
+            let mut inner = self.inner.lock().unwrap();
+            if let Some(error) = inner.failures.pop_front() {
+                return Err(error);
+            }
+            let slot = slot(&get.tenant, &get.partition);
+            let item =
+                item::get(&inner.state, slot, &get.tenant, &get.item.collection, &get.item.key).unwrap();
+            Ok(inner.reading(item, get.consistency))
+        })
+    }
+
+    fn list(&self, list: List, _: Option<Instant>) -> BoxFuture<'_, Result<Reading<Page>, Error>> {
+        Box::pin(async move {
+            let mut inner = self.inner.lock().unwrap();
+            inner.lists.push(list.clone());
+            if let Some(error) = inner.failures.pop_front() {
+                return Err(error);
+            }
+            let only = list.partition.as_ref().map(|partition| slot(&list.tenant, partition));
+            let mut items = Vec::new();
+            let mut next = None;
+            for slot in Slot::all().filter(|slot| only.is_none_or(|only| only == *slot)) {
+                let after = list.after.as_ref();
+                if after.is_some_and(|after| slot < after.slot) {
+                    continue;
+                }
+                let after = after.filter(|after| after.slot == slot).map(|after| &after.key);
+                let place = (slot, &list.tenant, &list.collection);
+                let left = list.limit - items.len();
+                let found = item::list(&inner.state, place, &list.prefix, after, left + 1).unwrap();
+                let is_over = found.len() > left;
+                items.extend(found.into_iter().take(left));
+                if is_over {
+                    let key = items.last().unwrap().key.clone();
+                    // The last one taken may stand in an earlier slot, when no room was left for this one.
+                    let by = mainstay_base::key::PartitionBy::FirstSegment;
+                    let slot = mainstay_base::key::slot(&list.tenant, &by.partition(&key));
+                    next = Some(Cursor { slot, key });
+                    break;
+                }
+            }
+            Ok(inner.reading(Page { items, next }, list.consistency))
+        })
+    }
+}
