@@ -11,7 +11,6 @@ use mainstay_base::error::{Classify, Code, Retry};
 use mainstay_base::position::ShardId;
 use mainstay_base::time::Clock;
 use mainstay_base::units::Size;
-use thiserror::Error;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::sleep;
@@ -35,7 +34,7 @@ pub struct Saved {
 }
 
 /// A snapshot that was not taken, or not loaded.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The location does not answer, or refuses.
     #[error(transparent)]

@@ -15,7 +15,6 @@ use mainstay_base::position::{Index, ShardId};
 use object_store::local::LocalFileSystem;
 use object_store::path::{Path, PathPart};
 use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
-use thiserror::Error;
 
 /// Above the 5 MiB that parts of an object must have at some stores.
 const PART_BYTES: usize = 8 << 20;
@@ -44,7 +43,7 @@ pub struct Name {
 }
 
 /// The location does not do what it was asked to. Whatever it has stays as it is.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 #[error("cannot {act} {name} in {location}: {source}")]
 pub struct Error {
     act: &'static str,
