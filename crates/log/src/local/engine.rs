@@ -197,6 +197,8 @@ impl Engine {
             let ends = self.shards.entry(head.shard).or_insert(Ends::START);
             (ends.next, ends.epoch) = (head.index.next(), head.epoch);
             self.draft.push(&record);
+            // Readers ask for it when it is shown, and not before.
+            self.current.opened.places().note(head.shard, head.index, self.current.end);
             waiting.given += record.encoded_bytes() as u64;
             waiting.appended.push((tag, head.shard, head.index));
             if self.draft.body_bytes() >= self.bounds.group_max {
@@ -345,7 +347,6 @@ impl Engine {
             return;
         }
         let records = u64::from(self.draft.records());
-        let offset = self.current.end;
         if !holds(Rule::SyncBeforeShowing) {
             self.show(waiting);
         }
@@ -355,9 +356,6 @@ impl Engine {
             counters.records.fetch_add(records, Relaxed);
             counters.bytes_given.fetch_add(std::mem::take(&mut waiting.given), Relaxed);
             counters.group_records.add(records);
-            let mut places = self.current.opened.places();
-            waiting.appended.iter().for_each(|(_, shard, index)| places.note(*shard, *index, offset));
-            drop(places);
             self.show(waiting);
         }
         for (tag, shard, index) in waiting.appended.drain(..) {

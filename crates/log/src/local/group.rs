@@ -324,6 +324,9 @@ pub(crate) fn split_trims(mut body: &[u8], count: u32) -> Option<(Trims, &[u8])>
 pub(crate) struct Draft {
     /// Room for the head, then the body so far.
     bytes: Vec<u8>,
+    /// Of the bytes before `summed`.
+    body_crc: u32,
+    summed: usize,
     trims: u32,
     records: u32,
 }
@@ -342,7 +345,7 @@ impl Draft {
     pub(crate) fn begin<'a>(&mut self, trims: impl IntoIterator<Item = (&'a ShardId, &'a Index)>) {
         self.bytes.clear();
         self.bytes.resize(HEAD_BYTES, 0);
-        (self.trims, self.records) = (0, 0);
+        (self.trims, self.records, self.body_crc, self.summed) = (0, 0, 0, HEAD_BYTES);
         for (shard, to) in trims {
             self.bytes.put_u32_le(shard.get());
             self.bytes.put_u64_le(to.get());
@@ -354,6 +357,13 @@ impl Draft {
     pub(crate) fn push(&mut self, record: &Record) {
         record.encode_into(&mut self.bytes);
         self.records += 1;
+        // Now, while others come, and not when they wait for the write.
+        self.sum();
+    }
+
+    fn sum(&mut self) {
+        self.body_crc = crc32c::crc32c_append(self.body_crc, &self.bytes[self.summed..]);
+        self.summed = self.bytes.len();
     }
 
     /// The length of the body so far.
@@ -368,13 +378,13 @@ impl Draft {
 
     /// The bytes to write, and the CRC of their head.
     pub(crate) fn finish(&mut self, kind: Kind, at: At) -> (&[u8], u32) {
-        let body = &self.bytes[HEAD_BYTES..];
+        self.sum();
         let head = Head {
             home: at.home,
             offset: at.offset,
             durable_to: at.durable_to,
-            body_bytes: u32::try_from(body.len()).expect("the options keep groups below 4 GiB"),
-            body_crc: crc32c::crc32c(body),
+            body_bytes: u32::try_from(self.body_bytes()).expect("the options keep groups below 4 GiB"),
+            body_crc: self.body_crc,
             trims: self.trims,
             records: self.records,
             kind,
