@@ -3,10 +3,10 @@
 use std::fmt::{self, Formatter};
 use std::marker::PhantomData;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 use super::Text;
+use crate::body::same_schema;
 
 /// What can be one of several kinds.
 pub(super) trait Kinds<'de>: Sized {
@@ -62,20 +62,4 @@ impl<'de, T: Kinds<'de>> Visitor<'de> for OneVisitor<T> {
     }
 }
 
-impl<T: JsonSchema> JsonSchema for One<T> {
-    fn inline_schema() -> bool {
-        T::inline_schema()
-    }
-
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        T::schema_name()
-    }
-
-    fn schema_id() -> std::borrow::Cow<'static, str> {
-        T::schema_id()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        T::json_schema(generator)
-    }
-}
+same_schema!(One);
