@@ -1,11 +1,14 @@
 //! What an item holds: bytes and their content type, JSON or anything else.
 
+use std::borrow::Cow;
 use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use mainstay_base::error::{Classify, Code};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
 use crate::json::{self, Json};
@@ -100,6 +103,35 @@ impl FromStr for ContentType {
             || parameters.eq_ignore_ascii_case("charset=\"utf-8\"");
         let is_json = essence.eq_ignore_ascii_case("application/json") && is_plain;
         Ok(Self((!is_json).then(|| text.into())))
+    }
+}
+
+impl Serialize for ContentType {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for ContentType {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Cow::<str>::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for ContentType {
+    fn schema_name() -> Cow<'static, str> {
+        "ContentType".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "title": "Content type",
+            "description": "A media type: type/subtype in at most 255 ASCII characters.",
+            "type": "string",
+            "minLength": 3,
+            "maxLength": Self::BYTES_MAX,
+            "examples": ["application/json", "image/png"],
+        })
     }
 }
 

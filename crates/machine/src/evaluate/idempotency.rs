@@ -46,12 +46,12 @@ impl Book<'_> {
     /// Whether what was kept then counts no more, for at least this long.
     fn is_expired(&self, kept: HybridTime, for_at_least: Duration) -> bool {
         let last: Option<Timestamp> =
-            kept.wall().checked_add(self.retention.age_max).and_then(|last| last.checked_add(for_at_least));
+            kept.wall().checked_add(self.retention.keep).and_then(|last| last.checked_add(for_at_least));
         last.is_some_and(|last| last <= self.moment.time.wall())
     }
 
     fn slack(&self) -> Duration {
-        Duration::from(self.retention.age_max.as_std() / SLACK_PART)
+        Duration::from(self.retention.keep.as_std() / SLACK_PART)
     }
 }
 

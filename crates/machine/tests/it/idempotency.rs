@@ -96,7 +96,7 @@ fn tenants_callers_and_partitions_have_keys_of_their_own() {
 #[test]
 fn an_outcome_counts_exactly_as_long_as_it_is_to_be_kept() {
     let mut world = World::new();
-    world.settings.retention.age_max = Duration::from_secs(60);
+    world.settings.retention.keep = Duration::from_secs(60);
     world.run(&add("k", 1));
     let kept = world.now;
     world.pass(Duration::from_secs(60));
@@ -113,7 +113,7 @@ fn an_outcome_counts_exactly_as_long_as_it_is_to_be_kept() {
 #[test]
 fn old_outcomes_are_retired_a_few_at_a_time() {
     let mut world = World::new();
-    world.settings.retention.age_max = Duration::from_secs(64);
+    world.settings.retention.keep = Duration::from_secs(64);
     for number in 0..20 {
         world.run(&add(&format!("old-{number}"), 1));
     }
@@ -195,13 +195,13 @@ proptest! {
         has_bursts: bool,
     ) {
         let mut world = World::new();
-        world.settings.retention.age_max = Duration::from_millis(if has_bursts { 64_000 } else { 64 });
+        world.settings.retention.keep = Duration::from_millis(if has_bursts { 64_000 } else { 64 });
         let mut kept = std::collections::BTreeMap::new();
         for (millis, key) in steps {
             world.pass(Duration::from_millis(if has_bursts { millis / 10 } else { millis % 20 }));
             let evaluated = world.run(&add(&key.to_string(), 1));
             let counts = kept.get(&key).is_some_and(|(time, _): &(mainstay_base::hlc::HybridTime, Outcome)| {
-                world.now.wall().since(time.wall()).unwrap() < world.settings.retention.age_max
+                world.now.wall().since(time.wall()).unwrap() < world.settings.retention.keep
             });
             prop_assert_eq!(evaluated.replayed, counts);
             if counts {
