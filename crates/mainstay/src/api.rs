@@ -43,7 +43,8 @@ pub struct Config {
     /// no token. Without it the API listens on loopback only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<Secret>,
-    /// The largest request body.
+    /// The largest request body: at least four thirds of `limits.commit_size_max`, since bytes that are not text are sent in
+    /// base64. The default leaves room for the JSON around them.
     pub body_max: Size,
     /// How long a request's body may take to arrive, at least `100ms`. One that does not is answered 408.
     pub body_timeout: Duration,
@@ -60,7 +61,7 @@ impl Default for Config {
         Self {
             hosts: Vec::new(),
             token: None,
-            body_max: Size::from_mib(4),
+            body_max: Size::from_mib(8),
             body_timeout: Duration::from_secs(30),
             head_timeout: Duration::from_secs(30),
             connections_max: 4096,

@@ -24,14 +24,16 @@ pub mod tree;
 pub mod value;
 mod yaml;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_path_to_error::Segment;
 
-use mainstay_base::id::NodeId;
+use mainstay_base::id::{Name, NodeId};
 use mainstay_log::Durability;
+use mainstay_machine::settings::{Collection, Limits, Retention};
 
 pub use diagnostic::{Diagnostic, Findings};
 pub use request::Request;
@@ -39,7 +41,9 @@ use schema::Schema;
 use secret::Rule;
 use source::{Origin, Sources};
 use tree::{Node as Tree, Value};
-use value::{Address, FilePath, Reference, Secret};
+use value::{Address, FilePath, Place, Reference, Secret};
+
+use crate::shards::config::{Backups, Inbox, Snapshots, Store};
 
 /// The configuration of one Mainstay node. An empty file is valid: a single node on loopback.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -55,6 +59,26 @@ pub struct Config {
     pub listen: Listen,
     /// The log that everything durable goes through.
     pub log: crate::log::Config,
+    /// How many shards the data is divided into, each with an order of commits of its own. One core serves several, and more
+    /// nodes than shards have nothing to do: the default leaves room to grow. Needs a restart to change, and
+    /// is fixed once the data directory is made, since every item's shard follows from it.
+    #[schemars(range(min = 1, max = 256))]
+    pub shards: u32,
+    /// The collections of items, by name. An empty mapping (`carts: {}`) is a collection with the defaults. One that is taken out
+    /// is not served any more; its items stay, and are there again when it is.
+    pub collections: BTreeMap<Name, Collection>,
+    /// How large commits and what they leave behind may be.
+    pub limits: Limits,
+    /// How long a repeated request gets the answer of the first.
+    pub idempotency: Retention,
+    /// The requests that wait for a shard, fair between tenants.
+    pub inbox: Inbox,
+    /// The rows that the log has made: derived from it, and made again from it when they are lost.
+    pub store: Store,
+    /// Copies of a shard's rows, from which a store is made again and with which the log is trimmed.
+    pub snapshots: Snapshots,
+    /// Copies that survive the data directory.
+    pub backups: Backups,
     /// The API: building blocks and operations.
     pub api: crate::api::Config,
     /// What it tells about itself.
@@ -70,6 +94,14 @@ impl Default for Config {
             node: Node::default(),
             listen: Listen::default(),
             log: crate::log::Config::default(),
+            shards: 16,
+            collections: BTreeMap::new(),
+            limits: Limits::default(),
+            idempotency: Retention::default(),
+            inbox: Inbox::default(),
+            store: Store::default(),
+            snapshots: Snapshots::default(),
+            backups: Backups::default(),
             api: crate::api::Config::default(),
             telemetry: crate::telemetry::Config::default(),
             shutdown: crate::life::Config::default(),
@@ -143,6 +175,7 @@ impl Config {
         }
         broken.extend(self.log.broken_rules());
         broken.extend(self.api.broken_rules());
+        broken.extend(crate::shards::config::broken_rules(self));
         broken
     }
 
@@ -170,7 +203,34 @@ impl Config {
         compare("log.pin_bytes_max", &self.log.pin_bytes_max, &next.log.pin_bytes_max);
         let format = |config: &Self| config.telemetry.logs.format;
         compare("telemetry.logs.format", &format(self), &format(next));
+        compare("shards", &self.shards, &next.shards);
+        compare("inbox.waiting_max", &self.inbox.waiting_max, &next.inbox.waiting_max);
+        compare("inbox.size_max", &self.inbox.size_max, &next.inbox.size_max);
+        for ((key, now), (_, next)) in self.store.options().into_iter().zip(next.store.options()) {
+            compare(&format!("store.{key}"), &now, &next);
+        }
+        let shown = |to: &Option<Place>| to.as_ref().map_or_else(|| "in `data`".to_owned(), Place::to_string);
+        compare("snapshots.to", &shown(&self.snapshots.to), &shown(&next.snapshots.to));
+        compare("backups.to", &shown(&self.backups.to), &shown(&next.backups.to));
         keys
+    }
+
+    /// Why `next` cannot follow this configuration, whatever is restarted: a line each.
+    pub fn forbids(&self, next: &Self) -> Vec<String> {
+        let word = |by| schema::bare(&serde_json::to_value(by).expect("a word"));
+        let both =
+            self.collections.iter().filter_map(|(name, now)| Some((name, now, next.collections.get(name)?)));
+        let changed = both.filter(|(_, now, next)| now.partition_by != next.partition_by);
+        let told = changed.map(|(name, now, next)| {
+            format!(
+                "`{}` cannot change ({} -> {}): the items would not be found any more; make another collection and copy \
+                 them",
+                tree::display_path(&["collections", name.as_str(), "partition_by"]),
+                word(now.partition_by),
+                word(next.partition_by)
+            )
+        });
+        told.collect()
     }
 }
 
@@ -284,6 +344,11 @@ fn resolve_paths(node: &mut Tree, schema: &serde_json::Value, sources: &Sources)
     let title = schema.get("title").and_then(serde_json::Value::as_str);
     match &mut node.value {
         Value::String(text) if title == Some("Path") => *text = joined(&base, text),
+        Value::String(text) if title == Some("Place") => {
+            if let Ok(Place::Folder(_)) = text.parse() {
+                *text = joined(&base, text);
+            }
+        }
         Value::String(text) if title == Some("Secret") => {
             if let Ok(Reference::File(path)) = text.parse() {
                 *text = Reference::File(joined(&base, &path.to_string_lossy()).into()).to_string();

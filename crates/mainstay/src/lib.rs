@@ -10,5 +10,6 @@ pub mod life;
 pub mod log;
 mod node;
 pub mod reload;
+pub mod shards;
 pub mod system;
 pub mod telemetry;

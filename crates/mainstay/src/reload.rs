@@ -123,9 +123,13 @@ impl Reloads {
         let outcome = match config::load(&current.request) {
             Err(findings) => self.refused(findings.lines(), findings.records()),
             Ok(loaded) => {
+                let mut reasons = current.config.forbids(&loaded.config);
                 let restart = current.config.needs_restart(&loaded.config);
+                if !restart.is_empty() {
+                    reasons.push(format!("a restart is needed to change {}", restart.join(", ")));
+                }
                 log_warnings(&loaded.findings);
-                if restart.is_empty() {
+                if reasons.is_empty() {
                     let result =
                         if loaded.config == current.config { Result::Unchanged } else { Result::Applied };
                     apply(&loaded.config);
@@ -134,8 +138,7 @@ impl Reloads {
                     *current = Current { config: loaded.config, request: loaded.request };
                     self.outcome(result)
                 } else {
-                    let reason = format!("a restart is needed to change {}", restart.join(", "));
-                    self.refused(vec![reason], Vec::new())
+                    self.refused(reasons, Vec::new())
                 }
             }
         };

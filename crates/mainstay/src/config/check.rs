@@ -10,13 +10,14 @@ use serde_json::Value as Json;
 
 use mainstay_base::id::Name;
 use mainstay_base::units::{Duration, Size};
+use mainstay_machine::content::ContentType;
 
 use super::diagnostic::Diagnostic;
 use super::names;
 use super::schema::{self, Schema};
 use super::source::{Origin, Sources};
 use super::tree::{self, Entry, Node, Value};
-use super::value::{Address, FilePath, Secret};
+use super::value::{self, Address, FilePath, Secret};
 
 /// Checks one layer: whatever is written must be right, whatever is missing may come from another layer.
 pub fn layer(schema: &Schema, node: &Node, sources: &Sources) -> Vec<Diagnostic> {
@@ -229,9 +230,11 @@ fn parser(schema: &Json) -> Option<Parser> {
     }
     match schema.get("title")?.as_str()? {
         "Address" => Some(parse::<Address>),
+        "Content type" => Some(parse::<ContentType>),
         "Duration" => Some(parse::<Duration>),
         "Name" => Some(parse::<Name>),
         "Path" => Some(parse::<FilePath>),
+        "Place" => Some(parse::<value::Place>),
         "Secret" => Some(parse::<Secret>),
         "Size" => Some(parse::<Size>),
         _ => None,

@@ -23,6 +23,7 @@ impl Schema {
         let settings = SchemaSettings::draft2020_12().with(|it| it.inline_subschemas = true);
         let mut schema = settings.into_generator().into_root_schema_for::<T>();
         RecursiveTransform(without_null).transform(&mut schema);
+        RecursiveTransform(with_free_keys).transform(&mut schema);
         let root = schema.to_value();
         let validator = jsonschema::validator_for(&root).expect("the generated schema is valid");
         Self { root, validator }
@@ -111,6 +112,7 @@ pub fn expectation(schema: &Json) -> String {
     match (text("title"), text("type")) {
         (Some("Address"), _) => format!("an IP address and port{examples}"),
         (Some("Path"), _) => format!("a path{examples}"),
+        (Some("Place"), _) => format!("a folder{examples}"),
         (Some("Secret"), _) => format!("a reference to a secret{examples}"),
         (Some(title), Some("string")) => format!("a {}{examples}", title.to_lowercase()),
         (_, Some("string")) => format!("text{examples}"),
@@ -144,6 +146,21 @@ fn bounds(schema: &Json) -> String {
 /// A JSON value without the quotes of a string.
 pub fn bare(value: &Json) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// States a mapping whose keys follow a pattern so that a key that does not is a wrong name rather than an unknown key.
+fn with_free_keys(schema: &mut schemars::Schema) {
+    let Some(object) = schema.as_object_mut() else { return };
+    if object.contains_key("properties") || object.get("additionalProperties") != Some(&json!(false)) {
+        return;
+    }
+    let Some(Json::Object(patterns)) = object.get("patternProperties") else { return };
+    let mut patterns = patterns.iter();
+    let (Some((pattern, value)), None) = (patterns.next(), patterns.next()) else { return };
+    let (pattern, value) = (json!({ "pattern": pattern }), value.clone());
+    object.remove("patternProperties");
+    object.insert("propertyNames".into(), pattern);
+    object.insert("additionalProperties".into(), value);
 }
 
 /// Removes the `null` alternative that optional fields bring.

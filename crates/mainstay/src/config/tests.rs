@@ -386,7 +386,7 @@ fn what_only_the_type_refuses_has_a_place() {
     #[derive(Debug, Deserialize)]
     struct Outer {
         #[expect(dead_code, reason = "only its reading is of interest")]
-        inner: std::collections::BTreeMap<String, Vec<u8>>,
+        inner: BTreeMap<String, Vec<u8>>,
     }
     let mut sources = Sources::new(Path::new("."));
     let text = "inner:\n  a: [1, 300]\n";

@@ -1,4 +1,4 @@
-//! Configuration values with their own syntax: addresses, paths, secrets.
+//! Configuration values with their own syntax: addresses, paths, places for files, secrets.
 //!
 //! Each parses from text, says what it expected, and shows itself in the JSON Schema under the title that the
 //! checks know it by. A [`Secret`] holds a reference; its value appears nowhere but in [`Secret::expose`].
@@ -90,6 +90,67 @@ impl FromStr for FilePath {
             text if text.contains('\0') => Err("a path cannot hold a NUL character".into()),
             text => Ok(Self(text.into())),
         }
+    }
+}
+
+/// Where many files are kept: a folder, or a prefix in a bucket of an object store, `s3://bucket/prefix`. A relative folder
+/// starts from the directory of the file it is written in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A folder of this machine.
+    Folder(PathBuf),
+    /// A bucket of an object store that speaks S3.
+    S3 {
+        /// The bucket.
+        bucket: String,
+        /// What the names of all objects begin with, without a slash at either end; it may be empty.
+        prefix: String,
+    },
+}
+
+impl Place {
+    /// The folder, if it is one.
+    pub fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Folder(path) => Some(path),
+            Self::S3 { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(path) => path.display().fmt(f),
+            Self::S3 { bucket, prefix } if prefix.is_empty() => write!(f, "s3://{bucket}"),
+            Self::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
+        }
+    }
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return text.parse().map(|FilePath(path)| Self::Folder(path));
+        };
+        if scheme != "s3" {
+            return Err(format!("`{scheme}://` is not known: write a folder without a scheme, or `s3://`"));
+        }
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        let is_allowed =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte);
+        if !(3..=63).contains(&bucket.len()) || !bucket.bytes().all(is_allowed) {
+            return Err(format!("`{bucket}` is not a bucket: write 3 to 63 of a-z, 0-9, '.' and '-'"));
+        }
+        let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+        let is_plain =
+            |segment: &str| !matches!(segment, "" | "." | "..") && !segment.contains(char::is_control);
+        if !prefix.is_empty() && !prefix.split('/').all(is_plain) {
+            return Err(format!("`{prefix}` is not a prefix: put single slashes between names"));
+        }
+        Ok(Self::S3 { bucket: bucket.into(), prefix: prefix.into() })
     }
 }
 
@@ -215,6 +276,12 @@ as_text!(FilePath, "Path", {
     "minLength": 1,
     "examples": ["./data", "/var/lib/mainstay"],
 });
+as_text!(Place, "Place", {
+    "type": "string",
+    "title": "Place",
+    "minLength": 1,
+    "examples": ["./snapshots", "/mnt/backups"],
+});
 as_text!(Secret, "Secret", {
     "type": "string",
     "title": "Secret",
@@ -242,6 +309,29 @@ mod tests {
             assert!(error.contains(hint), "{text}: {error}");
         }
         assert_eq!("[::1]:7070".parse::<Address>().unwrap().to_string(), "[::1]:7070");
+    }
+
+    #[test]
+    fn a_place_is_a_folder_or_a_bucket() {
+        for text in ["./snapshots", "/mnt/a b", "s3", "s3:/x", "s3://bucket", "s3://my.bucket-1/a/b c"] {
+            let place: Place = text.parse().unwrap();
+            assert_eq!((place.to_string().as_str(), place.folder().is_some()), (text, !text.contains("://")));
+        }
+        let place: Place = "s3://bucket/a/".parse().unwrap();
+        assert_eq!(place, Place::S3 { bucket: "bucket".into(), prefix: "a".into() });
+        for (text, hint) in [
+            ("", "the path is empty"),
+            ("a\0b", "NUL"),
+            ("s3://", "`` is not a bucket"),
+            ("s3://Bucket/x", "`Bucket` is not a bucket"),
+            ("s3://bucket//x", "`/x` is not a prefix"),
+            ("s3://bucket/../x", "`../x` is not a prefix"),
+            ("file:///mnt", "`file://` is not known: write a folder"),
+            ("gs://bucket", "`gs://` is not known"),
+        ] {
+            let error = text.parse::<Place>().expect_err(text);
+            assert!(error.contains(hint), "{text}: {error}");
+        }
     }
 
     #[test]

@@ -1,0 +1,3 @@
+//! The shards of this node: what they are told by the configuration.
+
+pub mod config;
