@@ -101,7 +101,7 @@ pub(crate) async fn patch(State(api): State<Api>, request: Request<Body>) -> Res
     let item = target::item(&call.parts.uri)?;
     let bytes = call.read(body).await?;
     let patch = Json::new(bytes).map_err(|error| not_json(&error))?;
-    change(&call, item.clone(), Operation::Merge { item, patch }).await
+    change(&call, item.clone(), Operation::MergePatch { item, patch }).await
 }
 
 /// `DELETE /v1/collections/{collection}/items/{key}`.

@@ -126,7 +126,7 @@ pub enum Operation {
         value: Value,
     },
     /// Merges a patch into the item's JSON (RFC 7396); an absent item begins as nothing.
-    Merge {
+    MergePatch {
         /// The item.
         item: ItemName,
         /// The patch.
@@ -191,7 +191,7 @@ impl Operation {
     pub fn item(&self) -> &ItemName {
         match self {
             Self::Put { item, .. }
-            | Self::Merge { item, .. }
+            | Self::MergePatch { item, .. }
             | Self::Delete { item }
             | Self::Increment { item, .. } => item,
         }
@@ -201,7 +201,7 @@ impl Operation {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Put { .. } => "put",
-            Self::Merge { .. } => "merge",
+            Self::MergePatch { .. } => "merge_patch",
             Self::Delete { .. } => "delete",
             Self::Increment { .. } => "increment",
         }

@@ -21,7 +21,7 @@ mod delete;
 mod idempotency;
 mod increment;
 mod limits;
-mod merge;
+mod merge_patch;
 mod place;
 mod put;
 

@@ -40,13 +40,13 @@ pub fn json(bytes: &[u8]) {
     on_json(bytes);
     let (target, patch) = bytes.split_at(bytes.len() / 2);
     let Ok(patch) = Json::new(Bytes::copy_from_slice(patch)) else { return };
-    let merged = json::merge(Some(target), &patch);
+    let merged = json::merge_patch(Some(target), &patch);
     if json::check(target).is_ok() {
         let merged = merged.expect("the target is JSON");
         assert_eq!(json::check(&merged), Ok(()), "what is merged of JSON is JSON");
         assert!(merged.len() <= target.len() + patch.bytes().len(), "merging makes nothing longer");
         assert_eq!(
-            json::merge(Some(&merged), &patch).as_deref(),
+            json::merge_patch(Some(&merged), &patch).as_deref(),
             Some(&merged[..]),
             "merging twice is merging once"
         );

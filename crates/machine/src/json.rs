@@ -15,13 +15,13 @@ use crate::text::shown;
 mod check;
 mod cursor;
 mod increment;
-mod merge;
+mod merge_patch;
 mod pointer;
 
 pub use check::check;
 pub(crate) use cursor::{Cursor, Malformed};
 pub use increment::{IncrementError, Incremented, increment};
-pub use merge::merge;
+pub use merge_patch::merge_patch;
 pub use pointer::{Pointer, PointerError};
 
 /// How deep arrays and objects may be nested.

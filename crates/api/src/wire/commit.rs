@@ -269,7 +269,7 @@ impl OperationBody<'_> {
             Self::MergePatch(Object(MergePatchBody { collection, key, patch })) => {
                 let patch = Json::new(shared(body, patch))
                     .map_err(|error| wrong(&error, &format!("/do/{index}/merge_patch/patch")))?;
-                Operation::Merge { item: ItemName { collection, key }, patch }
+                Operation::MergePatch { item: ItemName { collection, key }, patch }
             }
             Self::Delete(Object(item)) => Operation::Delete { item: item.into() },
             Self::Increment(Object(IncrementBody { collection, key, path, by, min, max })) => {

@@ -58,7 +58,7 @@ async fn values_stay_the_bytes_that_were_sent() {
     let Request::Commit(commit) = command.request;
     let Operation::Put { value: sent, .. } = &commit.operations[0] else { panic!("a put") };
     assert_eq!(sent.bytes(), value.as_bytes());
-    let Operation::Merge { patch, .. } = &commit.operations[1] else { panic!("a merge") };
+    let Operation::MergePatch { patch, .. } = &commit.operations[1] else { panic!("a merge patch") };
     assert_eq!(&patch.bytes()[..], br#"{"e" : 2.50}"#);
     let stored = world.get("/v1/collections/orders/items/u7").await;
     // A merge joins members anew, and keeps what they hold.

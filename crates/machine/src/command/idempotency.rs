@@ -154,7 +154,7 @@ impl Hash {
                     self.text(value.content_type().as_str());
                     self.bytes(value.bytes());
                 }
-                Operation::Merge { patch, .. } => self.bytes(patch.bytes()),
+                Operation::MergePatch { patch, .. } => self.bytes(patch.bytes()),
                 Operation::Delete { .. } => {}
                 Operation::Increment { path, by, min, max, .. } => {
                     self.text(path.as_str());
@@ -222,7 +222,7 @@ mod tests {
             Operation::Put { item: b(), value: json("1").into() },
             Operation::Put { item: a(), value: json("1 ").into() },
             Operation::Put { item: a(), value: Value::new(png, Bytes::from_static(b"1")).unwrap() },
-            Operation::Merge { item: a(), patch: json("1") },
+            Operation::MergePatch { item: a(), patch: json("1") },
             Operation::Delete { item: a() },
             increment("", 0, None, None),
             increment("/a", 0, None, None),
@@ -279,6 +279,7 @@ mod tests {
         let requests = requests();
         assert_eq!(hex(of(requests[1].clone()).scope()), "3eb0a8ed632332e064f9e2f8a80062ca");
         assert_eq!(hex(of(requests[1].clone()).fingerprint()), "b460aadb3e28aaf80b10798d1e4dbd7e");
+        assert_eq!(hex(of(requests[5].clone()).fingerprint()), "155ecc14a1ea63455383eb7cb850f9e4");
         assert_eq!(hex(of(requests[14].clone()).fingerprint()), "81558ad4766361307ce2036bcdb968eb");
     }
 

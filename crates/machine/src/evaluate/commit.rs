@@ -4,7 +4,7 @@ use mainstay_base::error::Code;
 use mainstay_base::key::Slot;
 
 use super::place::Place;
-use super::{Moment, Stop, condition, delete, increment, limits, merge, put};
+use super::{Moment, Stop, condition, delete, increment, limits, merge_patch, put};
 use crate::command::{Command, Commit, Operation, Request};
 use crate::content::{ContentType, Value};
 use crate::item::{self, Item};
@@ -130,7 +130,9 @@ impl<'s> Evaluation<'_, '_, 's> {
         let before = self.read(place, &row)?;
         let change = match operation {
             Operation::Put { value, .. } => put::put(value),
-            Operation::Merge { patch, .. } => merge::merge(place, before.as_ref(), &row, patch)?,
+            Operation::MergePatch { patch, .. } => {
+                merge_patch::merge_patch(place, before.as_ref(), &row, patch)?
+            }
             Operation::Delete { .. } => delete::delete(),
             Operation::Increment { path, by, min, max, .. } => {
                 let increment = increment::Increment { path, by: *by, min: *min, max: *max };

@@ -2,7 +2,7 @@
 
 use mainstay_base::error::{Classify, Code};
 
-use super::merge::not_json;
+use super::merge_patch::not_json;
 use super::place::Place;
 use super::{Refusal, Stop};
 use crate::command::Condition;

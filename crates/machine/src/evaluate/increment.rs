@@ -4,7 +4,7 @@ use mainstay_base::error::Code;
 
 use super::Stop;
 use super::commit::Change;
-use super::merge::{check_json, not_json};
+use super::merge_patch::{check_json, not_json};
 use super::place::Place;
 use crate::item::Item;
 use crate::json::{self, IncrementError, Incremented, Pointer};

@@ -35,7 +35,7 @@ pub(super) fn check(commit: &Commit, limits: &Limits) -> Result<(), Refusal> {
         check_key(place, limits)?;
         let value = match operation {
             Operation::Put { value, .. } => value.bytes().len(),
-            Operation::Merge { patch, .. } => patch.bytes().len(),
+            Operation::MergePatch { patch, .. } => patch.bytes().len(),
             Operation::Delete { .. } | Operation::Increment { .. } => 0,
         };
         check_value(place, value, limits)?;

@@ -10,7 +10,7 @@ fn json(text: &str) -> Json {
 }
 
 fn merged(target: Option<&str>, patch: &str) -> String {
-    let merged = merge(target.map(str::as_bytes), &json(patch)).expect("the target is JSON");
+    let merged = merge_patch(target.map(str::as_bytes), &json(patch)).expect("the target is JSON");
     String::from_utf8(merged).unwrap()
 }
 
@@ -141,10 +141,10 @@ fn a_target_that_is_not_json_is_noticed() {
         "{1:2}",
         "\u{1}",
     ] {
-        let merged = merge(Some(bad.as_bytes()), &json("{\"a\":1}"));
+        let merged = merge_patch(Some(bad.as_bytes()), &json("{\"a\":1}"));
         assert!(merged.is_none() || !bad.starts_with('{'), "{bad}");
     }
-    assert_eq!(merge(Some(b"\xff"), &json("1")), None);
+    assert_eq!(merge_patch(Some(b"\xff"), &json("1")), None);
 }
 
 fn incremented(document: &str, path: &str, by: i64) -> Result<String, IncrementError> {

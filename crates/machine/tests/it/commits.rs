@@ -22,7 +22,7 @@ fn operations_are_made_in_order_and_see_each_other() {
     let mut world = World::new();
     let results = world.done(vec![
         put("orders/u7/a", r#"{"n":1}"#),
-        merge("orders/u7/a", r#"{"m":2}"#),
+        merge_patch("orders/u7/a", r#"{"m":2}"#),
         increment("orders/u7/a", "/n", 4),
         put("carts/u7", "0"),
         delete("carts/u7"),
@@ -158,7 +158,7 @@ fn operations_on_json_refuse_what_is_not() {
         put_bytes("orders/u7/png", "image/png", b"{}"),
         put_bytes("orders/u7/e", "a/b+json", b"{\"n\":1}"),
     ]);
-    for operation in [merge("orders/u7/png", "{}"), increment("orders/u7/png", "/n", 1)] {
+    for operation in [merge_patch("orders/u7/png", "{}"), increment("orders/u7/png", "/n", 1)] {
         let refusal = world.refused(vec![], vec![operation]);
         assert_eq!(refusal.code(), Code::UnsupportedMediaType);
         assert!(
@@ -182,7 +182,7 @@ fn operations_on_json_refuse_what_is_not() {
 fn absent_items_begin_as_nothing() {
     let mut world = World::new();
     world.done(vec![
-        merge("orders/u7/a", r#"{"a":{"b":null},"c":null,"d":1e400}"#),
+        merge_patch("orders/u7/a", r#"{"a":{"b":null},"c":null,"d":1e400}"#),
         increment("orders/u7/b", "/n", -2),
         increment("orders/u7/c", "", 5),
     ]);
@@ -312,7 +312,8 @@ fn limits_are_named_with_the_place_that_breaks_them() {
         assert_eq!(check_limits(&told, &world.settings.limits), Err(Box::new(refusal)));
     }
     world.done(vec![put("carts/u7", ten), put("orders/u7", ten), delete("carts/u7")]);
-    let grown = world.refused(vec![], vec![merge("carts/u7", "{\"abc\":1}"), merge("carts/u7", "{\"b\":1}")]);
+    let grown = world
+        .refused(vec![], vec![merge_patch("carts/u7", "{\"abc\":1}"), merge_patch("carts/u7", "{\"b\":1}")]);
     assert_eq!(
         (&grown.facts()["operation"], &grown.facts()["found"]),
         (&json!(1), &json!(15)),

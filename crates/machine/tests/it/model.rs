@@ -42,7 +42,7 @@ enum Kind {
 #[derive(Debug, Clone, PartialEq)]
 enum Act {
     Put(Value),
-    Merge(Value),
+    MergePatch(Value),
     Delete,
     Increment { by: i64, max: i64 },
     Elsewhere,
@@ -110,7 +110,7 @@ impl Model {
             let existed = before.is_some();
             let value = match act {
                 Act::Put(value) => value.clone(),
-                Act::Merge(patch) => merge_trees(before, patch),
+                Act::MergePatch(patch) => merge_trees(before, patch),
                 Act::Increment { by, max } => incremented(before, *by, *max)?,
                 Act::Elsewhere => return Err(Code::PartitionMismatch),
                 Act::Delete => {
@@ -172,7 +172,7 @@ fn told() -> impl Strategy<Value = Told> {
     ];
     let act = prop_oneof![
         4 => values().prop_map(Act::Put),
-        3 => values().prop_map(Act::Merge),
+        3 => values().prop_map(Act::MergePatch),
         2 => Just(Act::Delete),
         4 => (-2i64..4, 0i64..6).prop_map(|(by, max)| Act::Increment { by, max }),
         1 => Just(Act::Elsewhere),
@@ -204,7 +204,7 @@ fn command_of(told: &Told) -> Command {
         let name = name(told.partition, *key);
         match act {
             Act::Put(value) => put(&name, &value.to_string()),
-            Act::Merge(patch) => merge(&name, &patch.to_string()),
+            Act::MergePatch(patch) => merge_patch(&name, &patch.to_string()),
             Act::Delete => delete(&name),
             Act::Increment { by, max } => bounded(&name, "/n", *by, None, Some(*max)),
             Act::Elsewhere => Operation::Delete { item: named(&format!("orders/p3/k{key}")) },

@@ -118,8 +118,8 @@ pub(crate) fn put_bytes(name: &str, content_type: &str, bytes: &'static [u8]) ->
     Operation::Put { item: named(name), value }
 }
 
-pub(crate) fn merge(name: &str, patch: &str) -> Operation {
-    Operation::Merge { item: named(name), patch: json(patch) }
+pub(crate) fn merge_patch(name: &str, patch: &str) -> Operation {
+    Operation::MergePatch { item: named(name), patch: json(patch) }
 }
 
 pub(crate) fn delete(name: &str) -> Operation {

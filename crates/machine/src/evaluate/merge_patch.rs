@@ -1,4 +1,4 @@
-//! Merge: a JSON Merge Patch goes into the item (RFC 7396).
+//! Merge patch: a JSON Merge Patch goes into the item (RFC 7396).
 
 use mainstay_base::error::Code;
 
@@ -8,9 +8,14 @@ use super::{Stop, state};
 use crate::item::Item;
 use crate::json::{self, Json};
 
-pub(super) fn merge(place: Place<'_>, item: Option<&Item>, row: &[u8], patch: &Json) -> Result<Change, Stop> {
+pub(super) fn merge_patch(
+    place: Place<'_>,
+    item: Option<&Item>,
+    row: &[u8],
+    patch: &Json,
+) -> Result<Change, Stop> {
     check_json(place, item)?;
-    let merged = json::merge(item.map(|item| &item.bytes[..]), patch);
+    let merged = json::merge_patch(item.map(|item| &item.bytes[..]), patch);
     merged.map(Change::Json).ok_or_else(|| not_json(row).into())
 }
 

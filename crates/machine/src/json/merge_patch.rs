@@ -12,7 +12,7 @@ use super::{Cursor, Json, Malformed};
 /// Members keep their order, new ones follow in the patch's. The result is nested no deeper than the deeper of the two, and
 /// no longer than both together. None when the target is not JSON. Cost: one pass over each, and a search in the patch for
 /// each member of an object that it reaches into.
-pub fn merge(target: Option<&[u8]>, patch: &Json) -> Option<Vec<u8>> {
+pub fn merge_patch(target: Option<&[u8]>, patch: &Json) -> Option<Vec<u8>> {
     let target = target.map(str::from_utf8).transpose().ok()?;
     try_merge(target, patch.text()).ok()
 }
