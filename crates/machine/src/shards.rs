@@ -17,6 +17,10 @@ use crate::item::{Item, Listed};
 use crate::outcome::Outcome;
 use crate::position::Position;
 
+mod page;
+
+pub use page::PageBuilder;
+
 /// What an operation of the port returns.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -34,7 +38,7 @@ pub trait Shards: Send + Sync {
     fn get(&self, get: Get, deadline: Option<Instant>)
     -> BoxFuture<'_, Result<Reading<Option<Item>>, Error>>;
 
-    /// Lists items of a collection. Errors: [`Error`], never [`Error::OutcomeUnknown`]. Cancel-safe.
+    /// Lists items of a collection, page by page ([`PageBuilder`]). Errors: [`Error`], never [`Error::OutcomeUnknown`]. Cancel-safe.
     fn list(&self, list: List, deadline: Option<Instant>) -> BoxFuture<'_, Result<Reading<Page>, Error>>;
 }
 
@@ -98,14 +102,16 @@ pub struct List {
     pub tenant: Tenant,
     /// Of which collection.
     pub collection: Name,
-    /// Of which partition; without one, of all.
+    /// The one partition that all keys with this prefix are of, if there is only one: nothing else is looked at.
     pub partition: Option<Partition<'static>>,
     /// What their keys begin with.
     pub prefix: String,
     /// Where the page before it ended.
     pub after: Option<Cursor>,
-    /// How many at most.
+    /// How many at most; a page takes one nonetheless.
     pub limit: usize,
+    /// How many bytes their keys and values have at most together; a page takes one item nonetheless.
+    pub bytes_max: usize,
     /// How fresh.
     pub consistency: Consistency,
 }

@@ -7,11 +7,11 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use mainstay_base::error::{Code, Retry};
-use mainstay_base::id::{Name, Tenant};
-use mainstay_base::key::{Key, PartitionBy, Slot, slot};
+use mainstay_base::id::Name;
+use mainstay_base::key::{Key, PartitionBy, Slot};
 use mainstay_base::problem::Problem;
 use mainstay_machine::item::Listed;
-use mainstay_machine::shards::{Cursor, List, Page};
+use mainstay_machine::shards::{Cursor, List};
 
 use super::collection;
 use crate::Api;
@@ -25,8 +25,8 @@ use crate::wire::{ItemBody, PageBody};
 pub(crate) const LIMIT_DEFAULT: usize = 100;
 /// The most items of a page.
 pub(crate) const LIMIT_MAX: usize = 1000;
-/// A page that has this many bytes of keys and values takes no further item.
-pub(crate) const PAGE_BYTES_MAX: usize = 4 << 20;
+/// The most bytes of a page's keys and values, unless it has one item only.
+const PAGE_BYTES_MAX: usize = 4 << 20;
 
 /// The first byte of every cursor of this form.
 const FORMAT: u8 = 1;
@@ -45,11 +45,12 @@ pub(crate) async fn list(State(api): State<Api>, request: Request<Body>) -> Resu
         prefix: prefix.to_owned(),
         after: query.get("cursor").map(cursor).transpose()?,
         limit: limit(query.get("limit"))?,
+        bytes_max: PAGE_BYTES_MAX,
         consistency: call.terms.consistency.clone(),
     };
     let reading = api.shards.list(list, call.terms.deadline).await.map_err(|error| Problem::of(&error))?;
     let headers = stamp::of_reading(&reading);
-    let page = cut(reading.value, &call.tenant(), by);
+    let page = reading.value;
     let items = page.items.iter().map(|listed| ItemBody::new(listed).map_err(|_| damaged(&name, listed)));
     let items = items.collect::<Result<_, Problem>>()?;
     let mut response = answer::json(&PageBody { items, next: page.next.as_ref().map(text) });
@@ -70,23 +71,6 @@ fn limit(text: Option<&str>) -> Result<usize, Problem> {
         let detail = format!("the limit must be a whole number from 1 to {LIMIT_MAX}");
         Problem::new(Code::Invalid, detail).fact("parameter", "limit").fact("max", LIMIT_MAX)
     })
-}
-
-/// The page, ended where it is large enough.
-fn cut(mut page: Page, tenant: &Tenant, by: PartitionBy) -> Page {
-    let mut bytes = 0;
-    let is_full = |listed: &Listed| {
-        bytes += listed.key.as_str().len() + listed.item.bytes.len();
-        bytes >= PAGE_BYTES_MAX
-    };
-    if let Some(last) = page.items.iter().position(is_full)
-        && last + 1 < page.items.len()
-    {
-        page.items.truncate(last + 1);
-        let key = page.items[last].key.clone();
-        page.next = Some(Cursor { slot: slot(tenant, &by.partition(&key)), key });
-    }
-    page
 }
 
 /// The format, the slot (2 bytes, the higher first) and the key, in base64 for addresses (RFC 4648, section 5).

@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwap;
 use mainstay_api::Settings;
 use mainstay_base::hlc::HybridTime;
-use mainstay_base::key::{Slot, slot};
+use mainstay_base::key::slot;
 use mainstay_base::position::{Index, ShardId};
 use mainstay_base::time::{Instant, Timestamp};
 use mainstay_base::units::Duration;
 use mainstay_machine::item::{self, Item};
 use mainstay_machine::position::Place;
 use mainstay_machine::shards::{
-    Answer, BoxFuture, Consistency, Cursor, Durability, Error, Get, List, Page, Reading, Shards,
+    Answer, BoxFuture, Consistency, Durability, Error, Get, List, Page, PageBuilder, Reading, Shards,
 };
 use mainstay_machine::state::Memory;
 use mainstay_machine::{Command, Moment, Overlay, Position, evaluate};
@@ -119,30 +119,14 @@ impl Shards for Mem {
             if let Some(error) = inner.failures.pop_front() {
                 return Err(error);
             }
-            let only = list.partition.as_ref().map(|partition| slot(&list.tenant, partition));
-            let mut items = Vec::new();
-            let mut next = None;
-            for slot in Slot::all().filter(|slot| only.is_none_or(|only| only == *slot)) {
-                let after = list.after.as_ref();
-                if after.is_some_and(|after| slot < after.slot) {
-                    continue;
-                }
-                let after = after.filter(|after| after.slot == slot).map(|after| &after.key);
-                let place = (slot, &list.tenant, &list.collection);
-                let left = list.limit - items.len();
-                let found = item::list(&inner.state, place, &list.prefix, after, left + 1).unwrap();
-                let is_over = found.len() > left;
-                items.extend(found.into_iter().take(left));
-                if is_over {
-                    let key = items.last().unwrap().key.clone();
-                    // The last one taken may stand in an earlier slot, when no room was left for this one.
-                    let by = mainstay_base::key::PartitionBy::FirstSegment;
-                    let slot = mainstay_base::key::slot(&list.tenant, &by.partition(&key));
-                    next = Some(Cursor { slot, key });
+            let mut page = PageBuilder::new(&list);
+            for slot in list.slots() {
+                if page.read(&inner.state, slot).unwrap().is_break() {
                     break;
                 }
             }
-            Ok(inner.reading(Page { items, next }, list.consistency))
+            let page = page.finish();
+            Ok(inner.reading(page, list.consistency))
         })
     }
 }

@@ -1,0 +1,209 @@
+//! Collecting a page of a listing: slot by slot, until it is full.
+//!
+//! What implementations of the port share, so that all of them end a page at the same item and name the same place to go on.
+
+use std::ops::ControlFlow;
+
+use mainstay_base::key::{Slot, slot};
+
+use super::{Cursor, List, Page};
+use crate::item::{self, Listed};
+use crate::state::{self, State};
+
+/// Rows that are read at once. They are in memory before the page is found to be full.
+const READ_MAX: usize = 32;
+
+/// A page that is being collected.
+///
+/// It is full when the next item would make it longer than was asked. Only then it has a place to go on: the last page of
+/// a listing is known to be the last.
+#[derive(Debug)]
+pub struct PageBuilder<'l> {
+    list: &'l List,
+    items: Vec<Listed>,
+    /// Of keys and values.
+    bytes: usize,
+    /// Of the last item.
+    slot: Option<Slot>,
+    is_full: bool,
+}
+
+impl List {
+    /// The slots that may have some of the page's items, in the order in which they are read.
+    pub fn slots(&self) -> impl Iterator<Item = Slot> {
+        let only = self.partition.as_ref().map(|partition| slot(&self.tenant, partition));
+        let first = self.after.as_ref().map_or(0, |after| after.slot.get());
+        Slot::all().skip(first.into()).filter(move |slot| only.is_none_or(|only| only == *slot))
+    }
+}
+
+impl<'l> PageBuilder<'l> {
+    /// A page with nothing on it yet.
+    pub fn new(list: &'l List) -> Self {
+        Self { list, items: Vec::new(), bytes: 0, slot: None, is_full: false }
+    }
+
+    /// Adds what a slot has, of these rows. Slots come in the order of [`List::slots`]; after `Break` none has to.
+    ///
+    /// Errors: [`state::Error`]; the page is of no use then.
+    pub fn read(&mut self, state: &dyn State, slot: Slot) -> Result<ControlFlow<()>, state::Error> {
+        let List { tenant, collection, prefix, limit, .. } = self.list;
+        let after = self.list.after.as_ref().filter(|after| after.slot == slot);
+        let mut after = after.map(|after| after.key.clone());
+        while !self.is_full {
+            // One more than there is room for tells whether there is more.
+            let count = (limit.saturating_sub(self.items.len()) + 1).min(READ_MAX);
+            let found = item::list(state, (slot, tenant, collection), prefix, after.as_ref(), count)?;
+            let is_end = found.len() < count;
+            for listed in found {
+                if self.push(slot, listed).is_break() {
+                    break;
+                }
+            }
+            if is_end {
+                break;
+            }
+            after = self.items.last().map(|listed| listed.key.clone());
+        }
+        Ok(if self.is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    }
+
+    /// Adds the next item, which is in this slot; `Break` when there is no room for it.
+    pub fn push(&mut self, slot: Slot, listed: Listed) -> ControlFlow<()> {
+        let bytes = self.bytes.saturating_add(listed.key.as_str().len() + listed.item.bytes.len());
+        let has_room = self.items.len() < self.list.limit && bytes <= self.list.bytes_max;
+        if self.is_full || !(has_room || self.items.is_empty()) {
+            self.is_full = true;
+            return ControlFlow::Break(());
+        }
+        self.bytes = bytes;
+        self.slot = Some(slot);
+        self.items.push(listed);
+        ControlFlow::Continue(())
+    }
+
+    /// The page.
+    pub fn finish(self) -> Page {
+        let last = self.items.last().zip(self.slot).filter(|_| self.is_full);
+        let next = last.map(|(listed, slot)| Cursor { slot, key: listed.key.clone() });
+        Page { items: self.items, next }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use mainstay_base::hlc::HybridTime;
+    use mainstay_base::id::{Name, Tenant};
+    use mainstay_base::key::Key;
+
+    use super::*;
+    use crate::content::ContentType;
+    use crate::item::Item;
+    use crate::overlay::Mutation;
+    use crate::row::RowKey;
+    use crate::shards::Consistency;
+    use crate::state::Memory;
+    use crate::version::Version;
+
+    /// Of every item here, with its key of three bytes.
+    const ITEM_BYTES: usize = 10;
+
+    /// These many items in each of these slots.
+    fn filled(slots: &[(u16, usize)]) -> Memory {
+        let mut rows = Memory::default();
+        for (slot, count) in slots {
+            for number in 0..*count {
+                let key: Key = format!("k{number:02}").parse().unwrap();
+                let slot = Slot::new(*slot).unwrap();
+                let key = RowKey::item(slot, &Tenant::DEFAULT, &Name::from_static("orders"), &key);
+                let item = Item {
+                    version: Version { timeline: 1, sequence: 1 },
+                    created: HybridTime::from_bits(0),
+                    updated: HybridTime::from_bits(0),
+                    content_type: ContentType::JSON,
+                    bytes: Bytes::from_static(b"1234567"),
+                };
+                rows.apply([&Mutation::Put { key: key.into_bytes(), value: item.encode() }]);
+            }
+        }
+        rows
+    }
+
+    fn list(limit: usize, bytes_max: usize, after: Option<Cursor>) -> List {
+        List {
+            tenant: Tenant::DEFAULT,
+            collection: Name::from_static("orders"),
+            partition: None,
+            prefix: String::new(),
+            after,
+            limit,
+            bytes_max,
+            consistency: Consistency::Linearizable,
+        }
+    }
+
+    /// How many items each page has, and the slots and keys of all of them.
+    fn pages(rows: &Memory, limit: usize, bytes_max: usize) -> (Vec<usize>, Vec<String>) {
+        let (mut counts, mut keys, mut after) = (Vec::new(), Vec::new(), None);
+        loop {
+            let list = list(limit, bytes_max, after);
+            let mut builder = PageBuilder::new(&list);
+            for slot in list.slots() {
+                let before = builder.items.len();
+                let flow = builder.read(rows, slot).unwrap();
+                keys.extend(builder.items[before..].iter().map(|it| format!("{slot}/{}", it.key)));
+                if flow.is_break() {
+                    break;
+                }
+            }
+            let page = builder.finish();
+            counts.push(page.items.len());
+            after = page.next;
+            if after.is_none() {
+                return (counts, keys);
+            }
+        }
+    }
+
+    #[test]
+    fn a_page_ends_by_number_or_by_bytes_and_the_last_one_is_known() {
+        const ALL: usize = usize::MAX;
+        for (slots, limit, bytes_max, expected) in [
+            (&[][..], 5, ALL, &[0][..]),
+            (&[(3, 4)], 5, ALL, &[4]),
+            (&[(3, 5)], 5, ALL, &[5]),
+            (&[(3, 6)], 5, ALL, &[5, 1]),
+            (&[(3, 5), (9, 1)], 5, ALL, &[5, 1]),
+            (&[(0, 2), (3, 3), (4095, 5)], 5, ALL, &[5, 5]),
+            (&[(3, 4)], 100, 4 * ITEM_BYTES, &[4]),
+            (&[(3, 4)], 100, 4 * ITEM_BYTES - 1, &[3, 1]),
+            (&[(3, 2), (9, 2)], 100, 3 * ITEM_BYTES, &[3, 1]),
+            (&[(3, 3)], 100, 0, &[1, 1, 1]),
+            (&[(3, 2)], 0, ALL, &[1, 1]),
+            (&[(3, READ_MAX), (9, 1)], 100, ALL, &[READ_MAX + 1]),
+            (&[(3, 99)], 98, ALL, &[98, 1]),
+            (&[(3, 99)], 99, ALL, &[99]),
+            (&[(3, 99)], 100, 70 * ITEM_BYTES, &[70, 29]),
+        ] {
+            let (counts, keys) = pages(&filled(slots), limit, bytes_max);
+            assert_eq!(counts, expected, "{slots:?} by {limit} and {bytes_max} bytes");
+            let all =
+                slots.iter().flat_map(|(slot, count)| (0..*count).map(move |it| format!("{slot}/k{it:02}")));
+            assert_eq!(keys, all.collect::<Vec<_>>(), "{slots:?} by {limit} and {bytes_max} bytes");
+        }
+    }
+
+    #[test]
+    fn what_is_full_takes_nothing_more() {
+        let list = list(1, usize::MAX, None);
+        let mut builder = PageBuilder::new(&list);
+        let rows = filled(&[(3, 2), (9, 1)]);
+        let (slot, later) = (Slot::new(3).unwrap(), Slot::new(9).unwrap());
+        assert_eq!(builder.read(&rows, slot), Ok(ControlFlow::Break(())));
+        assert_eq!(builder.read(&rows, later), Ok(ControlFlow::Break(())));
+        let page = builder.finish();
+        assert_eq!(page.items.len(), 1);
+        assert_eq!(page.next, Some(Cursor { slot, key: "k00".parse().unwrap() }));
+    }
+}
