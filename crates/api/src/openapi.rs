@@ -205,11 +205,9 @@ fn headers(operation: &Operation) -> Value {
         (POSITION, "Who reads here or later sees what this answer shows; opaque."),
         (CONSISTENCY, "How fresh the answer really is: as was asked, or fresher."),
         (AGE, "How old the state that it shows may be."),
+        (DURABILITY, "What that state survives: `memory`, `written`, `synced` or `replicated`."),
     ];
-    let of_changes = [
-        (DURABILITY, "What the change survives: `memory`, `written`, `synced` or `replicated`."),
-        (REPLAYED, "`true` when the answer was given before, to the same key."),
-    ];
+    let of_changes = [(REPLAYED, "`true` when the answer was given before, to the same key.")];
     let of_items = [(ETAG, "The item's version.")];
     let is_change = has(&IDEMPOTENCY_KEY);
     let mut headers = Map::new();

@@ -1,4 +1,4 @@
-//! What every answer about committed state says of itself, in headers: its position, and how durable or fresh it is.
+//! What every answer about committed state says of itself, in headers: its position, and how durable and fresh it is.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -7,7 +7,7 @@ use mainstay_machine::shards::{Answer, Consistency, Reading};
 
 use crate::terms::{CONSISTENCY, POSITION};
 
-/// What an answered change survives.
+/// What an answered change, or the state that an answer shows, survives.
 pub const DURABILITY: HeaderName = HeaderName::from_static("mainstay-durability");
 /// How old the state that an answer shows may be.
 pub const AGE: HeaderName = HeaderName::from_static("mainstay-age");
@@ -39,6 +39,7 @@ pub(crate) fn of_reading<T>(reading: &Reading<T>) -> HeaderMap {
     headers.insert(POSITION, position(&reading.position));
     headers.insert(CONSISTENCY, consistency);
     headers.insert(AGE, ascii(reading.age.to_string()));
+    headers.insert(DURABILITY, ascii(reading.durability.to_string()));
     headers
 }
 

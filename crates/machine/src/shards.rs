@@ -55,7 +55,7 @@ pub struct Answer {
     pub durability: Durability,
 }
 
-/// What an answered outcome survives.
+/// What an answered outcome, or the state that was read, survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Durability {
     /// Nothing: it is lost with the process.
@@ -145,6 +145,8 @@ pub struct Reading<T> {
     pub consistency: Consistency,
     /// How old that state may be.
     pub age: Duration,
+    /// What that state survives.
+    pub durability: Durability,
 }
 
 /// A command that has no outcome here, or a reading that was not made.

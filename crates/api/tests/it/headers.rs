@@ -125,7 +125,7 @@ async fn a_header_that_cannot_be_read_is_named_with_what_is_expected() {
 }
 
 #[tokio::test]
-async fn a_reading_says_how_fresh_it_is() {
+async fn a_reading_says_how_fresh_and_how_durable_it_is() {
     let world = World::new();
     world.put(ITEM, "1").await.is(201);
     for (asked, given) in [
@@ -140,6 +140,7 @@ async fn a_reading_says_how_fresh_it_is() {
             assert_eq!(answer.header("mainstay-consistency"), Some(given), "{path}");
             assert_eq!(answer.header("mainstay-position"), Some("1.3.1"));
             assert_eq!(answer.header("mainstay-age"), Some("0s"));
+            assert_eq!(answer.header("mainstay-durability"), Some("synced"));
         }
     }
     world.shards.answer_as(Consistency::Eventual, Duration::from_millis(40));

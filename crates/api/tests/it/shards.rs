@@ -70,7 +70,7 @@ impl Inner {
 
     fn reading<T>(&mut self, value: T, asked: Consistency) -> Reading<T> {
         let (consistency, age) = self.freshness.take().unwrap_or((asked, Duration::ZERO));
-        Reading { value, position: self.position(), consistency, age }
+        Reading { value, position: self.position(), consistency, age, durability: Durability::Synced }
     }
 }
 
