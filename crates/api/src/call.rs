@@ -93,6 +93,5 @@ impl<'a> Call<'a> {
 /// The problem of a body that has another content type than the one that is taken.
 pub(crate) fn wrong_type(sent: &str, accepted: &'static str) -> Failure {
     let detail = format!("`{sent}` is not taken here: send `Content-Type: {accepted}`");
-    let accepted_types = serde_json::Value::from(vec![accepted]);
-    Problem::new(Code::UnsupportedMediaType, detail).fact("accepted", accepted_types).into()
+    Problem::new(Code::UnsupportedMediaType, detail).fact("accepted", vec![accepted]).into()
 }

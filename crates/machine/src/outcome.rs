@@ -72,7 +72,7 @@ impl Outcome {
                 out.push(REFUSED);
                 put_sized(out, refusal.code.as_str().as_bytes());
                 put_sized(out, refusal.detail.as_bytes());
-                let facts = serde_json::to_vec(&refusal.facts).expect("texts and numbers are JSON");
+                let facts = serde_json::to_vec(&refusal.facts).expect("facts are JSON values");
                 put_sized(out, &facts);
             }
         }

@@ -179,7 +179,7 @@ fn check_type(place: Place<'_>, collection: &Collection, found: &ContentType) ->
         Some(wanted) if wanted != found => {
             let detail = format!("has the content type {found}, and the collection takes {wanted} only");
             let refusal = place.refuse(Code::UnsupportedMediaType, &detail);
-            Err(refusal.fact("content_type", found.as_str()).fact("accepted", wanted.as_str()).into())
+            Err(refusal.fact("content_type", found.as_str()).fact("accepted", vec![wanted.as_str()]).into())
         }
         _ => Ok(()),
     }
