@@ -168,7 +168,7 @@ fn sent_header(name: &HeaderName) -> (&'static str, Value) {
     const DURATION: &str = "^[0-9]+(\\.[0-9]+)?(ns|us|ms|s|m|h|d)$";
     match name.as_str() {
         "idempotency-key" => (
-            "Makes the request safe to send again: the first answer is kept and given again.",
+            "Makes the request safe to send again: the first answer is kept and given again. Sent while the first is still under way, it waits for that answer.",
             text(
                 "^(\"[\\x21\\x23-\\x5b\\x5d-\\x7e]{1,255}\"|[\\x21\\x23-\\x2b\\x2d-\\x3a\\x3c-\\x7e]{1,255})$",
             ),

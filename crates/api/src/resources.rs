@@ -98,7 +98,7 @@ pub(crate) const PROBLEMS_OF_ALL: &[Code] = &[
     Code::Deadline,
 ];
 
-const OF_CHANGES: [Code; 10] = [
+const OF_CHANGES: [Code; 9] = [
     Code::RequestTimeout,
     Code::NotFound,
     Code::ConditionFailed,
@@ -106,12 +106,11 @@ const OF_CHANGES: [Code; 10] = [
     Code::UnsupportedMediaType,
     Code::Invalid,
     Code::IdempotencyMismatch,
-    Code::InFlight,
     Code::OutcomeUnknown,
     Code::StorageFull,
 ];
-const OF_COMMITS: [Code; 11] = {
-    let mut codes = [Code::PartitionMismatch; 11];
+const OF_COMMITS: [Code; 10] = {
+    let mut codes = [Code::PartitionMismatch; 10];
     let mut place = 0;
     while place < OF_CHANGES.len() {
         codes[place] = OF_CHANGES[place];

@@ -16,6 +16,8 @@ use mainstay_machine::command::{IdempotencyKey, TraceContext};
 use mainstay_machine::shards::Consistency;
 
 /// The key that makes a request safe to send again (draft-ietf-httpapi-idempotency-key-header).
+///
+/// A request whose key is that of one still under way waits behind it for its answer, where the draft has a 409.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// How fresh a reading must be; in answers, how fresh it is.
 pub const CONSISTENCY: HeaderName = HeaderName::from_static("mainstay-consistency");

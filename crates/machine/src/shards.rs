@@ -31,6 +31,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Shards: Send + Sync {
     /// Evaluates a command in its partition's shard, and answers when its outcome is durable. A refusal is an answer.
     ///
+    /// A repetition by its idempotency key is answered with the outcome of the first, and waits for it if need be.
+    ///
     /// Errors: [`Error`]. Not cancel-safe: to drop the future once it was polled is an unknown outcome.
     fn submit(&self, command: Command, deadline: Option<Instant>) -> BoxFuture<'_, Result<Answer, Error>>;
 

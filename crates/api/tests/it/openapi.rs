@@ -44,6 +44,12 @@ fn every_operation_is_complete_and_every_reference_leads_somewhere() {
             let responses = operation["responses"].as_object().unwrap();
             assert!(responses.keys().any(|status| status.starts_with('2')), "{method} {path}");
             assert!(responses.contains_key("503"), "{method} {path}");
+            let is_in_flight =
+                |response: &Value| response["description"].as_str().unwrap().contains("`in_flight`");
+            assert!(
+                !responses.values().any(is_in_flight),
+                "{method} {path}: what is in flight is waited for"
+            );
             for name in path.split('/').filter_map(|it| it.strip_prefix('{')?.strip_suffix('}')) {
                 let parameters = operation["parameters"].as_array().unwrap();
                 let found = parameters.iter().find(|it| it["name"] == name).expect(name);

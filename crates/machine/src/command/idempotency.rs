@@ -33,6 +33,9 @@ pub struct IdempotencyKey(Box<str>);
 pub struct KeyError(String);
 
 /// Which outcome a command shares with its repetitions.
+///
+/// A repetition that comes while the first is still under way waits behind it in their shard's queue, as every command of
+/// the shard does, and is answered with its outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Idempotency {
     scope: Scope,
