@@ -40,8 +40,9 @@ impl<'a> Call<'a> {
     /// Reads the headers; what is left is the body. Errors: those of [`Terms::read`].
     pub(crate) fn new(api: &'a Api, request: Request<Body>) -> Result<(Self, Body), Failure> {
         let (parts, body) = request.into_parts();
-        let terms = Terms::read(&parts.headers, &*api.clock)?;
-        Ok((Self { api, settings: api.settings.load_full(), parts, terms }, body))
+        let settings = api.settings.load_full();
+        let terms = Terms::read(&parts.headers, &*api.clock, settings.timeout)?;
+        Ok((Self { api, settings, parts, terms }, body))
     }
 
     /// Until tenancy is switched on there is one.

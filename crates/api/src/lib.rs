@@ -38,6 +38,7 @@ use axum::Router;
 use axum::routing::MethodRouter;
 
 use mainstay_base::time::Clock;
+use mainstay_base::units::Duration;
 use mainstay_machine::shards::Shards;
 
 /// What the resources work with. Cloning is cheap.
@@ -59,6 +60,8 @@ pub struct Settings {
     pub machine: mainstay_machine::Settings,
     /// How large request bodies may be, and how long they may take.
     pub body: body::Limits,
+    /// How long a request may take whose caller does not say, which the configuration knows as `api.timeout`.
+    pub timeout: Duration,
 }
 
 /// Every route, with its methods. Methods that a route does not have are answered by [`answer::wrong_method`].

@@ -32,7 +32,7 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// What a request's headers ask.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Terms {
-    /// When the answer is of no use any more, by the clock.
+    /// When the answer is of no use any more, by the clock; none beyond its range, which never passes.
     pub deadline: Option<Instant>,
     /// How fresh a reading must be.
     pub consistency: Consistency,
@@ -44,9 +44,11 @@ pub struct Terms {
 
 impl Terms {
     /// Reads the headers. Errors: [`Code::Malformed`] with the header's name and what is expected.
-    pub fn read(headers: &HeaderMap, clock: &dyn Clock) -> Result<Self, Problem> {
+    ///
+    /// A request that says nothing of its time has `timeout`.
+    pub fn read(headers: &HeaderMap, clock: &dyn Clock, timeout: Duration) -> Result<Self, Problem> {
         Ok(Self {
-            deadline: deadline(headers, clock)?,
+            deadline: clock.now().checked_add(asked_timeout(headers)?.unwrap_or(timeout)),
             consistency: consistency(headers)?,
             idempotency: one(headers, &IDEMPOTENCY_KEY)?.map(idempotency_key).transpose()?,
             trace: one(headers, &TRACEPARENT).ok().flatten().and_then(trace_context),
@@ -88,7 +90,7 @@ fn shown_name(name: &HeaderName) -> String {
     name.split('-').map(capital).collect::<Vec<_>>().join("-")
 }
 
-fn deadline(headers: &HeaderMap, clock: &dyn Clock) -> Result<Option<Instant>, Problem> {
+fn asked_timeout(headers: &HeaderMap) -> Result<Option<Duration>, Problem> {
     const EXPECTED: &str = "a duration with its unit, such as `250ms`";
     const EXPECTED_GRPC: &str =
         "at most 8 digits and a unit of `H`, `M`, `S`, `m`, `u` or `n`, such as `250m`";
@@ -98,9 +100,7 @@ fn deadline(headers: &HeaderMap, clock: &dyn Clock) -> Result<Option<Instant>, P
     let grpc = one(headers, &GRPC_TIMEOUT)?
         .map(|text| grpc_timeout(text).ok_or_else(|| wrong(&GRPC_TIMEOUT, "is no timeout", EXPECTED_GRPC)))
         .transpose()?;
-    let timeout = own.into_iter().chain(grpc).min();
-    // What is beyond the clock's range never passes.
-    Ok(timeout.and_then(|timeout| clock.now().checked_add(timeout)))
+    Ok(own.into_iter().chain(grpc).min())
 }
 
 /// `1*8DIGIT` and a unit, by the gRPC protocol over HTTP/2.

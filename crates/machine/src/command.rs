@@ -155,6 +155,32 @@ pub enum Operation {
     },
 }
 
+impl Command {
+    /// How large it is, about: what it holds in memory beside a fixed part.
+    pub fn bytes(&self) -> usize {
+        const PART_BYTES: usize = 64;
+        let Request::Commit(commit) = &self.request;
+        let condition = |condition: &Condition| {
+            let cel = match condition {
+                Condition::Check { cel, .. } => cel.source().len(),
+                _ => 0,
+            };
+            PART_BYTES + condition.item().key.as_str().len() + cel
+        };
+        let operation = |operation: &Operation| {
+            let value = match operation {
+                Operation::Put { value, .. } => value.bytes().len(),
+                Operation::MergePatch { patch, .. } => patch.bytes().len(),
+                Operation::Delete { .. } | Operation::Increment { .. } => 0,
+            };
+            PART_BYTES + operation.item().key.as_str().len() + value
+        };
+        let conditions: usize = commit.conditions.iter().map(condition).sum();
+        let operations: usize = commit.operations.iter().map(operation).sum();
+        PART_BYTES + conditions + operations
+    }
+}
+
 impl Request {
     /// The kind of the request, as it is known in scopes of idempotency.
     pub fn kind(&self) -> &'static str {

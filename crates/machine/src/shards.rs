@@ -58,7 +58,7 @@ pub struct Answer {
 }
 
 /// What an answered outcome, or the state that was read, survives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Durability {
     /// Nothing: it is lost with the process.
     Memory,

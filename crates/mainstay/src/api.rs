@@ -26,6 +26,7 @@ use crate::config::value::Secret;
 use crate::life::ready::Readiness;
 use crate::log::NodeLog;
 use crate::reload::Reloads;
+use crate::shards::NodeShards;
 use crate::telemetry::logs::Logs;
 use crate::telemetry::metrics::Metrics;
 
@@ -48,6 +49,9 @@ pub struct Config {
     pub body_max: Size,
     /// How long a request's body may take to arrive, at least `100ms`. One that does not is answered 408.
     pub body_timeout: Duration,
+    /// How long a commit or a reading may take when its caller does not say so with `Mainstay-Timeout`, at least `100ms`. What was
+    /// not begun by then is answered 504 `deadline`, and a commit that was, 504 `outcome_unknown`.
+    pub timeout: Duration,
     /// How long a connection may take to send a request's head, and how long it may stay idle between
     /// requests, at least `100ms`. Connections that are open when this changes keep what they have.
     pub head_timeout: Duration,
@@ -63,6 +67,7 @@ impl Default for Config {
             token: None,
             body_max: Size::from_mib(8),
             body_timeout: Duration::from_secs(30),
+            timeout: Duration::from_secs(30),
             head_timeout: Duration::from_secs(30),
             connections_max: 4096,
         }
@@ -73,6 +78,11 @@ impl Config {
     /// The shortest time that leaves a slow network a chance.
     const TIMEOUT_MIN: Duration = Duration::from_millis(100);
 
+    /// What the resources over what is committed can be told.
+    pub fn committed(&self, machine: mainstay_machine::Settings) -> mainstay_api::Settings {
+        mainstay_api::Settings { machine, body: self.bodies(), timeout: self.timeout }
+    }
+
     /// The limits of request bodies.
     pub fn bodies(&self) -> body::Limits {
         body::Limits { size_max: self.body_max, timeout: self.body_timeout }
@@ -81,8 +91,11 @@ impl Config {
     /// The rules that the types cannot state.
     pub fn broken_rules(&self) -> Vec<Broken> {
         let mut broken = Vec::new();
-        let timeouts: [(&'static [&'static str], Duration); 2] =
-            [(&["api", "body_timeout"], self.body_timeout), (&["api", "head_timeout"], self.head_timeout)];
+        let timeouts: [(&'static [&'static str], Duration); 3] = [
+            (&["api", "body_timeout"], self.body_timeout),
+            (&["api", "head_timeout"], self.head_timeout),
+            (&["api", "timeout"], self.timeout),
+        ];
         for (path, timeout) in timeouts {
             if timeout < Self::TIMEOUT_MIN {
                 broken.push(Broken {
@@ -112,6 +125,10 @@ pub struct Context {
     pub readiness: Readiness,
     /// The log of the node's shards.
     pub log: NodeLog,
+    /// The shards of the node.
+    pub shards: NodeShards,
+    /// The resources over what is committed, with their own settings.
+    pub committed: mainstay_api::Api,
     /// The log output, whose levels can be changed.
     pub logs: Arc<Logs>,
     /// The metrics to show and to count in.

@@ -2,6 +2,7 @@
 
 mod metrics;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use mainstay_base::units::Size;
 use mainstay_log::local::disk::{Directory, Disk};
 use mainstay_log::local::{Local, Options, Recovery};
 use mainstay_log::{Act, Durability, Error, Log};
+use mainstay_shard::snapshot::keeper::Pinned;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -135,17 +137,20 @@ pub struct NodeLog {
 }
 
 impl NodeLog {
-    /// Opens the log on a disk, or makes one. Blocks on files. Errors are those of the engine.
+    /// Opens the log on a disk, or makes one. It must have reached the indexes that are `known` from elsewhere. Blocks on files.
+    /// Errors are those of the engine.
     pub fn open(
         config: &Config,
         disk: Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
         entropy: &dyn Entropy,
+        known: BTreeMap<ShardId, Index>,
     ) -> Result<Self, Error> {
         let place = disk.place();
         let options = Options {
             durability: config.durability.into(),
             pin_max: config.pin_bytes_max,
+            known,
             ..Options::default()
         };
         let (local, recovery) = Local::open_on(disk, &options, clock, entropy)?;
@@ -178,13 +183,18 @@ impl NodeLog {
 
     /// Shows its counters to scrapers.
     pub fn count_in(&self, metrics: &Metrics) {
-        metrics.collect(metrics::Collected::new(Arc::downgrade(&self.local), &self.recovery));
+        metrics.collect(metrics::collected(Arc::downgrade(&self.local), &self.recovery));
     }
 
-    /// The engine, for tests that append.
-    #[cfg(test)]
-    pub fn engine(&self) -> &dyn Log {
-        &*self.local
+    /// The port that shards append to.
+    pub fn port(&self) -> Arc<dyn Log> {
+        Arc::<Local>::clone(&self.local)
+    }
+
+    /// Names the shards that hold back too much of the log.
+    pub fn pinned(&self) -> Pinned {
+        let local = Arc::clone(&self.local);
+        Box::new(move || local.pins().iter().map(|pin| pin.shard).collect())
     }
 
     /// Takes no more, finishes what waits and closes cleanly.
@@ -254,7 +264,13 @@ mod tests {
     #[tokio::test]
     async fn a_log_that_is_closed_although_nobody_asked_has_failed() {
         let (machine, clock) = (SimDisk::new(1), Arc::new(ManualClock::default()));
-        let log = NodeLog::open(&Config::default(), machine.mount(), clock, &SeededEntropy::new(1));
+        let log = NodeLog::open(
+            &Config::default(),
+            machine.mount(),
+            clock,
+            &SeededEntropy::new(1),
+            BTreeMap::new(),
+        );
         let log = log.expect("a new log");
         // What a defect does to it, as far as those can see who wait.
         log.close().await.expect("it closes");
@@ -265,7 +281,13 @@ mod tests {
     fn a_disk_without_room_for_a_log_is_told_with_what_is_missing() {
         let (machine, clock) = (SimDisk::new(1), Arc::new(ManualClock::default()));
         machine.set_capacity(1 << 20);
-        let opened = NodeLog::open(&Config::default(), machine.mount(), clock, &SeededEntropy::new(1));
+        let opened = NodeLog::open(
+            &Config::default(),
+            machine.mount(),
+            clock,
+            &SeededEntropy::new(1),
+            BTreeMap::new(),
+        );
         let error = told(&opened.err().expect("there is no room"));
         assert!(error.starts_with("the log cannot be used: "), "{error}");
         assert!(error.contains(" has 1MiB left, and the next segment takes 4MiB; mend that, or "), "{error}");

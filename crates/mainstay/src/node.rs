@@ -1,5 +1,7 @@
 //! One node: its parts in the order in which they start.
 
+use std::collections::BTreeMap;
+use std::future::Future;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,8 +11,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use mainstay_base::time::Clock;
+use mainstay_base::position::{Index, ShardId};
+use mainstay_base::time::{Clock, Entropy};
 use mainstay_log::local::disk::Disk;
+use mainstay_shard::space::Space;
 
 use crate::api::{self, serve};
 use crate::config::{Config, Loaded};
@@ -21,6 +25,7 @@ use crate::life::signals::{self, Signals};
 use crate::life::{Scope, Started, Unfinished, scope};
 use crate::log::NodeLog;
 use crate::reload::{Apply, Reloads};
+use crate::shards;
 use crate::system::{SystemClock, SystemEntropy};
 use crate::telemetry::logs::Logs;
 use crate::telemetry::metrics::Metrics;
@@ -34,6 +39,9 @@ pub enum Error {
     /// The log.
     #[error("{}", crate::log::told(.0))]
     Log(#[from] mainstay_log::Error),
+    /// The shards.
+    #[error(transparent)]
+    Shards(#[from] shards::Error),
     /// The API's address.
     #[error(
         "cannot listen on {address} for the API: {source}; choose another address with `listen.api`, or port 0"
@@ -133,7 +141,7 @@ async fn start(
     let metrics = Metrics::new(&config.node.id);
     metrics.register(logs.dropped());
     let reloads = Arc::new(Reloads::new(&loaded, Arc::clone(&clock), &metrics));
-    let readiness = Readiness::expecting(&["data", "log", "api"]);
+    let readiness = Readiness::expecting(&["data", "log", "shards", "api"]);
     let tasks = scope.clone();
     started.push("tasks", move |deadline| async move { tasks.close(deadline).await });
 
@@ -151,19 +159,34 @@ async fn start(
         drop(lock);
         Ok(())
     });
-    let log = open_log(&config, &clock, started, disk).await?;
+    let mut opened = shards::Opened::open(&config, &clock).await?;
+    let known = std::mem::take(&mut opened.known);
+    let log = open_log(&config, known, &clock, started, disk).await?;
     log.count_in(&metrics);
     readiness.up("log");
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let shards = opened.serve(&config, &log, (&clock, &entropy), scope);
+    shards.count_in(&metrics);
+    let at_stop = shards.clone();
+    started.push("shards", move |deadline| at_stop.close(deadline));
+    scope.spawn("shard readiness", reported(&shards, &readiness, scope.closing()));
     let settings = Arc::new(ArcSwap::from_pointee(config.api.clone()));
+    let committed = mainstay_api::Api {
+        shards: Arc::<Space>::clone(shards.space()),
+        settings: Arc::new(ArcSwap::from_pointee(config.api.committed(config.machine_settings()))),
+        clock: Arc::clone(&clock),
+    };
     let context = api::Context {
         settings: Arc::clone(&settings),
         readiness: readiness.clone(),
         log: log.clone(),
+        shards: shards.clone(),
+        committed: committed.clone(),
         logs: Arc::clone(&logs),
         metrics,
         reloads: Arc::clone(&reloads),
         clock,
-        entropy: Arc::new(SystemEntropy),
+        entropy,
     };
     let server = bound.serve(context, scope);
     let config = Arc::new(ArcSwap::from_pointee(config));
@@ -178,6 +201,8 @@ async fn start(
     let apply: Apply = Box::new(move |next| {
         logs.configure(&next.telemetry.logs);
         settings.store(Arc::new(next.api.clone()));
+        shards.configure(next);
+        committed.settings.store(Arc::new(next.api.committed(next.machine_settings())));
         current.store(Arc::new(next.clone()));
     });
     let (reload, requests) = mpsc::channel(1);
@@ -185,16 +210,30 @@ async fn start(
     Ok(Running { api, readiness, log, config, reload })
 }
 
+/// Reports readiness of the shards until the scope closes.
+fn reported(
+    shards: &shards::NodeShards,
+    readiness: &Readiness,
+    closing: CancellationToken,
+) -> impl Future<Output = ()> + use<> {
+    let (shards, readiness) = (shards.clone(), readiness.clone());
+    async move {
+        closing.run_until_cancelled(shards.report(readiness)).await;
+    }
+}
+
 /// Opens the log on a thread that may block, and has it closed at the stop.
 async fn open_log(
     config: &Config,
+    known: BTreeMap<ShardId, Index>,
     clock: &Arc<dyn Clock>,
     started: &mut Started,
     disk: impl OpenDisk,
 ) -> Result<NodeLog, Error> {
     let (settings, data, clock) = (config.log.clone(), config.data.as_path().to_owned(), Arc::clone(clock));
-    let opening =
-        tokio::task::spawn_blocking(move || NodeLog::open(&settings, disk(&data)?, clock, &SystemEntropy));
+    let opening = tokio::task::spawn_blocking(move || {
+        NodeLog::open(&settings, disk(&data)?, clock, &SystemEntropy, known)
+    });
     let log = opening.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
     let at_stop = log.clone();
     started.push("log", move |_| async move {

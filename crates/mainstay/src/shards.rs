@@ -1,3 +1,242 @@
-//! The shards of this node: what they are told by the configuration.
+//! The node's shards: their stores and snapshots, the drivers that serve them, and what is told of them.
+//!
+//! The stores are opened before the log, since what they have durably the log must have as well; the shards are served after it.
 
 pub mod config;
+mod metrics;
+mod view;
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use mainstay_base::position::{Index, ShardId};
+use mainstay_base::time::{Clock, Entropy};
+use mainstay_log::record::Timeline;
+use mainstay_machine::Settings;
+use mainstay_shard::inbox::Bounds;
+use mainstay_shard::owner;
+use mainstay_shard::snapshot::keeper::{Keeper, Rules};
+use mainstay_shard::snapshot::location::{self, Location};
+use mainstay_shard::space::manifest::{self, Manifest};
+use mainstay_shard::space::{Parts, Rebuilt, Space, Stores};
+use mainstay_shard::store::{self, Pool};
+use serde_json::Value;
+
+use crate::config::Config;
+use crate::config::value::Place;
+use crate::life::ready::Readiness;
+use crate::life::{Scope, Unfinished};
+use crate::log::NodeLog;
+use crate::telemetry::metrics::Metrics;
+
+/// The folder of the stores below the data directory.
+const FOLDER: &str = "stores";
+
+/// The line of history of data that were never restored.
+const FIRST_TIMELINE: Timeline = Timeline { number: 1, id: [0; 16] };
+
+/// Why a node cannot have its shards.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// What the data directory was made as.
+    #[error(transparent)]
+    Manifest(#[from] manifest::Error),
+    /// Another number of shards.
+    #[error(
+        "`shards` is {configured}, and {} was made with {made}: set it to {made}; data do not move between shards yet", data.display()
+    )]
+    Shards {
+        /// As configured.
+        configured: u32,
+        /// As the data directory was made.
+        made: u32,
+        /// The data directory.
+        data: PathBuf,
+    },
+    /// Half of a backup.
+    #[error(
+        "a restore into {} was interrupted: remove the directory and restore the backup again", data.display()
+    )]
+    Restoring {
+        /// The data directory.
+        data: PathBuf,
+    },
+    /// The stores.
+    #[error("{0}")]
+    Store(#[from] store::Error),
+    /// A folder for snapshots or backups.
+    #[error("cannot use the folder {} of `{key}`: {source}", folder.display())]
+    Folder {
+        /// The key that names it.
+        key: &'static str,
+        /// The folder.
+        folder: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The location of snapshots.
+    #[error("{0}; it is needed to tell what the log must have")]
+    Location(#[from] location::Error),
+}
+
+/// The stores of a node whose log is not open yet.
+pub struct Opened {
+    pool: Arc<Pool>,
+    stores: Stores,
+    snapshots: Location,
+    shards: u32,
+    /// The next indexes that the log must have reached.
+    pub known: BTreeMap<ShardId, Index>,
+}
+
+/// The shards of a node that is up.
+#[derive(Clone)]
+pub struct NodeShards {
+    space: Arc<Space>,
+    pool: Arc<Pool>,
+    settings: Arc<ArcSwap<Settings>>,
+    rules: Arc<ArcSwap<Rules>>,
+    scope: Scope,
+}
+
+impl Opened {
+    /// Opens the stores below the data directory, which this process has locked, or makes them.
+    pub async fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Self, Error> {
+        let snapshots = location("snapshots.to", &config.snapshots_to())?;
+        let (data, shards) = (config.data.as_path().to_owned(), config.shards);
+        let (options, clock) = (config.store_options(), Arc::clone(clock));
+        let opening = tokio::task::spawn_blocking(move || stores(&data, shards, &options, clock));
+        let opened = opening.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        let (manifest, pool, stores) = opened?;
+        let known = mainstay_shard::space::known(&stores, &snapshots, manifest.timeline_number()).await?;
+        Ok(Self { pool, stores, snapshots, shards, known })
+    }
+
+    /// Serves the shards on a log that is open and proven.
+    pub fn serve(
+        self,
+        config: &Config,
+        log: &NodeLog,
+        (clock, entropy): (&Arc<dyn Clock>, &Arc<dyn Entropy>),
+        scope: &Scope,
+    ) -> NodeShards {
+        let settings = Arc::new(ArcSwap::from_pointee(config.machine_settings()));
+        let bounds: Bounds = config.inbox_bounds();
+        let parts = Parts {
+            log: log.port(),
+            is_exclusive: true,
+            settings: Arc::clone(&settings),
+            inbox: bounds,
+            owner: owner::Options::default(),
+            snapshots: self.snapshots.clone(),
+            clock: Arc::clone(clock),
+            entropy: Arc::clone(entropy),
+        };
+        let (space, drivers) = Space::new(self.stores, &parts);
+        let scope = scope.sibling("shards");
+        for driver in drivers {
+            scope.spawn("shard", driver.run());
+        }
+        let rules = Arc::new(ArcSwap::from_pointee(rules(config)));
+        let keeper = Keeper {
+            space: Arc::clone(&space),
+            shards: self.shards,
+            log: log.port(),
+            pinned: log.pinned(),
+            location: self.snapshots,
+            rules: Arc::clone(&rules),
+            clock: Arc::clone(clock),
+        };
+        let closing = scope.closing();
+        scope.spawn("snapshots", async move { keeper.run(closing.cancelled()).await });
+        NodeShards { space, pool: self.pool, settings, rules, scope }
+    }
+}
+
+impl NodeShards {
+    /// The port to what is committed.
+    pub fn space(&self) -> &Arc<Space> {
+        &self.space
+    }
+
+    /// Reports when all shards are served, and when one is not any more.
+    pub async fn report(self, readiness: Readiness) {
+        match self.space.ready().await {
+            Ok(()) => readiness.up("shards"),
+            Err(reason) => return readiness.fail("shards", reason),
+        }
+        readiness.fail("shards", self.space.failed().await);
+    }
+
+    /// Puts a new configuration in force.
+    pub fn configure(&self, config: &Config) {
+        self.settings.store(Arc::new(config.machine_settings()));
+        self.rules.store(Arc::new(rules(config)));
+    }
+
+    /// Shows its counters to scrapers.
+    pub fn count_in(&self, metrics: &Metrics) {
+        metrics::count(&self.space, &self.pool, metrics);
+    }
+
+    /// What the API shows.
+    pub fn view(&self) -> Value {
+        view::of(&self.space, &self.pool)
+    }
+
+    /// Takes no more, finishes what is under way, and flushes the stores.
+    pub async fn close(self, deadline: tokio::time::Instant) -> Result<(), Unfinished> {
+        self.space.close();
+        self.scope.close(deadline).await
+    }
+}
+
+/// The manifest, and the stores of a data directory.
+fn stores(
+    data: &Path,
+    shards: u32,
+    options: &store::Options,
+    clock: Arc<dyn Clock>,
+) -> Result<(Manifest, Arc<Pool>, Stores), Error> {
+    let manifest = match Manifest::read(data)? {
+        Some(manifest) => manifest,
+        None => {
+            let manifest = Manifest { shards, timeline: FIRST_TIMELINE, is_restoring: false };
+            manifest.write(data)?;
+            manifest
+        }
+    };
+    let data = || data.to_owned();
+    if manifest.is_restoring {
+        return Err(Error::Restoring { data: data() });
+    }
+    if manifest.shards != shards {
+        return Err(Error::Shards { configured: shards, made: manifest.shards, data: data() });
+    }
+    let pool = Arc::new(Pool::new(options, clock)?);
+    let folder = data().join(FOLDER);
+    let (stores, rebuilt) = mainstay_shard::space::open(&pool, &folder, shards, manifest.timeline_number())?;
+    for Rebuilt { shard, error, aside } in rebuilt {
+        let aside = aside.display();
+        tracing::error!(target: "mainstay::shard", %shard, %error, %aside, "a damaged store was put aside and is made again");
+    }
+    Ok((manifest, pool, stores))
+}
+
+/// A folder that is made if it is not there.
+fn location(key: &'static str, place: &Place) -> Result<Location, Error> {
+    let Place::Folder(folder) = place else { unreachable!("the configuration was checked") };
+    Location::folder(folder).map_err(|source| Error::Folder { key, folder: folder.clone(), source })
+}
+
+fn rules(config: &Config) -> Rules {
+    let keep = usize::try_from(config.snapshots.keep).ok().and_then(NonZeroUsize::new);
+    Rules {
+        every: config.snapshots.every,
+        keep: keep.expect("the configuration was checked"),
+        rate: Some(config.snapshots.rate_max),
+    }
+}

@@ -3,12 +3,11 @@
 //! The log is the truth, the store is derived from it, and the owner is what turns commands into records and records into
 //! rows. It never knows HTTP, and never which node has which shard.
 
-pub mod snapshot;
-
 pub mod inbox;
 pub mod owner;
 mod rules;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
-
+pub mod snapshot;
+pub mod space;
 pub mod store;

@@ -134,6 +134,8 @@ pub enum Event {
     Work(Vec<Work>),
     /// A read.
     Read(Read),
+    /// A cut through the shard's history is wanted at this time.
+    Cut(Ticket, HybridTime),
     /// The owner is to end: everyone who waits is answered.
     End,
 }
@@ -186,6 +188,14 @@ pub enum Action {
         /// The state that it sees, or why it sees none.
         position: Result<Position, Error>,
     },
+    /// The rows as they are now are all that was committed up to the time of the cut: whatever is committed from now on gets a
+    /// later one. Or there is no such moment.
+    Cut {
+        /// Who waits.
+        ticket: Ticket,
+        /// The last time in the rows, or why there is no cut.
+        time: Result<HybridTime, Error>,
+    },
     /// From now on the shard is served from here.
     Owned {
         /// The ownership.
@@ -236,6 +246,8 @@ pub struct Owner {
     again: VecDeque<Work>,
     /// Reads that wait for the next append.
     reads: Vec<Read>,
+    /// Cuts that wait until nothing is in flight.
+    cuts: Vec<(Ticket, HybridTime)>,
     /// Not after any deadline of those who wait; none when nobody has one.
     deadline_min: Option<Instant>,
     /// The largest batch in bytes. Lowered when the engine refuses a smaller one than it has announced.
@@ -267,6 +279,7 @@ impl Owner {
             flight: None,
             again: VecDeque::new(),
             reads: Vec::new(),
+            cuts: Vec::new(),
             deadline_min: None,
             payload_bytes_max,
             config,
@@ -281,6 +294,11 @@ impl Owner {
     pub fn on(&mut self, event: Event, env: &Env<'_>, out: &mut Vec<Action>) {
         match event {
             Event::Read(read) => return self.on_read(read, env, out),
+            Event::Cut(ticket, at) if !self.is_stopped() => self.cuts.push((ticket, at)),
+            Event::Cut(ticket, _) => {
+                let time = Err(Error::Unavailable { reason: "its owner has ended".to_owned() });
+                return out.push(Action::Cut { ticket, time });
+            }
             Event::Work(work) => return self.on_work(work, env, out),
             Event::End => return self.stop(Stop::Ended, self.is_sent(), out),
             _ if matches!(self.stage, Stage::Stopped) => return,
@@ -418,6 +436,7 @@ impl Owner {
     /// Begins what can begin, after whatever happened.
     fn proceed(&mut self, env: &Env<'_>, out: &mut Vec<Action>) {
         self.expire(env.now, out);
+        self.cut(out);
         if self.is_idle() && !self.again.is_empty() {
             let again = std::mem::take(&mut self.again);
             self.begin(again, env, out);
@@ -496,7 +515,7 @@ fn size_bytes(size: Size) -> usize {
     usize::try_from(size.bytes()).unwrap_or(usize::MAX)
 }
 
-fn durability(of_log: mainstay_log::Durability) -> Durability {
+pub(crate) fn durability(of_log: mainstay_log::Durability) -> Durability {
     match of_log {
         mainstay_log::Durability::Memory => Durability::Memory,
         mainstay_log::Durability::Written => Durability::Written,

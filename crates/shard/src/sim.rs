@@ -323,7 +323,8 @@ impl World {
                 Action::Tail { .. }
                 | Action::ReadLog { .. }
                 | Action::Append { .. }
-                | Action::Apply { .. } => {
+                | Action::Apply { .. }
+                | Action::Cut { .. } => {
                     unreachable!("the node has begun it")
                 }
             }

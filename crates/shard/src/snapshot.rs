@@ -2,4 +2,5 @@
 
 pub mod copy;
 pub mod format;
+pub mod keeper;
 pub mod location;

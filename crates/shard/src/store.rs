@@ -86,6 +86,11 @@ impl Store {
         Ok(self.inner.delay())
     }
 
+    /// Whether [`Store::apply`] would wait for memory now.
+    pub fn is_waited_for(&self) -> bool {
+        self.inner.shared.is_over_budget()
+    }
+
     /// The rows as they are between the last batch and the next.
     pub fn view(&self) -> View {
         self.inner.view()

@@ -105,13 +105,21 @@ fn same(sent: &[u8], token: &[u8]) -> bool {
     sent.len() == token.len() && std::hint::black_box(difference) == 0
 }
 
+/// Items hold what their callers send, and a form sends neither PUT nor PATCH: a page of another site would have to ask first,
+/// and is refused.
+fn is_of_item(request: &Parts) -> bool {
+    let path = request.uri.path();
+    let is_item = path.strip_prefix("/v1/collections/").is_some_and(|below| below.contains("/items/"));
+    is_item && matches!(request.method, Method::PUT | Method::PATCH)
+}
+
 /// A change must come with a content type that a plain form cannot send. A request without a body needs
 /// none, unless its method is one that a form can send.
 fn content_type(request: &Parts, has_body: bool) -> Result<(), Problem> {
     if matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS) {
         return Ok(());
     }
-    if !has_body && request.method != Method::POST {
+    if is_of_item(request) || (!has_body && request.method != Method::POST) {
         return Ok(());
     }
     let headers = &request.headers;

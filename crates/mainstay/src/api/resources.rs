@@ -23,25 +23,33 @@ use crate::telemetry::metrics::MEDIA_TYPE;
 
 /// Every route, each with its own counters.
 pub fn router(context: &Context, counts: &Counts) -> Router {
-    let table: [(&str, MethodRouter<Context>); 7] = [
+    let table: [(&str, MethodRouter<Context>); 8] = [
         ("/", get(overview)),
         ("/metrics", get(metrics)),
         ("/v1/config", get(config::show)),
         ("/v1/health/live", get(health::live)),
         ("/v1/health/ready", get(health::ready)),
         ("/v1/log", get(log)),
+        ("/v1/shards", get(shards)),
         ("/v1/telemetry/logs", get(logs::show).put(logs::set).delete(logs::reset)),
     ];
     let mut router = Router::new();
     for (path, methods) in table {
         router = router.route(path, measured(path, methods.fallback(answer::wrong_method), counts));
     }
+    for (path, methods) in mainstay_api::routes() {
+        router = router.route(path, measured(path, methods, counts).with_state(context.committed.clone()));
+    }
     let unmatched = measured(NO_ROUTE, axum::routing::any(answer::unknown), counts);
     router.fallback_service(unmatched.with_state(context.clone())).with_state(context.clone())
 }
 
 /// `route` is the label under which a route is counted.
-fn measured(route: &str, methods: MethodRouter<Context>, counts: &Counts) -> MethodRouter<Context> {
+fn measured<S: Clone + Send + Sync + 'static>(
+    route: &str,
+    methods: MethodRouter<S>,
+    counts: &Counts,
+) -> MethodRouter<S> {
     let route = Arc::new(counts.route(route));
     methods
         .layer(middleware::from_fn(move |request, next| measure::matched(Arc::clone(&route), request, next)))
@@ -55,6 +63,9 @@ async fn overview() -> Response<Body> {
             "readiness": "/v1/health/ready",
             "liveness": "/v1/health/live",
             "configuration": "/v1/config",
+            "commits": "/v1/commits",
+            "items": "/v1/collections/{collection}/items",
+            "shards": "/v1/shards",
             "log": "/v1/log",
             "log_levels": "/v1/telemetry/logs",
             "metrics": "/metrics",
@@ -65,6 +76,11 @@ async fn overview() -> Response<Body> {
 /// What keeps the node's records, and how it does.
 async fn log(State(context): State<Context>) -> Response<Body> {
     answer::json(&context.log.view())
+}
+
+/// The shards, and what each is doing.
+async fn shards(State(context): State<Context>) -> Response<Body> {
+    answer::json(&context.shards.view())
 }
 
 async fn metrics(State(context): State<Context>) -> Response<Body> {

@@ -5,6 +5,7 @@
 //! whole observations) and a compare-and-exchange for the sum, repeated when two threads meet there. No lock.
 //! Looking a labelled metric up by its labels on a hot path costs several times as much.
 
+pub mod collected;
 mod process;
 
 use prometheus::core::Collector;

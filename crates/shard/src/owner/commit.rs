@@ -248,6 +248,24 @@ impl Owner {
         self.proceed(env, out);
     }
 
+    /// Answers those who want a cut, once everything that was begun is in the rows.
+    pub(super) fn cut(&mut self, out: &mut Vec<Action>) {
+        if !self.is_idle() {
+            return;
+        }
+        for (ticket, at) in self.cuts.drain(..) {
+            let time = self.clock.latest();
+            let time = if time > at {
+                let reason = format!("there are commits of {time}, after the cut at {at}");
+                Err(Error::Unavailable { reason })
+            } else {
+                self.clock = HybridClock::starting_after(at);
+                Ok(time)
+            };
+            out.push(Action::Cut { ticket, time });
+        }
+    }
+
     /// Answers those whose deadline has passed.
     pub(super) fn expire(&mut self, now: Instant, out: &mut Vec<Action>) {
         if !is_over(self.deadline_min, now) {
@@ -301,6 +319,10 @@ impl Owner {
         for read in self.reads.drain(..) {
             let position = Err(Error::Unavailable { reason: reason.clone() });
             out.push(Action::Look { ticket: read.ticket, position });
+        }
+        for (ticket, _) in self.cuts.drain(..) {
+            let time = Err(Error::Unavailable { reason: reason.clone() });
+            out.push(Action::Cut { ticket, time });
         }
         (self.stage, self.is_serving, self.deadline_min) = (Stage::Stopped, false, None);
         self.io.cancel();

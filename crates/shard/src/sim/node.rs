@@ -129,7 +129,9 @@ impl Node {
                 self.applies.clear();
                 return false;
             }
-            Action::Answer { .. } | Action::Look { .. } | Action::Owned { .. } => return false,
+            Action::Answer { .. } | Action::Look { .. } | Action::Cut { .. } | Action::Owned { .. } => {
+                return false;
+            }
         }
         true
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use mainstay_base::error::{Classify, Code, Retry};
-use mainstay_base::position::ShardId;
-use mainstay_base::time::Clock;
+use mainstay_base::position::{Index, ShardId};
+use mainstay_base::time::{Clock, Timestamp};
 use mainstay_base::units::Size;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::{JoinError, spawn_blocking};
@@ -17,6 +17,7 @@ use tokio::time::sleep;
 
 use super::format::{Damage, Decoder, Encoder, Found, Header};
 use super::location::{self, Location, Name};
+use crate::owner;
 use crate::store::{self, Applied, Store, View, every_row};
 
 /// Blocks between the two sides.
@@ -58,6 +59,9 @@ pub enum Error {
         /// What it is.
         found: String,
     },
+    /// What the store says of the log cannot be read.
+    #[error(transparent)]
+    Applied(#[from] owner::DecodeError),
     /// The thread that copied rows has panicked.
     #[error("a defect has ended the copying of rows: {0}")]
     Panicked(#[from] JoinError),
@@ -73,6 +77,17 @@ pub struct Loaded {
 }
 
 impl Header {
+    /// The header of a snapshot of this view. Errors: where the view stands cannot be read.
+    pub fn of(view: &View, shard: ShardId, shards: u32, taken: Timestamp) -> Result<Self, Error> {
+        let (index, memo) = match view.applied()? {
+            Some(Applied { index, memo }) => (index, memo),
+            None => (Index::new(0), owner::Applied::START.encode()),
+        };
+        let applied = owner::Applied::decode(&memo)?;
+        let timeline = u32::try_from(applied.timeline.number).expect("decoding has checked it");
+        Ok(Self { shard, shards, timeline, index, taken, memo })
+    }
+
     /// Where the snapshot is kept.
     pub fn name(&self) -> Name {
         Name { shard: self.shard, timeline: self.timeline, index: self.index }
@@ -192,6 +207,27 @@ pub async fn load(location: &Location, name: Name, shards: u32, store: &Store) -
     failed.map_or(filled, |error| Err(error.into()))
 }
 
+/// Reads a snapshot through, and looks whether it could be loaded. Errors: [`Error`].
+pub async fn verify(location: &Location, name: Name, shards: u32) -> Result<Header, Error> {
+    let damaged = |damage| Error::Damaged { name, damage };
+    let mut stream = location.read(name).await?;
+    let (mut decoder, mut header) = (Decoder::default(), None);
+    while let Some(piece) = stream.next().await {
+        decoder.push(&piece?);
+        loop {
+            match decoder.advance().map_err(damaged)? {
+                Found::More | Found::End => break,
+                Found::Header(found) => header = Some(check(found, name, shards)?),
+                Found::Rows(_) => {}
+            }
+        }
+        // Decoding is work, and others have some too.
+        tokio::task::yield_now().await;
+    }
+    decoder.finish().map_err(damaged)?;
+    Ok(header.expect("a snapshot that has ended has begun"))
+}
+
 fn fill(store: &Store, name: Name, shards: u32, mut pieces: Receiver<Bytes>) -> Result<Header, Error> {
     let damaged = |damage| Error::Damaged { name, damage };
     let (mut decoder, mut loader, mut header) = (Decoder::default(), store.load()?, None);
@@ -241,7 +277,9 @@ impl Classify for Error {
         match self {
             Self::Location(error) => error.code(),
             Self::Store(error) => error.code(),
-            Self::Damaged { .. } | Self::Foreign { .. } | Self::Panicked(_) => Code::Internal,
+            Self::Damaged { .. } | Self::Foreign { .. } | Self::Applied(_) | Self::Panicked(_) => {
+                Code::Internal
+            }
         }
     }
 
@@ -249,7 +287,9 @@ impl Classify for Error {
         match self {
             Self::Location(error) => error.retry(),
             Self::Store(error) => error.retry(),
-            Self::Damaged { .. } | Self::Foreign { .. } | Self::Panicked(_) => Retry::Never,
+            Self::Damaged { .. } | Self::Foreign { .. } | Self::Applied(_) | Self::Panicked(_) => {
+                Retry::Never
+            }
         }
     }
 }

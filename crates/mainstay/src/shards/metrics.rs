@@ -1,0 +1,139 @@
+//! What the shards and their stores count, for scrapers: all shards together; `/v1/shards` has each.
+
+use std::sync::{Arc, Weak};
+
+use mainstay_shard::space::{Counts, ShardView, Space, State};
+use mainstay_shard::store::{Pool, PoolStats, Stats};
+
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::collected::{Collected, Named, Value};
+
+/// Shows the counters to scrapers; keeps nothing open.
+pub fn count(space: &Arc<Space>, pool: &Arc<Pool>, metrics: &Metrics) {
+    let (space, pool) = (Arc::downgrade(space), Arc::downgrade(pool));
+    let described = named(&[], &Counts::default(), None);
+    metrics.collect(Collected::new(move || collect(&space, &pool), described));
+}
+
+fn collect(space: &Weak<Space>, pool: &Weak<Pool>) -> Vec<Named> {
+    let (Some(space), Some(pool)) = (space.upgrade(), pool.upgrade()) else { return Vec::new() };
+    named(&space.view(), &space.counts(), Some(pool.stats()))
+}
+
+fn named(shards: &[ShardView], counts: &Counts, pool: Option<PoolStats>) -> Vec<Named> {
+    let mut all = commits(shards, counts);
+    all.extend(snapshots(counts));
+    all.extend(stores(shards, pool));
+    all
+}
+
+fn commits(shards: &[ShardView], counts: &Counts) -> Vec<Named> {
+    let in_state =
+        |is_it: fn(&State) -> bool| shards.iter().filter(|shard| is_it(&shard.state)).count() as u64;
+    vec![
+        (
+            "mainstay_shard_commands_total",
+            "Commands answered, by what became of them.",
+            Value::Counters(
+                "outcome",
+                vec![
+                    ("committed", counts.committed),
+                    ("refused", counts.refused),
+                    ("replayed", counts.replayed),
+                    ("overloaded", counts.overloaded),
+                    ("expired", counts.expired),
+                    ("unknown", counts.unknown),
+                    ("failed", counts.failed),
+                ],
+            ),
+        ),
+        (
+            "mainstay_shard_waiting",
+            "Commands that wait for their shard.",
+            Value::Gauge(shards.iter().map(|shard| shard.waiting as u64).sum()),
+        ),
+        (
+            "mainstay_shard_waiting_bytes",
+            "Bytes of the commands that wait for their shard.",
+            Value::Gauge(shards.iter().map(|shard| shard.waiting_bytes.bytes()).sum()),
+        ),
+        ("mainstay_shard_batches_total", "Records that carried changes.", Value::Counter(counts.batches)),
+        (
+            "mainstay_shard_batch_bytes_total",
+            "Bytes of rows in those records.",
+            Value::Counter(counts.batch_bytes),
+        ),
+        ("mainstay_shard_reads_total", "Readings of items and listings.", Value::Counter(counts.reads)),
+        ("mainstay_shard_claims_total", "Times that a shard was owned.", Value::Counter(counts.claims)),
+        (
+            "mainstay_shard_shards",
+            "Shards, by what they are doing.",
+            Value::Gauges(
+                "state",
+                vec![
+                    ("recovering", in_state(|state| matches!(state, State::Recovering))),
+                    ("serving", in_state(|state| matches!(state, State::Serving { .. }))),
+                    ("waiting", in_state(|state| matches!(state, State::Waiting { .. }))),
+                    ("failed", in_state(|state| matches!(state, State::Failed { .. }))),
+                    ("closed", in_state(|state| matches!(state, State::Closed))),
+                ],
+            ),
+        ),
+    ]
+}
+
+fn snapshots(counts: &Counts) -> Vec<Named> {
+    vec![
+        (
+            "mainstay_shard_snapshots_total",
+            "Snapshots, by whether they were taken.",
+            Value::Counters("result", vec![("taken", counts.snapshots), ("failed", counts.snapshots_failed)]),
+        ),
+        (
+            "mainstay_shard_snapshot_bytes_total",
+            "Bytes of the snapshots that were taken.",
+            Value::Counter(counts.snapshot_bytes),
+        ),
+    ]
+}
+
+fn stores(shards: &[ShardView], pool: Option<PoolStats>) -> Vec<Named> {
+    let sum = |of: fn(&Stats) -> u64| shards.iter().filter_map(|shard| shard.store.as_ref()).map(of).sum();
+    let memory = |of: fn(&PoolStats) -> u64| pool.as_ref().map_or(0, of);
+    vec![
+        (
+            "mainstay_store_memory_bytes",
+            "Memory of the stores, by what it is for.",
+            Value::Gauges(
+                "use",
+                vec![
+                    ("memtables", memory(|pool| pool.memtables.bytes())),
+                    ("cache", memory(|pool| pool.cache.bytes())),
+                ],
+            ),
+        ),
+        ("mainstay_store_disk_bytes", "Tables of the stores.", Value::Gauge(sum(|stats| stats.disk.bytes()))),
+        (
+            "mainstay_store_bytes_total",
+            "Bytes of rows applied, and bytes of tables written for them by flushes and compactions.",
+            Value::Counters(
+                "kind",
+                vec![
+                    ("applied", sum(|stats| stats.bytes_applied)),
+                    ("flushed", sum(|stats| stats.bytes_flushed)),
+                    ("compacted", sum(|stats| stats.bytes_compacted)),
+                ],
+            ),
+        ),
+        (
+            "mainstay_store_runs_waiting",
+            "Runs of tables that wait to be merged.",
+            Value::Gauge(sum(|stats| stats.level0_runs as u64)),
+        ),
+        (
+            "mainstay_store_failing",
+            "Stores whose last flush or compaction has failed.",
+            Value::Gauge(sum(|stats| stats.last_error.is_some().into())),
+        ),
+    ]
+}

@@ -1,0 +1,125 @@
+//! Listings: through the slots in their order, shard by shard, each shard as it was at one moment.
+//!
+//! Slots without a row of the collection are passed over by looking where the next row is, so that a small collection is not
+//! looked for in all 4,096 slots.
+
+use mainstay_base::key::{Slot, slot};
+use mainstay_base::time::Instant;
+use mainstay_base::units::Duration;
+use mainstay_machine::row::{Parts, RowRange};
+use mainstay_machine::shards::{Consistency, Durability, Error, List, Page, PageBuilder, Reading};
+use mainstay_machine::{Position, State, state};
+
+use super::read::Seen;
+use super::{Space, place_of};
+use crate::store::View;
+
+impl Space {
+    pub(super) async fn list_items(
+        &self,
+        list: List,
+        deadline: Option<Instant>,
+    ) -> Result<Reading<Page>, Error> {
+        let slots = slots_of(&list);
+        let places = place_of(slots.0, self.shards.len())..=place_of(slots.1, self.shards.len());
+        let mut seen = Vec::new();
+        for shard in &self.shards[places] {
+            seen.push(shard.see(&list.consistency, deadline, &*self.clock).await?);
+        }
+        let shown = shown(&seen);
+        let views: Vec<View> = seen.into_iter().map(|seen| seen.view).collect();
+        let page = if slots.0 == slots.1 {
+            walk(&views, slots, &list)
+        } else {
+            let _place = self.listings.acquire().await.expect("it is never closed");
+            let walking = tokio::task::spawn_blocking(move || walk(&views, slots, &list));
+            walking.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+        };
+        let value = page.map_err(|error| Error::Broken { reason: error.to_string() })?;
+        let Reading { position, consistency, age, durability, .. } = shown;
+        Ok(Reading { value, position, consistency, age, durability })
+    }
+}
+
+/// The first and the last slot that are to be looked through.
+fn slots_of(list: &List) -> (Slot, Slot) {
+    let last = Slot::new(Slot::COUNT - 1).expect("it is below the count");
+    let (first, last) = match &list.partition {
+        Some(partition) => {
+            let slot = slot(&list.tenant, partition);
+            (slot, slot)
+        }
+        None => (Slot::new(0).expect("it is below the count"), last),
+    };
+    let from = list.after.as_ref().map_or(first, |after| after.slot.max(first));
+    (from.min(last), last)
+}
+
+/// What is said of all that was seen together: the positions merged, and the least of the rest.
+fn shown(seen: &[Seen]) -> Reading<()> {
+    let mut shown = Reading {
+        value: (),
+        position: Position::default(),
+        consistency: Consistency::Linearizable,
+        age: Duration::ZERO,
+        durability: Durability::Replicated,
+    };
+    for Seen { position, consistency, age, durability, .. } in seen {
+        shown.position.merge(position);
+        if *consistency != Consistency::Linearizable {
+            shown.consistency = consistency.clone();
+        }
+        shown.age = shown.age.max(*age);
+        shown.durability = shown.durability.min(*durability);
+    }
+    shown
+}
+
+/// Lists from views that together have these slots, in their order.
+fn walk(views: &[View], (mut from, last): (Slot, Slot), list: &List) -> Result<Page, state::Error> {
+    let mut page = PageBuilder::new(list);
+    for view in views {
+        while let Some(slot) = next_slot(view, from, last, list)? {
+            let is_full = page.read(view, slot)?.is_break();
+            match Slot::new(slot.get() + 1).filter(|next| !is_full && *next <= last) {
+                Some(next) => from = next,
+                None => return Ok(page.finish()),
+            }
+        }
+    }
+    Ok(page.finish())
+}
+
+/// The first slot from this one on that may have items of the list.
+fn next_slot(view: &View, mut from: Slot, last: Slot, list: &List) -> Result<Option<Slot>, state::Error> {
+    loop {
+        if from > last {
+            return Ok(None);
+        }
+        let items = RowRange::items(from, &list.tenant, &list.collection, &list.prefix);
+        let rest = RowRange { start: items.start.clone(), end: RowRange::slot(last).end };
+        let Some((row, _)) = view.scan(&rest, 1)?.into_iter().next() else { return Ok(None) };
+        if items.contains(&row) {
+            return Ok(Some(from));
+        }
+        let next = match slot_of(&row) {
+            // The row is behind the items of this slot, or of another slot whose items may come later in it.
+            Some(slot) if slot > from => slot,
+            _ => match Slot::new(from.get() + 1) {
+                Some(next) => next,
+                None => return Ok(None),
+            },
+        };
+        from = next;
+    }
+}
+
+fn slot_of(row: &[u8]) -> Option<Slot> {
+    match Parts::of(row).ok()? {
+        Parts::Slot { slot }
+        | Parts::Tenant { slot, .. }
+        | Parts::Item { slot, .. }
+        | Parts::Kept { slot, .. }
+        | Parts::KeptByAge { slot, .. } => Some(slot),
+    }
+}

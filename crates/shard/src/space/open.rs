@@ -1,0 +1,165 @@
+//! Opening the stores of a node, before its log: what they have durably, the log must have as well.
+//!
+//! A store is derived, so one that is damaged is put aside and made again, from a snapshot and the log.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use mainstay_base::position::{Index, ShardId};
+use tokio::task::spawn_blocking;
+
+use super::{folder_of, shard_id};
+use crate::owner::Applied;
+use crate::snapshot::copy::{self, Loaded};
+use crate::snapshot::format::Header;
+use crate::snapshot::location::{self, Location};
+use crate::store::{self, Error, Pool, Store};
+
+/// The stores of all shards, in the order of shards.
+pub type Stores = Vec<(ShardId, Opened)>;
+
+/// A store that was damaged, and is made again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// Of which shard.
+    pub shard: ShardId,
+    /// What was wrong.
+    pub error: Error,
+    /// Where it lies now.
+    pub aside: PathBuf,
+}
+
+/// A store, and what it takes to make it again.
+pub struct Opened {
+    /// None only while it is made again.
+    store: Option<Store>,
+    folder: PathBuf,
+    pool: Arc<Pool>,
+    /// The line of history that its rows must be of, at least.
+    pub(super) timeline_min: u32,
+}
+
+/// Opens the stores of so many shards below a folder. Blocks on files.
+///
+/// `timeline_min` is the line of history that a restore has begun; 1 without one. Errors: those of [`Store::open`] but that it
+/// is damaged.
+pub fn open(
+    pool: &Arc<Pool>,
+    stores: &Path,
+    shards: u32,
+    timeline_min: u32,
+) -> Result<(Stores, Vec<Rebuilt>), Error> {
+    let (mut all, mut rebuilt) = (Vec::new(), Vec::new());
+    for place in 0..shards as usize {
+        let id = shard_id(place);
+        let folder = folder_of(stores, id);
+        let store = match Store::open(pool, &folder) {
+            Err(error @ Error::Damaged { .. }) => {
+                let aside = folder.with_extension("damaged");
+                put_aside(&folder, &aside)?;
+                rebuilt.push(Rebuilt { shard: id, error, aside });
+                Store::open(pool, &folder)?
+            }
+            opened => opened?,
+        };
+        all.push((id, Opened { store: Some(store), folder, pool: Arc::clone(pool), timeline_min }));
+    }
+    Ok((all, rebuilt))
+}
+
+/// What the log must have, since it is elsewhere already: the next index of each shard of which something is known.
+///
+/// Errors: the location of snapshots does not answer.
+pub async fn known(
+    stores: &Stores,
+    snapshots: &Location,
+    timeline_min: u32,
+) -> Result<BTreeMap<ShardId, Index>, location::Error> {
+    let mut known = BTreeMap::new();
+    for (id, opened) in stores {
+        let latest = snapshots.list(*id).await?.into_iter().next();
+        // A snapshot of an earlier line of history speaks of another log.
+        let latest = latest.filter(|latest| latest.timeline >= timeline_min).map(|latest| latest.index);
+        let durable = opened.store().durable_applied();
+        let index = latest.map_or(durable, |latest| latest.max(durable));
+        if index.get() > 0 {
+            known.insert(*id, index.next());
+        }
+    }
+    Ok(known)
+}
+
+/// Fills an empty store from the latest snapshot that can be used, if there is one.
+pub(super) async fn fill(
+    opened: &mut Opened,
+    location: &Location,
+    shard: ShardId,
+    shards: u32,
+) -> Result<Option<Header>, copy::Error> {
+    let loaded = copy::load_latest(location, shard, shards, opened.store()).await;
+    if loaded.is_err() {
+        // What was written of it is of no use.
+        opened.renew().await?;
+    }
+    let Loaded { header, passed } = loaded?;
+    for error in &passed {
+        tracing::warn!(target: "mainstay::shard", %shard, %error, "snapshot passed over");
+    }
+    Ok(header)
+}
+
+impl Opened {
+    pub(super) fn store(&self) -> &Store {
+        self.store.as_ref().expect("it is there but while it is made again")
+    }
+
+    /// Whether anything was ever applied.
+    pub(super) fn is_filled(&self) -> Result<bool, Error> {
+        Ok(self.store().view().applied()?.is_some())
+    }
+
+    /// Where it stands. Errors: why that cannot be read.
+    pub(super) fn applied(&self) -> Result<Applied, String> {
+        let applied = self.store().view().applied().map_err(|error| error.to_string())?;
+        let Some(applied) = applied else { return Ok(Applied::START) };
+        Applied::decode(&applied.memo).map_err(|error| error.to_string())
+    }
+
+    /// Makes it again, empty.
+    pub(super) async fn renew(&mut self) -> Result<(), Error> {
+        let (store, folder, pool) = (self.store.take(), self.folder.clone(), Arc::clone(&self.pool));
+        let store = blocking(move || {
+            store.map_or(Ok(()), Store::close)?;
+            store::remove(&folder)?;
+            Store::open(&pool, &folder)
+        });
+        self.store = Some(store.await?);
+        Ok(())
+    }
+
+    /// Flushes and closes it. Errors: what was not flushed is read from the log again.
+    pub(super) async fn close(mut self) -> Result<(), Error> {
+        let Some(store) = self.store.take() else { return Ok(()) };
+        blocking(move || {
+            let flushed = store.flush();
+            // A reader that is left keeps it open; the process ends all the same.
+            flushed.and(store.close())
+        })
+        .await
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    spawn_blocking(work).await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
+/// Moves a store that cannot be opened out of the way, over one that was moved before.
+fn put_aside(folder: &Path, aside: &Path) -> Result<(), Error> {
+    let failed = |error: std::io::Error| Error::Open { directory: folder.into(), reason: error.to_string() };
+    match std::fs::remove_dir_all(aside) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    std::fs::rename(folder, aside).map_err(failed)
+}

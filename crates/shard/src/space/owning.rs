@@ -1,0 +1,387 @@
+//! One owner and what it asks for: the log, the store, and those who wait for answers.
+//!
+//! The owner says what to do; this does it and tells the owner what came of it. One thing at a time: whatever is known at once is
+//! told at once, then it waits for the log, the store, the bell or the time, whichever comes first.
+
+use std::cell::OnceCell;
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use mainstay_base::hlc::HybridTime;
+use mainstay_base::position::Index;
+use mainstay_base::time::Instant;
+use mainstay_base::units::Duration;
+use mainstay_machine::row::RowRange;
+use mainstay_machine::shards::{Answer, Error};
+use mainstay_machine::{Mutation, Position, Settings, State as Rows, state};
+use slab::Slab;
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+use tokio::time::{Sleep, sleep};
+
+use super::desk::{Given, Pending, Shard};
+use super::driver::Driver;
+use super::status::State;
+use crate::inbox::Entry;
+use crate::owner::{Action, Applied, Env, Event, Owner, Read, Stop, Ticket, Work};
+use crate::store::{self, Store, View};
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// How long to wait before a store on a full disk is tried again.
+const FULL_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// So many turns without a wait, and others get theirs.
+const TURNS_MAX: u32 = 64;
+
+/// Whoever waits for an answer.
+enum Waiter {
+    Command(oneshot::Sender<Result<Answer, Error>>),
+    Read(oneshot::Sender<Result<Position, Error>>),
+    Cut(oneshot::Sender<Result<(View, HybridTime), Error>>),
+}
+
+/// What goes into the store.
+struct Applying {
+    index: Index,
+    mutations: Vec<Mutation>,
+    applied: store::Applied,
+}
+
+/// An owner at work.
+pub(super) struct Owning<'d> {
+    shard: &'d Arc<Shard>,
+    driver: &'d Driver,
+    store: &'d Store,
+    owner: Owner,
+    settings: Arc<Settings>,
+    waiters: Slab<Waiter>,
+    events: VecDeque<Event>,
+    /// What the log is asked.
+    asked: Option<BoxFuture<Event>>,
+    to_apply: VecDeque<Applying>,
+    /// The store does not take it at once.
+    applying: Option<BoxFuture<(Applying, Result<Duration, store::Error>)>>,
+    /// Work that is begun earlier would wait for the disk.
+    not_before: Option<Instant>,
+    alarm: Alarm,
+    is_ending: bool,
+    stop: Option<Stop>,
+}
+
+/// A timer that is moved only when it has to be earlier: most of what it is set for never comes.
+struct Alarm {
+    sleep: Pin<Box<Sleep>>,
+    at: Option<Instant>,
+}
+
+/// The rows as an event finds them; looked up only if it needs them.
+struct Lazy<'s> {
+    store: &'s Store,
+    view: OnceCell<View>,
+}
+
+impl Rows for Lazy<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, state::Error> {
+        self.view.get_or_init(|| self.store.view()).get(key)
+    }
+
+    fn scan(&self, range: &RowRange, limit: usize) -> Result<Vec<(Bytes, Bytes)>, state::Error> {
+        self.view.get_or_init(|| self.store.view()).scan(range, limit)
+    }
+}
+
+impl<'d> Owning<'d> {
+    pub(super) fn new(driver: &'d Driver, applied: &Applied) -> Self {
+        let settings = driver.parts.settings.load_full();
+        let entropy = Arc::clone(&driver.parts.entropy);
+        let owner = Owner::new(driver.config.clone(), Arc::clone(&settings), entropy, applied);
+        Self {
+            shard: &driver.shard,
+            driver,
+            store: driver.opened.store(),
+            owner,
+            settings,
+            waiters: Slab::new(),
+            events: VecDeque::from([Event::Tick]),
+            asked: None,
+            to_apply: VecDeque::new(),
+            applying: None,
+            not_before: None,
+            alarm: Alarm { sleep: Box::pin(sleep(std::time::Duration::ZERO)), at: None },
+            is_ending: false,
+            stop: None,
+        }
+    }
+
+    /// Drives the owner to its end.
+    pub(super) async fn run(mut self) -> Stop {
+        self.store.set_replaying(true);
+        let mut turns = 0;
+        loop {
+            while let Some(event) = self.events.pop_front() {
+                self.tell(event);
+            }
+            if let Some(stop) = self.stop.take() {
+                self.store.set_replaying(false);
+                return stop;
+            }
+            self.apply_some();
+            if self.events.is_empty() {
+                self.feed();
+            }
+            if self.events.is_empty() {
+                self.wait().await;
+                turns = 0;
+            }
+            turns += 1;
+            if turns % TURNS_MAX == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.driver.parts.clock.now()
+    }
+
+    fn tell(&mut self, event: Event) {
+        let (now, wall) = (self.now(), self.driver.parts.clock.wall());
+        if let Event::Appended(_, Ok(_)) = &event {
+            self.shard.append_is_confirmed();
+        }
+        let rows = Lazy { store: self.store, view: OnceCell::new() };
+        let mut actions = Vec::new();
+        self.owner.on(event, &Env { now, wall, state: &rows }, &mut actions);
+        actions.into_iter().for_each(|action| self.act(action, now));
+    }
+
+    fn act(&mut self, action: Action, now: Instant) {
+        let (log, id) = (Arc::clone(&self.driver.parts.log), self.shard.id);
+        match action {
+            Action::Tail { attempt } => {
+                self.asked = Some(Box::pin(async move { Event::Tail(attempt, log.tail(id).await) }));
+            }
+            Action::ReadLog { attempt, from, bytes_max } => {
+                let read = async move { Event::Records(attempt, log.read(id, from, bytes_max).await) };
+                self.asked = Some(Box::pin(read));
+            }
+            Action::Append { attempt, record } => {
+                self.shard.append_begins(now);
+                self.asked =
+                    Some(Box::pin(async move { Event::Appended(attempt, log.append(record).await) }));
+            }
+            Action::Apply { index, mutations, applied } => {
+                let applied = store::Applied { index, memo: applied };
+                self.to_apply.push_back(Applying { index, mutations, applied });
+            }
+            Action::Answer { ticket, answer } => {
+                self.shard.counters.answered(&answer);
+                if let Some(Waiter::Command(waiter)) = self.waiter(ticket) {
+                    // Who waits no longer need not know.
+                    let _ = waiter.send(answer);
+                }
+            }
+            Action::Look { ticket, position } => {
+                if let Some(Waiter::Read(waiter)) = self.waiter(ticket) {
+                    let _ = waiter.send(position);
+                }
+            }
+            Action::Cut { ticket, time } => {
+                if let Some(Waiter::Cut(waiter)) = self.waiter(ticket) {
+                    let _ = waiter.send(time.map(|time| (self.store.view(), time)));
+                }
+            }
+            Action::Owned { epoch } => self.owned(epoch),
+            Action::Stopped(stop) => self.stop = Some(stop),
+        }
+    }
+
+    fn owned(&mut self, epoch: mainstay_base::position::Epoch) {
+        self.store.set_replaying(false);
+        match self.driver.opened.applied() {
+            Ok(applied) => {
+                let timeline = u32::try_from(applied.timeline.number).expect("decoding has checked it");
+                self.shard.serve(self.store, timeline);
+                self.shard.open_desk();
+                self.shard.counters.claimed();
+                self.shard.status.set(State::Serving { epoch });
+                tracing::debug!(target: "mainstay::shard", shard = %self.shard.id, %epoch, index = %applied.index(), "shard owned");
+            }
+            Err(reason) => self.events.push_back(Event::Applied(Err(reason))),
+        }
+    }
+
+    fn waiter(&mut self, ticket: Ticket) -> Option<Waiter> {
+        self.waiters.try_remove(usize::try_from(ticket.0).ok()?)
+    }
+
+    /// Gives to the store what it takes without waiting.
+    fn apply_some(&mut self) {
+        while self.applying.is_none()
+            && let Some(next) = self.to_apply.pop_front()
+        {
+            if self.store.is_waited_for() {
+                self.applying = Some(Box::pin(apply(self.store.clone(), next)));
+                return;
+            }
+            let outcome = self.store.apply(next.mutations.iter(), &next.applied);
+            self.applied(next, outcome);
+        }
+    }
+
+    fn applied(&mut self, what: Applying, outcome: Result<Duration, store::Error>) {
+        match outcome {
+            Ok(delay) => {
+                self.not_before = (delay > Duration::ZERO).then(|| self.now().checked_add(delay)).flatten();
+                let bytes = what.mutations.iter().map(mutation_bytes).sum();
+                if !what.mutations.is_empty() {
+                    self.shard.counters.batch(bytes);
+                    self.shard.snapshots.logged(bytes as u64);
+                }
+                self.events.push_back(Event::Applied(Ok(what.index)));
+                self.shard.applied.notify_waiters();
+            }
+            Err(store::Error::Full { .. }) => {
+                let store = self.store.clone();
+                self.applying = Some(Box::pin(async move {
+                    sleep(FULL_PAUSE).await;
+                    apply(store, what).await
+                }));
+            }
+            Err(error) => self.events.push_back(Event::Applied(Err(error.to_string()))),
+        }
+    }
+
+    /// Gives the owner what waits, if it wants it.
+    fn feed(&mut self) {
+        let wanted = self.owner.wants_work();
+        if self.shard.is_ending() && !self.is_ending && (wanted.is_some() || !self.owner.is_serving()) {
+            self.is_ending = true;
+            return self.events.push_back(Event::End);
+        }
+        let now = self.now();
+        let is_early = self.not_before.is_some_and(|not_before| now < not_before);
+        let take = wanted.filter(|_| !is_early);
+        if take.is_none() && self.shard.is_exclusive {
+            return;
+        }
+        let Given { work, reads, cuts } = self.shard.take(take, now);
+        for read in reads {
+            let ticket = self.ticket(Waiter::Read(read.answer));
+            self.events.push_back(Event::Read(Read { ticket, deadline: read.deadline }));
+        }
+        for cut in cuts {
+            let ticket = self.ticket(Waiter::Cut(cut.answer));
+            self.events.push_back(Event::Cut(ticket, cut.at));
+        }
+        let is_carried = self.owner.has_waiting_reads() || !self.events.is_empty();
+        if take.is_some() && (is_carried || !work.is_empty()) {
+            self.renew_settings();
+            let work = work.into_iter().map(|entry| self.work(entry)).collect();
+            self.events.push_back(Event::Work(work));
+        }
+    }
+
+    fn work(&mut self, entry: Entry<Pending>) -> Work {
+        let ticket = self.ticket(Waiter::Command(entry.item.answer));
+        Work { ticket, command: entry.item.command, deadline: entry.deadline }
+    }
+
+    fn ticket(&mut self, waiter: Waiter) -> Ticket {
+        Ticket(self.waiters.insert(waiter) as u64)
+    }
+
+    fn renew_settings(&mut self) {
+        let settings = self.driver.parts.settings.load();
+        if !Arc::ptr_eq(&settings, &self.settings) {
+            self.settings = Arc::clone(&settings);
+            self.owner.set_settings(Arc::clone(&settings));
+        }
+    }
+
+    /// Waits until there is something to do.
+    async fn wait(&mut self) {
+        let early = self.not_before.filter(|_| self.owner.wants_work().is_some());
+        let due = [self.owner.wake_at(), early].into_iter().flatten().min();
+        let due = self.shard.sleeps_until(due);
+        let now = self.now();
+        self.alarm.set(due, now);
+        let shard = Arc::clone(self.shard);
+        let mut rung = pin!(shard.rung());
+        poll_fn(|context| {
+            if self.poll(context) || rung.as_mut().poll(context).is_ready() {
+                return Poll::Ready(());
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Whether something happened.
+    fn poll(&mut self, context: &mut Context<'_>) -> bool {
+        if let Some(asked) = &mut self.asked
+            && let Poll::Ready(event) = asked.as_mut().poll(context)
+        {
+            self.asked = None;
+            self.events.push_back(event);
+            return true;
+        }
+        if let Some(applying) = &mut self.applying
+            && let Poll::Ready((what, outcome)) = applying.as_mut().poll(context)
+        {
+            self.applying = None;
+            self.applied(what, outcome);
+            return true;
+        }
+        if self.alarm.poll(context) {
+            self.expire();
+            self.events.push_back(Event::Tick);
+            return true;
+        }
+        false
+    }
+
+    fn expire(&mut self) {
+        for expired in self.shard.expire(self.now()) {
+            let answer = Err(Error::Deadline);
+            self.shard.counters.answered(&answer);
+            let _ = expired.item.answer.send(answer);
+        }
+    }
+}
+
+impl Alarm {
+    fn set(&mut self, due: Option<Instant>, now: Instant) {
+        let Some(due) = due else { return };
+        if self.at.is_none_or(|at| due < at) {
+            self.sleep.as_mut().reset(tokio::time::Instant::now() + due.saturating_since(now).as_std());
+            self.at = Some(due);
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> bool {
+        let is_over = self.at.is_some() && self.sleep.as_mut().poll(context).is_ready();
+        if is_over {
+            self.at = None;
+        }
+        is_over
+    }
+}
+
+/// Applies on a thread that may wait.
+async fn apply(store: Store, what: Applying) -> (Applying, Result<Duration, store::Error>) {
+    let applying = spawn_blocking(move || {
+        let outcome = store.apply(what.mutations.iter(), &what.applied);
+        (what, outcome)
+    });
+    applying.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
+fn mutation_bytes(mutation: &Mutation) -> usize {
+    mutation.key().len() + mutation.value().map_or(0, Bytes::len)
+}
