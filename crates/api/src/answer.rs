@@ -1,5 +1,7 @@
 //! Answers: JSON documents and problems.
 
+use std::fmt::Display;
+use std::io::Write;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -90,6 +92,23 @@ pub fn document(carrier: Response<Body>, problem: &Problem) -> Response<Body> {
     response
 }
 
+/// The value of a header. Panics when a header cannot hold what is displayed: that is a defect.
+///
+/// Written without a text in between, unless it is long.
+pub fn header(value: impl Display) -> HeaderValue {
+    const SHORT: usize = 64;
+    let mut buffer = [0; SHORT];
+    let mut rest = &mut buffer[..];
+    let is_short = write!(rest, "{value}").is_ok();
+    let written = SHORT - rest.len();
+    let header = if is_short {
+        HeaderValue::from_bytes(&buffer[..written])
+    } else {
+        HeaderValue::try_from(value.to_string())
+    };
+    header.expect("what goes into headers is without control characters")
+}
+
 /// The answer to a path without a resource.
 pub async fn unknown(uri: Uri) -> Failure {
     let path = uri.path();
@@ -104,4 +123,18 @@ pub async fn wrong_method(method: Method, uri: Uri) -> Failure {
 
 fn status(problem: &Problem) -> StatusCode {
     StatusCode::from_u16(problem.status()).expect("the codes map to valid status codes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_of_any_length_are_whole() {
+        for length in [0, 1, 63, 64, 65, 10_000] {
+            let text = "x".repeat(length);
+            assert_eq!(header(&text), text);
+        }
+        assert_eq!(header(format_args!("\"{:x}\"", 47)), "\"2f\"");
+    }
 }

@@ -13,15 +13,15 @@ use mainstay_base::error::Code;
 use mainstay_base::id::Name;
 use mainstay_base::key::Partition;
 use mainstay_base::problem::Problem;
+use mainstay_machine::Version;
 use mainstay_machine::command::{Commit, ItemName, Operation};
-use mainstay_machine::content::Value;
-use mainstay_machine::item::Item;
+use mainstay_machine::content::{ContentType, Value};
 use mainstay_machine::json::{self, Json};
 use mainstay_machine::settings::Collection;
 use mainstay_machine::shards::Get;
 
 use crate::Api;
-use crate::answer::Failure;
+use crate::answer::{Failure, header};
 use crate::call::{Call, wrong_type};
 use crate::preconditions::{self, ForReading, Verdict, etag};
 use crate::stamp;
@@ -39,43 +39,26 @@ pub(crate) async fn get(State(api): State<Api>, request: Request<Body>) -> Resul
     let item = target::item(&call.parts.uri)?;
     let partition = partition(&call, &item)?;
     let conditions = ForReading::read(&call.parts.headers)?;
-    let consistency = call.terms.consistency.clone();
-    let get = Get { tenant: call.tenant(), partition, item: item.clone(), consistency };
+    let get = Get { tenant: call.tenant(), partition, item, consistency: call.terms.consistency };
     let reading = api.shards.get(get, call.terms.deadline).await.map_err(|error| Problem::of(&error))?;
-    let headers = stamp::of_reading(&reading);
-    let mut response = match reading.value {
-        None => return Err(missing(&item).headers(headers)),
-        Some(found) => show(found, &item, &conditions).map_err(|failure| failure.headers(headers.clone()))?,
-    };
-    response.headers_mut().extend(headers);
-    Ok(response)
-}
-
-fn show(found: Item, name: &ItemName, conditions: &ForReading) -> Result<Response<Body>, Failure> {
+    let mut headers = stamp::of_reading(&reading);
+    // The name went with the question, and is needed again only if something is wrong.
+    let name = || target::item(&call.parts.uri);
+    let Some(found) = reading.value else { return Err(missing(&name()?).headers(headers)) };
     let tag = etag(found.version);
-    let mut response = match conditions.judge(found.version, &tag) {
+    let mut response = Response::new(Body::empty());
+    match conditions.judge(found.version, &tag) {
         Verdict::Show => {
-            let mut response = Response::new(Body::from(found.bytes));
-            let content_type = HeaderValue::from_str(found.content_type.as_str());
-            let content_type = content_type.expect("a content type is visible ASCII and spaces");
-            response.headers_mut().insert(CONTENT_TYPE, content_type);
-            response
+            headers.insert(CONTENT_TYPE, media_type(&found.content_type));
+            *response.body_mut() = found.bytes.into();
         }
-        Verdict::NotModified => {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::NOT_MODIFIED;
-            response
-        }
-        Verdict::Failed => {
-            let detail = format!("the item {name} has version {}, not that of `If-Match`", found.version);
-            let problem = Problem::new(Code::ConditionFailed, detail);
-            return Err(about(problem, name).fact("version", found.version.to_string()).into());
-        }
-    };
-    let headers = response.headers_mut();
+        Verdict::NotModified => *response.status_mut() = StatusCode::NOT_MODIFIED,
+        Verdict::Failed => return Err(failed(&name()?, found.version).headers(headers)),
+    }
     headers.insert(ETAG, tag);
     // A browser that is shown an item must not run it as a page of the API.
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));
+    *response.headers_mut() = headers;
     Ok(response)
 }
 
@@ -86,7 +69,7 @@ pub(crate) async fn put(State(api): State<Api>, request: Request<Body>) -> Resul
     let item = target::item(&call.parts.uri)?;
     let bytes = call.read(body).await?;
     let value = Value::new(content_type, bytes).map_err(|error| not_json(&error))?;
-    change(&call, item.clone(), Operation::Put { item, value }).await
+    change(&call, Operation::Put { item, value }).await
 }
 
 /// `PATCH /v1/collections/{collection}/items/{key}`.
@@ -101,7 +84,7 @@ pub(crate) async fn patch(State(api): State<Api>, request: Request<Body>) -> Res
     let item = target::item(&call.parts.uri)?;
     let bytes = call.read(body).await?;
     let patch = Json::new(bytes).map_err(|error| not_json(&error))?;
-    change(&call, item.clone(), Operation::MergePatch { item, patch }).await
+    change(&call, Operation::MergePatch { item, patch }).await
 }
 
 /// `DELETE /v1/collections/{collection}/items/{key}`.
@@ -111,24 +94,24 @@ pub(crate) async fn delete(
 ) -> Result<Response<Body>, Failure> {
     let (call, _) = Call::new(&api, request)?;
     let item = target::item(&call.parts.uri)?;
-    change(&call, item.clone(), Operation::Delete { item }).await
+    change(&call, Operation::Delete { item }).await
 }
 
 /// Commits one operation: 201 when it made the item, else 204.
-async fn change(call: &Call<'_>, item: ItemName, operation: Operation) -> Result<Response<Body>, Failure> {
+async fn change(call: &Call<'_>, operation: Operation) -> Result<Response<Body>, Failure> {
     Query::read(&call.parts.uri, &[])?;
-    let partition = partition(call, &item)?;
-    let conditions = preconditions::for_change(&call.parts.headers, &item)?;
+    let item = operation.item();
+    let partition = partition(call, item)?;
+    let conditions = preconditions::for_change(&call.parts.headers, item)?;
     let done = call.commit(partition, Commit { conditions, operations: vec![operation] }).await?;
     let result = done.results.first().copied();
     let version = result.and_then(|result| result.version);
     let is_new = version.is_some() && result.is_some_and(|result| !result.existed);
     let mut response = Response::new(Body::empty());
     *response.status_mut() = if is_new { StatusCode::CREATED } else { StatusCode::NO_CONTENT };
-    let headers = response.headers_mut();
-    headers.extend(done.headers);
+    *response.headers_mut() = done.headers;
     if let Some(version) = version {
-        headers.insert(ETAG, etag(version));
+        response.headers_mut().insert(ETAG, etag(version));
     }
     Ok(response)
 }
@@ -150,8 +133,18 @@ fn missing(item: &ItemName) -> Failure {
     about(Problem::new(Code::NotFound, format!("there is no item {item}")), item).into()
 }
 
+fn failed(item: &ItemName, version: Version) -> Failure {
+    let detail = format!("the item {item} has version {version}, not that of `If-Match`");
+    about(Problem::new(Code::ConditionFailed, detail), item).fact("version", version.to_string()).into()
+}
+
 fn about(problem: Problem, item: &ItemName) -> Problem {
     problem.fact("collection", item.collection.as_str()).fact("key", item.key.as_str())
+}
+
+/// The content type as a header's value.
+fn media_type(of: &ContentType) -> HeaderValue {
+    if *of == ContentType::JSON { HeaderValue::from_static("application/json") } else { header(of) }
 }
 
 /// The body is the value, so a place in the one is a place in the other.

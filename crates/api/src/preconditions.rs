@@ -7,11 +7,12 @@ use mainstay_base::problem::Problem;
 use mainstay_machine::Version;
 use mainstay_machine::command::{Condition, ItemName};
 
+use crate::answer::header;
 use crate::terms::{one, wrong};
 
 /// The entity tag of a version.
 pub(crate) fn etag(version: Version) -> HeaderValue {
-    HeaderValue::try_from(format!("\"{version}\"")).expect("digits and a dash are visible ASCII")
+    header(format_args!("\"{version}\""))
 }
 
 /// What a change of an item depends on. Errors: a header that cannot be read, or that no condition can express.
@@ -35,10 +36,10 @@ pub(crate) fn for_change(headers: &HeaderMap, item: &ItemName) -> Result<Vec<Con
 
 /// What a reading of an item depends on.
 #[derive(Debug)]
-pub(crate) struct ForReading {
+pub(crate) struct ForReading<'h> {
     matching: Option<Tag>,
     /// Entity tags with commas between them, or `*`. Those that are not ours match nothing.
-    none_matching: Option<String>,
+    none_matching: Option<&'h str>,
 }
 
 /// What becomes of a reading.
@@ -52,21 +53,20 @@ pub(crate) enum Verdict {
     Failed,
 }
 
-impl ForReading {
+impl<'h> ForReading<'h> {
     /// Errors: a header that cannot be read.
-    pub(crate) fn read(headers: &HeaderMap) -> Result<Self, Problem> {
-        let none_matching = one(headers, &IF_NONE_MATCH)?.map(str::to_owned);
-        Ok(Self { matching: tag(headers, &IF_MATCH)?, none_matching })
+    pub(crate) fn read(headers: &'h HeaderMap) -> Result<Self, Problem> {
+        Ok(Self { matching: tag(headers, &IF_MATCH)?, none_matching: one(headers, &IF_NONE_MATCH)? })
     }
 
     /// Whether an item with this entity tag is to be shown.
     pub(crate) fn judge(&self, version: Version, etag: &HeaderValue) -> Verdict {
         // Compared weakly: who has a weakened copy has a copy.
         let is_ours = |tag: &str| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag;
-        let is_there = |tags: &String| tags.split(',').map(str::trim).any(is_ours);
+        let is_there = |tags: &str| tags.split(',').map(str::trim).any(is_ours);
         if self.matching.as_ref().is_some_and(|tag| !tag.covers(version)) {
             Verdict::Failed
-        } else if self.none_matching.as_ref().is_some_and(is_there) {
+        } else if self.none_matching.is_some_and(is_there) {
             Verdict::NotModified
         } else {
             Verdict::Show

@@ -2,9 +2,10 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-use mainstay_machine::Position;
+use mainstay_base::units::Duration;
 use mainstay_machine::shards::{Answer, Consistency, Reading};
 
+use crate::answer::header;
 use crate::terms::{CONSISTENCY, POSITION};
 
 /// What an answered change, or the state that an answer shows, survives.
@@ -14,13 +15,15 @@ pub const AGE: HeaderName = HeaderName::from_static("mainstay-age");
 /// Whether the answer was given before, to an earlier request with the same key.
 pub const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
+const NO_AGE: HeaderValue = HeaderValue::from_static("0s");
+
 /// The headers of a command's answer. What it tells of was the newest there was when it was made.
 pub(crate) fn of_answer(answer: &Answer) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(8);
-    headers.insert(POSITION, position(&answer.position));
-    headers.insert(DURABILITY, ascii(answer.durability.to_string()));
+    headers.insert(POSITION, header(&answer.position));
+    headers.insert(DURABILITY, HeaderValue::from_static(answer.durability.as_str()));
     headers.insert(CONSISTENCY, HeaderValue::from_static("linearizable"));
-    headers.insert(AGE, HeaderValue::from_static("0s"));
+    headers.insert(AGE, NO_AGE);
     if answer.replayed {
         headers.insert(REPLAYED, HeaderValue::from_static("true"));
     }
@@ -32,21 +35,13 @@ pub(crate) fn of_reading<T>(reading: &Reading<T>) -> HeaderMap {
     let consistency = match &reading.consistency {
         Consistency::Linearizable => HeaderValue::from_static("linearizable"),
         Consistency::Session(_) => HeaderValue::from_static("session"),
-        Consistency::Bounded(by) => ascii(format!("bounded={by}")),
+        Consistency::Bounded(by) => header(format_args!("bounded={by}")),
         Consistency::Eventual => HeaderValue::from_static("eventual"),
     };
     let mut headers = HeaderMap::with_capacity(8);
-    headers.insert(POSITION, position(&reading.position));
+    headers.insert(POSITION, header(&reading.position));
     headers.insert(CONSISTENCY, consistency);
-    headers.insert(AGE, ascii(reading.age.to_string()));
-    headers.insert(DURABILITY, ascii(reading.durability.to_string()));
+    headers.insert(AGE, if reading.age == Duration::ZERO { NO_AGE } else { header(reading.age) });
+    headers.insert(DURABILITY, HeaderValue::from_static(reading.durability.as_str()));
     headers
-}
-
-fn position(position: &Position) -> HeaderValue {
-    ascii(position.to_string())
-}
-
-fn ascii(text: String) -> HeaderValue {
-    HeaderValue::try_from(text).expect("words, positions and durations are visible ASCII")
 }

@@ -3,6 +3,7 @@
 //! A header that cannot be read refuses the request, since what it asks would be silently left out. `traceparent` is the
 //! exception: whoever cannot read it goes on without (W3C Trace Context, section 3.2.2).
 
+use std::borrow::Cow;
 use std::fmt::Display;
 
 use axum::http::{HeaderMap, HeaderName};
@@ -146,12 +147,12 @@ fn consistency(headers: &HeaderMap) -> Result<Consistency, Problem> {
 fn idempotency_key(text: &str) -> Result<IdempotencyKey, Problem> {
     const EXPECTED: &str = "1 to 255 visible ASCII characters, such as a UUID, in double quotes or without";
     let refuse = |why: &str| wrong(&IDEMPOTENCY_KEY, why, EXPECTED);
-    let key = match text.strip_prefix('"') {
+    let key: Cow<'_, str> = match text.strip_prefix('"') {
         None if text.contains(['"', ',', ';']) => {
             return Err(refuse("has a quote, a comma or a semicolon outside of quotes"));
         }
-        None => text.to_owned(),
-        Some(quoted) => unquoted(quoted).ok_or_else(|| refuse("is not one string in double quotes"))?,
+        None => text.into(),
+        Some(quoted) => unquoted(quoted).ok_or_else(|| refuse("is not one string in double quotes"))?.into(),
     };
     key.parse().map_err(|error| wrong(&IDEMPOTENCY_KEY, format!("has no key: {error}"), EXPECTED))
 }

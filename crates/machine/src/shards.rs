@@ -228,14 +228,21 @@ impl Classify for Error {
     }
 }
 
-impl Display for Durability {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+impl Durability {
+    /// Its word.
+    pub fn as_str(self) -> &'static str {
+        match self {
             Self::Memory => "memory",
             Self::Written => "written",
             Self::Synced => "synced",
             Self::Replicated => "replicated",
-        })
+        }
+    }
+}
+
+impl Display for Durability {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
     }
 }
 

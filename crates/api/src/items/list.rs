@@ -46,7 +46,7 @@ pub(crate) async fn list(State(api): State<Api>, request: Request<Body>) -> Resu
         after: query.get("cursor").map(cursor).transpose()?,
         limit: limit(query.get("limit"))?,
         bytes_max: PAGE_BYTES_MAX,
-        consistency: call.terms.consistency.clone(),
+        consistency: call.terms.consistency,
     };
     let reading = api.shards.list(list, call.terms.deadline).await.map_err(|error| Problem::of(&error))?;
     let headers = stamp::of_reading(&reading);

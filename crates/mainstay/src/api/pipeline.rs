@@ -60,7 +60,7 @@ impl Pipeline {
         let id = self.request_id();
         let begun = self.context.clock.now();
         let (mut parts, body) = request.into_parts();
-        let (method, path, version) = (parts.method.clone(), parts.uri.path().to_owned(), parts.version);
+        let (method, uri, version) = (parts.method.clone(), parts.uri.clone(), parts.version);
         let matched = Matched::default();
         let response = match self.admit(&parts, !body.is_end_stream()) {
             Ok(()) => {
@@ -79,7 +79,7 @@ impl Pipeline {
             target: "mainstay::api",
             request_id = %id,
             method = method.as_str(),
-            path,
+            path = uri.path(),
             status = response.status().as_u16(),
             duration_us = taken.as_std().as_micros() as u64,
             "request answered"
@@ -136,8 +136,7 @@ impl Pipeline {
             response = answer::document(response, &Problem::clone(&problem).request(id));
         }
         let headers = response.headers_mut();
-        let text = HeaderValue::from_str(&id.to_string()).expect("an id is plain ASCII");
-        headers.insert(REQUEST_ID, text);
+        headers.insert(REQUEST_ID, answer::header(id));
         headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
         headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
         response
