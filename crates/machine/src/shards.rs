@@ -1,7 +1,7 @@
 //! The port to what is committed: how other rooms submit commands and read items, wherever the shard is.
 //!
 //! Object-safe, its futures are boxed, and it names no runtime. Who implements it owns shards, forwards to who does, or
-//! simulates both.
+//! simulates both; all of them pass one suite, `conformance`.
 
 use std::fmt::{self, Display, Formatter};
 use std::pin::Pin;
@@ -17,6 +17,8 @@ use crate::item::{Item, Listed};
 use crate::outcome::Outcome;
 use crate::position::Position;
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod page;
 
 pub use page::PageBuilder;

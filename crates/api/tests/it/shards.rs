@@ -8,7 +8,7 @@ use mainstay_api::Settings;
 use mainstay_base::hlc::HybridTime;
 use mainstay_base::key::slot;
 use mainstay_base::position::{Index, ShardId};
-use mainstay_base::time::{Instant, Timestamp};
+use mainstay_base::time::{Clock, Instant, ManualClock, Timestamp};
 use mainstay_base::units::Duration;
 use mainstay_machine::item::{self, Item};
 use mainstay_machine::position::Place;
@@ -18,9 +18,13 @@ use mainstay_machine::shards::{
 use mainstay_machine::state::Memory;
 use mainstay_machine::{Command, Moment, Overlay, Position, evaluate};
 
+const SHARD: ShardId = ShardId::new(3);
+const TIMELINE: u32 = 1;
+
 /// One shard in memory that remembers what it was asked.
 pub(crate) struct Mem {
     settings: Arc<ArcSwap<Settings>>,
+    clock: Arc<ManualClock>,
     inner: Mutex<Inner>,
 }
 
@@ -37,8 +41,22 @@ struct Inner {
 }
 
 impl Mem {
-    pub(crate) fn new(settings: Arc<ArcSwap<Settings>>) -> Self {
-        Self { settings, inner: Mutex::default() }
+    pub(crate) fn new(settings: Arc<ArcSwap<Settings>>, clock: Arc<ManualClock>) -> Self {
+        Self { settings, clock, inner: Mutex::default() }
+    }
+
+    /// A position of a history that a restore has ended.
+    pub(crate) fn ended() -> Position {
+        Position::of(SHARD, Place { timeline: TIMELINE - 1, index: Index::new(1) })
+    }
+
+    /// Fails as the next request is to fail, or because it comes too late.
+    fn begin(&self, inner: &mut Inner, deadline: Option<Instant>) -> Result<(), Error> {
+        if let Some(error) = inner.failures.pop_front() {
+            return Err(error);
+        }
+        let is_late = deadline.is_some_and(|deadline| deadline <= self.clock.now());
+        if is_late { Err(Error::Deadline) } else { Ok(()) }
     }
 
     pub(crate) fn fail(&self, error: Error) {
@@ -65,12 +83,17 @@ impl Mem {
 
 impl Inner {
     fn position(&self) -> Position {
-        Position::of(ShardId::new(3), Place { timeline: 1, index: Index::new(self.index) })
+        Position::of(SHARD, Place { timeline: TIMELINE, index: Index::new(self.index) })
     }
 
-    fn reading<T>(&mut self, value: T, asked: Consistency) -> Reading<T> {
+    fn reading<T>(&mut self, value: T, asked: Consistency) -> Result<Reading<T>, Error> {
+        if let Consistency::Session(position) = &asked
+            && position.get(SHARD).is_some_and(|place| place.timeline < TIMELINE)
+        {
+            return Err(Error::Gone);
+        }
         let (consistency, age) = self.freshness.take().unwrap_or((asked, Duration::ZERO));
-        Reading { value, position: self.position(), consistency, age, durability: Durability::Synced }
+        Ok(Reading { value, position: self.position(), consistency, age, durability: Durability::Synced })
     }
 }
 
@@ -79,12 +102,10 @@ impl Shards for Mem {
         Box::pin(async move {
             let mut inner = self.inner.lock().unwrap();
             inner.commands.push((command.clone(), deadline));
-            if let Some(error) = inner.failures.pop_front() {
-                return Err(error);
-            }
+            self.begin(&mut inner, deadline)?;
             inner.index += 1;
             let wall = Timestamp::from_micros(1_767_225_600_000_000 + inner.index);
-            let moment = Moment { time: HybridTime::new(wall, 0), timeline: 1 };
+            let moment = Moment { time: HybridTime::new(wall, 0), timeline: TIMELINE };
             let state = inner.state.clone();
             let mut overlay = Overlay::new(&state);
             let settings = self.settings.load();
@@ -99,26 +120,26 @@ impl Shards for Mem {
         })
     }
 
-    fn get(&self, get: Get, _: Option<Instant>) -> BoxFuture<'_, Result<Reading<Option<Item>>, Error>> {
+    fn get(
+        &self,
+        get: Get,
+        deadline: Option<Instant>,
+    ) -> BoxFuture<'_, Result<Reading<Option<Item>>, Error>> {
         Box::pin(async move {
             let mut inner = self.inner.lock().unwrap();
-            if let Some(error) = inner.failures.pop_front() {
-                return Err(error);
-            }
+            self.begin(&mut inner, deadline)?;
             let slot = slot(&get.tenant, &get.partition);
             let item =
                 item::get(&inner.state, slot, &get.tenant, &get.item.collection, &get.item.key).unwrap();
-            Ok(inner.reading(item, get.consistency))
+            inner.reading(item, get.consistency)
         })
     }
 
-    fn list(&self, list: List, _: Option<Instant>) -> BoxFuture<'_, Result<Reading<Page>, Error>> {
+    fn list(&self, list: List, deadline: Option<Instant>) -> BoxFuture<'_, Result<Reading<Page>, Error>> {
         Box::pin(async move {
             let mut inner = self.inner.lock().unwrap();
             inner.lists.push(list.clone());
-            if let Some(error) = inner.failures.pop_front() {
-                return Err(error);
-            }
+            self.begin(&mut inner, deadline)?;
             let mut page = PageBuilder::new(&list);
             for slot in list.slots() {
                 if page.read(&inner.state, slot).unwrap().is_break() {
@@ -126,7 +147,7 @@ impl Shards for Mem {
                 }
             }
             let page = page.finish();
-            Ok(inner.reading(page, list.consistency))
+            inner.reading(page, list.consistency)
         })
     }
 }

@@ -55,9 +55,9 @@ impl World {
         }
         let body = body::Limits { size_max: Size::from_mib(8), timeout: Duration::from_secs(30) };
         let settings = Arc::new(ArcSwap::from_pointee(Settings { machine, body }));
-        let shards = Arc::new(Mem::new(Arc::clone(&settings)));
         let clock = Arc::new(ManualClock::default());
         clock.advance(Duration::from_secs(1000));
+        let shards = Arc::new(Mem::new(Arc::clone(&settings), Arc::clone(&clock)));
         let api = Api { shards: shards.clone(), settings: Arc::clone(&settings), clock: clock.clone() };
         Self { shards, settings, clock, router: router(api) }
     }

@@ -52,7 +52,7 @@ impl<'l> PageBuilder<'l> {
         let mut after = after.map(|after| after.key.clone());
         while !self.is_full {
             // One more than there is room for tells whether there is more.
-            let count = (limit.saturating_sub(self.items.len()) + 1).min(READ_MAX);
+            let count = limit.saturating_sub(self.items.len()).min(READ_MAX - 1) + 1;
             let found = item::list(state, (slot, tenant, collection), prefix, after.as_ref(), count)?;
             let is_end = found.len() < count;
             for listed in found {

@@ -1,0 +1,201 @@
+//! The shards in memory pass the suite of their port, and the suite finds what is wrong with others.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
+
+use futures_util::FutureExt;
+use mainstay_base::time::Instant;
+use mainstay_machine::command::{Command, Commit, Request};
+use mainstay_machine::item::Item;
+use mainstay_machine::shards::{
+    Answer, BoxFuture, Consistency, Cursor, Error, Get, List, Page, Reading, Shards, conformance,
+};
+use mainstay_machine::{Outcome, Position};
+
+use crate::shards::Mem;
+use crate::world::World;
+
+fn world() -> World {
+    let world = World::new();
+    world.set(|settings| conformance::collections(&mut settings.machine.collections));
+    world
+}
+
+#[tokio::test]
+async fn the_shards_in_memory_pass() {
+    conformance::all(&*world().shards, Some(Mem::ended())).await;
+}
+
+/// What is wrong with an implementation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flaw {
+    ReadsNothingInSessions,
+    StaysAtOnePosition,
+    ShowsOldStateAsFresh,
+    MakesHistoryUpAgain,
+    CommitsInParts,
+    DropsWhatLooksTheSame,
+    TakesWhatIsLate,
+    DoesWhatIsLate,
+    ReadsWhatIsLate,
+    ForgetsKeys,
+    ForgetsRefusals,
+    CallsNothingReplayed,
+    IgnoresTheLimit,
+    IgnoresTheBytesMax,
+    IgnoresThePrefix,
+    IgnoresTheCursor,
+    EndsAfterOnePage,
+    HasAlwaysMore,
+    ReversesPages,
+}
+
+const FLAWS: [Flaw; 19] = [
+    Flaw::ReadsNothingInSessions,
+    Flaw::StaysAtOnePosition,
+    Flaw::ShowsOldStateAsFresh,
+    Flaw::MakesHistoryUpAgain,
+    Flaw::CommitsInParts,
+    Flaw::DropsWhatLooksTheSame,
+    Flaw::TakesWhatIsLate,
+    Flaw::DoesWhatIsLate,
+    Flaw::ReadsWhatIsLate,
+    Flaw::ForgetsKeys,
+    Flaw::ForgetsRefusals,
+    Flaw::CallsNothingReplayed,
+    Flaw::IgnoresTheLimit,
+    Flaw::IgnoresTheBytesMax,
+    Flaw::IgnoresThePrefix,
+    Flaw::IgnoresTheCursor,
+    Flaw::EndsAfterOnePage,
+    Flaw::HasAlwaysMore,
+    Flaw::ReversesPages,
+];
+
+/// The shards in memory with a flaw.
+struct Flawed {
+    flaw: Flaw,
+    shards: Arc<Mem>,
+    last: Mutex<Option<(Command, Answer)>>,
+}
+
+impl Flawed {
+    fn reading_deadline(&self, deadline: Option<Instant>) -> Option<Instant> {
+        deadline.filter(|_| self.flaw != Flaw::ReadsWhatIsLate)
+    }
+
+    fn asked(&self, asked: Consistency) -> Consistency {
+        match asked {
+            Consistency::Session(_) if self.flaw == Flaw::MakesHistoryUpAgain => Consistency::Linearizable,
+            asked => asked,
+        }
+    }
+
+    /// Each operation for itself.
+    async fn submit_in_parts(&self, command: Command) -> Result<Answer, Error> {
+        let Request::Commit(Commit { operations, .. }) = &command.request;
+        for operation in operations.clone() {
+            let request = Request::Commit(Commit { conditions: vec![], operations: vec![operation] });
+            self.shards.submit(Command { request, idempotency: None, ..command.clone() }, None).await?;
+        }
+        self.shards.submit(command, None).await
+    }
+}
+
+impl Shards for Flawed {
+    fn submit(
+        &self,
+        mut command: Command,
+        deadline: Option<Instant>,
+    ) -> BoxFuture<'_, Result<Answer, Error>> {
+        Box::pin(async move {
+            let Request::Commit(commit) = &command.request;
+            let (has_conditions, asked) = (!commit.conditions.is_empty(), command.clone());
+            let mut deadline = deadline;
+            match self.flaw {
+                Flaw::ForgetsKeys => command.idempotency = None,
+                Flaw::ForgetsRefusals if has_conditions => command.idempotency = None,
+                Flaw::TakesWhatIsLate => deadline = None,
+                Flaw::DoesWhatIsLate if deadline.is_some() => {
+                    self.shards.submit(command, None).await?;
+                    return Err(Error::Deadline);
+                }
+                Flaw::CommitsInParts => return self.submit_in_parts(command).await,
+                Flaw::DropsWhatLooksTheSame => match &*self.last.lock().unwrap() {
+                    Some((last, answer)) if *last == command => return Ok(answer.clone()),
+                    _ => {}
+                },
+                _ => {}
+            }
+            let mut answer = self.shards.submit(command, deadline).await?;
+            match self.flaw {
+                Flaw::StaysAtOnePosition => answer.position = Position::default(),
+                Flaw::CallsNothingReplayed => answer.replayed = false,
+                _ => {}
+            }
+            if matches!(answer.outcome, Outcome::Committed(_)) {
+                *self.last.lock().unwrap() = Some((asked, answer.clone()));
+            }
+            Ok(answer)
+        })
+    }
+
+    fn get(
+        &self,
+        mut get: Get,
+        deadline: Option<Instant>,
+    ) -> BoxFuture<'_, Result<Reading<Option<Item>>, Error>> {
+        Box::pin(async move {
+            let is_session = matches!(get.consistency, Consistency::Session(_));
+            let is_eventual = get.consistency == Consistency::Eventual;
+            get.consistency = self.asked(get.consistency);
+            let mut reading = self.shards.get(get, self.reading_deadline(deadline)).await?;
+            match self.flaw {
+                Flaw::ReadsNothingInSessions if is_session => reading.value = None,
+                Flaw::ShowsOldStateAsFresh if is_eventual => {
+                    (reading.value, reading.consistency) = (None, Consistency::Linearizable);
+                }
+                Flaw::StaysAtOnePosition => reading.position = Position::default(),
+                _ => {}
+            }
+            Ok(reading)
+        })
+    }
+
+    fn list(&self, mut list: List, deadline: Option<Instant>) -> BoxFuture<'_, Result<Reading<Page>, Error>> {
+        Box::pin(async move {
+            list.consistency = self.asked(list.consistency);
+            match self.flaw {
+                Flaw::IgnoresTheLimit => list.limit = usize::MAX,
+                Flaw::IgnoresTheBytesMax => list.bytes_max = usize::MAX,
+                Flaw::IgnoresThePrefix => list.prefix.clear(),
+                Flaw::IgnoresTheCursor => list.after = None,
+                _ => {}
+            }
+            let mut reading = self.shards.list(list, self.reading_deadline(deadline)).await?;
+            let page = &mut reading.value;
+            match self.flaw {
+                Flaw::EndsAfterOnePage => page.next = None,
+                Flaw::ReversesPages => page.items.reverse(),
+                Flaw::HasAlwaysMore => {
+                    let last = page.items.last().map(|it| it.key.clone());
+                    let slot = mainstay_base::key::Slot::all().last().unwrap();
+                    page.next = page.next.take().or(last.map(|key| Cursor { slot, key }));
+                }
+                Flaw::StaysAtOnePosition => reading.position = Position::default(),
+                _ => {}
+            }
+            Ok(reading)
+        })
+    }
+}
+
+#[test]
+fn the_suite_finds_every_flaw() {
+    let passed = FLAWS.into_iter().filter(|flaw| {
+        let shards = Flawed { flaw: *flaw, shards: world().shards, last: Mutex::default() };
+        let suite = conformance::all(&shards, Some(Mem::ended()));
+        catch_unwind(AssertUnwindSafe(|| suite.now_or_never().expect("memory never waits"))).is_ok()
+    });
+    assert_eq!(passed.collect::<Vec<_>>(), []);
+}
