@@ -42,7 +42,9 @@ pub trait Shards: Send + Sync {
     fn get(&self, get: Get, deadline: Option<Instant>)
     -> BoxFuture<'_, Result<Reading<Option<Item>>, Error>>;
 
-    /// Lists items of a collection, page by page ([`PageBuilder`]). Errors: [`Error`], never [`Error::OutcomeUnknown`]. Cancel-safe.
+    /// Lists items of a collection, page by page ([`PageBuilder`]).
+    ///
+    /// Errors: [`Error`], never [`Error::OutcomeUnknown`]. Cancel-safe.
     fn list(&self, list: List, deadline: Option<Instant>) -> BoxFuture<'_, Result<Reading<Page>, Error>>;
 }
 

@@ -21,6 +21,7 @@ use mainstay_api::body;
 use mainstay_base::time::{Clock, Entropy};
 use mainstay_base::units::{Duration, Size};
 
+use crate::backups::Backups;
 use crate::config::Broken;
 use crate::config::value::Secret;
 use crate::life::ready::Readiness;
@@ -127,6 +128,8 @@ pub struct Context {
     pub log: NodeLog,
     /// The shards of the node.
     pub shards: NodeShards,
+    /// Copies of all shards.
+    pub backups: Arc<Backups>,
     /// The resources over what is committed, with their own settings.
     pub committed: mainstay_api::Api,
     /// The log output, whose levels can be changed.

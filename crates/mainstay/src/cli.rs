@@ -3,6 +3,7 @@
 //! Results go to stdout, diagnostics and log lines to stderr. Exit codes: 0 done; 1 failed; 2 the command line
 //! or the configuration is wrong.
 
+mod backup;
 mod bench;
 mod check;
 mod inspect;
@@ -49,6 +50,10 @@ enum Command {
     /// Measure what this machine can do
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Copy all data of a node, as of one time, to `backups.to`; the node may be up
+    Backup(backup::Backup),
+    /// Make a new data directory of a backup
+    Restore(backup::Restore),
     /// Look at what a node has stored, without starting one
     #[command(subcommand)]
     Inspect(inspect::Inspect),
@@ -134,6 +139,8 @@ fn run(command: Command) -> io::Result<u8> {
         Command::Config(ConfigCommand::Reference) => {
             output::text(&config::reference::markdown(&config::schema())).map(|()| OK)
         }
+        Command::Backup(backup) => backup::backup(backup),
+        Command::Restore(restore) => backup::restore(restore),
         Command::Bench(bench) => bench::run(bench),
         Command::Inspect(inspect) => inspect::run(inspect),
         Command::Lab(lab) => lab::run(lab),

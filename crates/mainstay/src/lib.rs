@@ -4,6 +4,7 @@
 //! This is the composition root: the only crate that knows all rooms. It decides nothing that a room could.
 
 pub mod api;
+pub mod backups;
 pub mod cli;
 pub mod config;
 pub mod life;

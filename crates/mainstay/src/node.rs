@@ -17,6 +17,7 @@ use mainstay_log::local::disk::Disk;
 use mainstay_shard::space::Space;
 
 use crate::api::{self, serve};
+use crate::backups::Backups;
 use crate::config::{Config, Loaded};
 use crate::life::lock::{self, DataLock, Holder};
 use crate::life::ready::Readiness;
@@ -113,7 +114,7 @@ pub async fn run(parts: Parts, ready: impl FnOnce(&Config, std::net::SocketAddr)
 }
 
 /// Gives the log its files below a data directory. May block.
-trait OpenDisk: FnOnce(&Path) -> Result<Arc<dyn Disk>, mainstay_log::Error> + Send + 'static {}
+pub(crate) trait OpenDisk: FnOnce(&Path) -> Result<Arc<dyn Disk>, mainstay_log::Error> + Send + 'static {}
 
 impl<T: FnOnce(&Path) -> Result<Arc<dyn Disk>, mainstay_log::Error> + Send + 'static> OpenDisk for T {}
 
@@ -159,16 +160,11 @@ async fn start(
         drop(lock);
         Ok(())
     });
-    let mut opened = shards::Opened::open(&config, &clock).await?;
-    let known = std::mem::take(&mut opened.known);
-    let log = open_log(&config, known, &clock, started, disk).await?;
-    log.count_in(&metrics);
-    readiness.up("log");
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    let shards = opened.serve(&config, &log, (&clock, &entropy), scope);
+    let (log, shards) = open_data(&config, (&clock, &entropy), scope, started, disk).await?;
+    log.count_in(&metrics);
     shards.count_in(&metrics);
-    let at_stop = shards.clone();
-    started.push("shards", move |deadline| at_stop.close(deadline));
+    readiness.up("log");
     scope.spawn("shard readiness", reported(&shards, &readiness, scope.closing()));
     let settings = Arc::new(ArcSwap::from_pointee(config.api.clone()));
     let committed = mainstay_api::Api {
@@ -181,6 +177,7 @@ async fn start(
         readiness: readiness.clone(),
         log: log.clone(),
         shards: shards.clone(),
+        backups: Arc::new(Backups::new(&config, shards.space(), &clock)?),
         committed: committed.clone(),
         logs: Arc::clone(&logs),
         metrics,
@@ -208,6 +205,24 @@ async fn start(
     let (reload, requests) = mpsc::channel(1);
     scope.spawn("config reload", reloading(requests, reloads, apply, scope.closing()));
     Ok(Running { api, readiness, log, config, reload })
+}
+
+/// Opens the stores and the log below the data directory, which this process has locked, and serves the shards. `disk` gives
+/// the log its files.
+pub(crate) async fn open_data(
+    config: &Config,
+    (clock, entropy): (&Arc<dyn Clock>, &Arc<dyn Entropy>),
+    scope: &Scope,
+    started: &mut Started,
+    disk: impl OpenDisk,
+) -> Result<(NodeLog, shards::NodeShards), Error> {
+    let mut opened = shards::Opened::open(config, clock).await?;
+    let known = std::mem::take(&mut opened.known);
+    let log = open_log(config, known, clock, started, disk).await?;
+    let shards = opened.serve(config, &log, (clock, entropy), scope);
+    let at_stop = shards.clone();
+    started.push("shards", move |deadline| at_stop.close(deadline));
+    Ok((log, shards))
 }
 
 /// Reports readiness of the shards until the scope closes.

@@ -226,8 +226,8 @@ fn stores(
     Ok((manifest, pool, stores))
 }
 
-/// A folder that is made if it is not there.
-fn location(key: &'static str, place: &Place) -> Result<Location, Error> {
+/// The place that a key names: a folder, made if it is not there. Errors: [`Error::Folder`].
+pub fn location(key: &'static str, place: &Place) -> Result<Location, Error> {
     let Place::Folder(folder) = place else { unreachable!("the configuration was checked") };
     Location::folder(folder).map_err(|source| Error::Folder { key, folder: folder.clone(), source })
 }

@@ -3,6 +3,7 @@
 //! The log is the truth, the store is derived from it, and the owner is what turns commands into records and records into
 //! rows. It never knows HTTP, and never which node has which shard.
 
+pub mod backup;
 pub mod inbox;
 pub mod owner;
 mod rules;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use mainstay_base::key::{Slot, slot};
-use mainstay_base::position::ShardId;
+use mainstay_base::position::{Epoch, ShardId};
 use mainstay_base::time::{Clock, Entropy, Instant};
 use mainstay_log::Log;
 use mainstay_machine::item::Item;
@@ -117,6 +117,16 @@ impl Space {
     /// What the shards have done, together.
     pub fn counts(&self) -> Counts {
         self.shards.iter().map(|shard| shard.counters.counts()).sum()
+    }
+
+    /// How many shards there are.
+    pub fn count(&self) -> u32 {
+        u32::try_from(self.shards.len()).expect("shards have numbers of 32 bits")
+    }
+
+    /// The ownership of each shard; none of those that are not served.
+    pub(crate) fn owners(&self) -> Vec<Option<Epoch>> {
+        self.shards.iter().map(|shard| shard.status.epoch()).collect()
     }
 
     /// Each of them.

@@ -1,5 +1,6 @@
 //! The resources of the API and their routes.
 
+mod backups;
 mod config;
 mod health;
 mod logs;
@@ -23,9 +24,10 @@ use crate::telemetry::metrics::MEDIA_TYPE;
 
 /// Every route, each with its own counters.
 pub fn router(context: &Context, counts: &Counts) -> Router {
-    let table: [(&str, MethodRouter<Context>); 8] = [
+    let table: [(&str, MethodRouter<Context>); 9] = [
         ("/", get(overview)),
         ("/metrics", get(metrics)),
+        ("/v1/backups", get(backups::list).post(backups::create)),
         ("/v1/config", get(config::show)),
         ("/v1/health/live", get(health::live)),
         ("/v1/health/ready", get(health::ready)),
@@ -66,6 +68,7 @@ async fn overview() -> Response<Body> {
             "commits": "/v1/commits",
             "items": "/v1/collections/{collection}/items",
             "shards": "/v1/shards",
+            "backups": "/v1/backups",
             "log": "/v1/log",
             "log_levels": "/v1/telemetry/logs",
             "metrics": "/metrics",

@@ -251,7 +251,8 @@ fn fill(store: &Store, name: Name, shards: u32, mut pieces: Receiver<Bytes>) -> 
     Ok(header)
 }
 
-fn check(header: Header, name: Name, shards: u32) -> Result<Header, Error> {
+/// Errors: it is not the snapshot of this name, or not of a shard among so many.
+pub(crate) fn check(header: Header, name: Name, shards: u32) -> Result<Header, Error> {
     if header.name() != name {
         let found = format!("that of shard {}, {}", header.shard, header.name());
         return Err(Error::Foreign { name, found });

@@ -95,6 +95,45 @@ impl Location {
         Ok(Box::pin(found.into_stream().map_err(failed)))
     }
 
+    /// The same place, further down.
+    #[must_use]
+    pub fn below(&self, folder: &str) -> Self {
+        Self { store: Arc::clone(&self.store), above: self.above.clone().join(PathPart::from(folder)) }
+    }
+
+    /// The folders below it that have a document of this name, in the order of their names. Errors: [`Error`].
+    pub async fn with_document(&self, name: &str) -> Result<Vec<String>, Error> {
+        let listed = self.store.list_with_delimiter(Some(&self.above)).await;
+        let listed = listed.map_err(|error| self.error("list", &self.above, error))?;
+        let mut folders = Vec::new();
+        for folder in listed.common_prefixes {
+            let Some(last) = folder.filename() else { continue };
+            if self.below(last).document(name).await?.is_some() {
+                folders.push(last.to_owned());
+            }
+        }
+        folders.sort();
+        Ok(folders)
+    }
+
+    /// Reads a small document; none when it is not there. Errors: [`Error`].
+    pub async fn document(&self, name: &str) -> Result<Option<Bytes>, Error> {
+        let path = self.above.clone().join(PathPart::from(name));
+        let read = async { self.store.get(&path).await?.bytes().await };
+        match read.await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.error("read", &path, error)),
+        }
+    }
+
+    /// Writes a small document, as a whole and durably. Errors: [`Error`].
+    pub async fn write_document(&self, name: &str, bytes: Bytes) -> Result<(), Error> {
+        let path = self.above.clone().join(PathPart::from(name));
+        let written = self.store.put(&path, bytes.into()).await;
+        written.map(drop).map_err(|error| self.error("write", &path, error))
+    }
+
     /// Removes a snapshot, if it is there. Errors: [`Error`].
     pub async fn remove(&self, name: Name) -> Result<(), Error> {
         let path = self.path(name);

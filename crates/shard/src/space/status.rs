@@ -73,6 +73,14 @@ impl Status {
         self.state.borrow().clone()
     }
 
+    /// The ownership, if it is served.
+    pub(super) fn epoch(&self) -> Option<Epoch> {
+        match *self.state.borrow() {
+            State::Serving { epoch } => Some(epoch),
+            _ => None,
+        }
+    }
+
     pub(super) async fn ready(&self) -> Result<(), String> {
         let is_known = |state: &State| matches!(state, State::Serving { .. } | State::Failed { .. });
         match self.wait_for(is_known).await {
