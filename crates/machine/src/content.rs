@@ -212,6 +212,16 @@ mod tests {
     }
 
     #[test]
+    fn a_type_is_text_outside() {
+        let png: ContentType = serde_json::from_str("\"image/png\"").unwrap();
+        assert_eq!(serde_json::to_string(&png).unwrap(), "\"image/png\"");
+        assert_eq!(serde_json::from_str::<ContentType>("\"Application/JSON\"").unwrap(), ContentType::JSON);
+        assert!(
+            serde_json::from_str::<ContentType>("\"png\"").unwrap_err().to_string().contains("write type/")
+        );
+    }
+
+    #[test]
     fn only_what_claims_to_be_json_must_be() {
         assert!(Value::new(ContentType::JSON, Bytes::from_static(b"{")).is_err());
         assert!(Value::new("a/b+json".parse().unwrap(), Bytes::from_static(b"{")).is_err());

@@ -1,12 +1,16 @@
 //! Commits: conditions, operations, versions, limits and refusals.
 
+use bytes::Bytes;
 use mainstay_base::error::{Classify, Code};
-use mainstay_base::id::Tenant;
+use mainstay_base::id::{Name, Tenant};
 use mainstay_base::problem::Problem;
 use mainstay_base::units::Size;
-use mainstay_machine::command::Condition;
+use mainstay_machine::batch::Batch;
+use mainstay_machine::command::{Condition, ItemName, Operation};
+use mainstay_machine::content::Value;
 use mainstay_machine::evaluate::check_limits;
 use mainstay_machine::row::RowRange;
+use mainstay_machine::settings::Collection;
 use mainstay_machine::state::{self, State};
 use mainstay_machine::{Moment, Mutation, Outcome, Overlay, Version, evaluate};
 use serde_json::json;
@@ -342,6 +346,31 @@ fn what_a_commit_looks_at_is_limited_too() {
 }
 
 #[test]
+fn no_commit_within_the_limits_makes_a_larger_batch_than_they_say() {
+    let mut world = World::new();
+    let (tenant, collection): (Tenant, Name) =
+        ("t".repeat(63).parse().unwrap(), "c".repeat(63).parse().unwrap());
+    world.settings.collections.insert(tenant.clone(), collection.clone(), Collection::default());
+    let content_type = format!("a/{}", "b".repeat(253));
+    let operations: u32 = 200;
+    world.settings.limits.operations_max = operations;
+    let item =
+        |n: u32| ItemName { collection: collection.clone(), key: format!("u7/{n:0509}").parse().unwrap() };
+    let value = Value::new(content_type.parse().unwrap(), Bytes::from(vec![b'x'; 4096])).unwrap();
+    let puts = (0..operations).map(|n| Operation::Put { item: item(n), value: value.clone() });
+    let mut command = command("u7", vec![], puts.collect());
+    command.tenant = tenant;
+    let command = with_key("k", command);
+    world.settings.limits.commit_size_max = Size::from_bytes(u64::from(operations) * (512 + 4096));
+    let evaluated = world.run(&command);
+    assert!(matches!(evaluated.outcome, Outcome::Committed(_)), "{:?}", evaluated.outcome);
+    let mut batch = Batch::new(world.now);
+    batch.push(&command, evaluated.effects);
+    let (bytes, max) = (batch.encoded_bytes_max() as u64, world.settings.limits.batch_size_max().bytes());
+    assert!(bytes <= max && max < bytes + bytes / 10, "{bytes} of {max}");
+}
+
+#[test]
 fn the_defaults_are_those_that_are_promised() {
     let limits = World::new().settings.limits;
     assert_eq!((limits.operations_max, limits.key_bytes_max), (1_000, 512));
@@ -365,16 +394,12 @@ fn effects_are_each_row_once() {
 struct Broken(bool);
 
 impl State for Broken {
-    fn get(&self, _: &[u8]) -> Result<Option<bytes::Bytes>, state::Error> {
+    fn get(&self, _: &[u8]) -> Result<Option<Bytes>, state::Error> {
         let reason = "the disk is gone".to_owned();
-        if self.0 {
-            Err(state::Error::Unreadable { reason })
-        } else {
-            Ok(Some(bytes::Bytes::from_static(b"\x07")))
-        }
+        if self.0 { Err(state::Error::Unreadable { reason }) } else { Ok(Some(Bytes::from_static(b"\x07"))) }
     }
 
-    fn scan(&self, _: &RowRange, _: usize) -> Result<Vec<(bytes::Bytes, bytes::Bytes)>, state::Error> {
+    fn scan(&self, _: &RowRange, _: usize) -> Result<Vec<(Bytes, Bytes)>, state::Error> {
         self.get(b"").map(|_| Vec::new())
     }
 }
