@@ -10,6 +10,7 @@ mod assign;
 pub mod check;
 pub mod diagnostic;
 pub(crate) mod directory;
+mod entries;
 pub mod explain;
 mod file;
 pub mod layers;
@@ -77,7 +78,7 @@ pub struct Config {
     pub store: Store,
     /// Copies of a shard's rows, from which a store is made again and with which the log is trimmed.
     pub snapshots: Snapshots,
-    /// Copies that survive the data directory.
+    /// Copies to restore from, best kept where the loss of the data directory does not reach them.
     pub backups: Backups,
     /// The API: building blocks and operations.
     pub api: crate::api::Config,
@@ -265,6 +266,7 @@ pub fn load(request: &Request) -> Result<Loaded, Findings> {
     for layer in &layers.trees {
         diagnostics.extend(check::layer(&schema, layer, &sources));
     }
+    diagnostics.extend(entries::nothing_to_take_back(schema.root(), &layers.trees));
     let mut findings = Findings::new(sources, diagnostics);
     if findings.errors() > 0 {
         return Err(findings);
@@ -291,6 +293,7 @@ fn effective(schema: &Schema, layers: Vec<Tree>, sources: &Sources) -> Tree {
     let defaults = serde_json::to_value(Config::default()).expect("the defaults are plain data");
     let mut tree = Tree::from_json(&defaults, Origin::DEFAULT);
     tree.merge(written.without_nulls());
+    entries::with_defaults(&mut tree, schema.root());
     resolve_paths(&mut tree, schema.root(), sources);
     tree
 }
@@ -334,7 +337,7 @@ fn deserialize<T: serde::de::DeserializeOwned>(tree: &Tree) -> Result<T, Vec<Dia
         });
         let path: Vec<_> = segments.collect();
         let at = tree.follow(path.iter().map(String::as_str)).0.origin;
-        vec![Diagnostic::error(at, tree::display_path(&path), error.inner().to_string())]
+        vec![Diagnostic::error(at, tree.display(&path), error.inner().to_string())]
     })
 }
 

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::path::Path;
 
+use mainstay_base::id::Name;
+
 use super::diagnostic::Diagnostic;
 use super::layers::{ENV_VARIABLE, Layers};
 use super::mask;
@@ -151,12 +153,24 @@ pub fn near_misses(layers: &mut Layers<'_>, request: &Request) {
         };
         let Some(rest) = name.strip_prefix(NEAR_PREFIX).filter(|it| !it.starts_with('_')) else { continue };
         let folded = rest.to_lowercase().replace("__", "_");
-        let Some(path) = known.iter().find(|path| path.join("_") == folded) else { continue };
+        let Some(path) = known.iter().find_map(|path| meant(path, &folded)) else { continue };
         let message = format!("the variable {name} sets nothing");
         let it = layers.about(name, name, message).warning();
-        let help = format!("to set `{}` name it {}", tree::display_path(path), variable_for(path));
+        let help = format!("to set `{}` name it {}", tree::display_path(&path), variable_for(&path));
         layers.diagnostics.push(it.help(help));
     }
+}
+
+/// The path with the key that a user chose, if the keys with an underscore between them are `folded`.
+fn meant(path: &[&str], folded: &str) -> Option<Vec<String>> {
+    let owned = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>();
+    let Some(at) = path.iter().position(|key| *key == schema::FREE) else {
+        return (path.join("_") == folded).then(|| owned(path));
+    };
+    let (before, after) = (path[..at].join("_"), path[at + 1..].join("_"));
+    let name = folded.strip_prefix(&before)?.strip_prefix('_')?.strip_suffix(&after)?.strip_suffix('_')?;
+    name.parse::<Name>().ok()?;
+    Some([owned(&path[..at]), vec![name.to_owned()], owned(&path[at + 1..])].concat())
 }
 
 /// The variables that are named by references in the tree.
@@ -176,15 +190,13 @@ fn collect_references(node: &Node, found: &mut HashSet<String>) {
 /// The paths of all single values that the schema names.
 fn paths(schema: &Schema) -> Vec<Vec<&str>> {
     fn walk<'a>(schema: &'a serde_json::Value, path: &mut Vec<&'a str>, found: &mut Vec<Vec<&'a str>>) {
-        let names = schema::property_names(schema);
-        if names.is_empty() {
+        let members = schema::members(schema);
+        if members.is_empty() {
             found.push(path.clone());
         }
-        for name in names {
+        for (name, inner) in members {
             path.push(name);
-            if let Some(inner) = schema::child(schema, name) {
-                walk(inner, path, found);
-            }
+            walk(inner, path, found);
             path.pop();
         }
     }

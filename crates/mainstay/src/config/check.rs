@@ -37,7 +37,7 @@ fn check(schema: &Schema, node: &Node, sources: &Sources, complete: bool) -> Vec
         let place = Place::new(schema, node, sources, tree::pointer_segments(&pointer));
         found.extend(place.explain(violation.kind(), complete));
     }
-    Texts { sources, found: &mut found, path: Vec::new() }.check(schema.root(), node);
+    Texts { sources, root: node, found: &mut found, path: Vec::new() }.check(schema.root(), node);
     found
 }
 
@@ -45,6 +45,7 @@ fn check(schema: &Schema, node: &Node, sources: &Sources, complete: bool) -> Vec
 struct Place<'a> {
     schema: &'a Schema,
     sources: &'a Sources,
+    root: &'a Node,
     segments: Vec<String>,
     node: &'a Node,
     /// The schema of the value at the place.
@@ -55,7 +56,7 @@ impl<'a> Place<'a> {
     fn new(schema: &'a Schema, root: &'a Node, sources: &'a Sources, segments: Vec<String>) -> Self {
         let node = root.follow(segments.iter().map(String::as_str)).0;
         let own = schema.at(segments.iter().map(String::as_str));
-        Self { schema, sources, segments, node, own }
+        Self { schema, sources, root, segments, node, own }
     }
 
     fn explain(&self, violation: &Violation, complete: bool) -> Vec<Diagnostic> {
@@ -101,7 +102,7 @@ impl<'a> Place<'a> {
         }
         let mut segments = self.segments.clone();
         segments.push(key.clone());
-        let it = Diagnostic::error(*key_origin, tree::display_path(&segments), "unknown key");
+        let it = Diagnostic::error(*key_origin, self.root.display(&segments), "unknown key");
         it.nearest(nearest).help(help)
     }
 
@@ -161,7 +162,7 @@ impl<'a> Place<'a> {
     }
 
     fn path(&self) -> String {
-        tree::display_path(&self.segments)
+        self.root.display(&self.segments)
     }
 }
 
@@ -174,6 +175,7 @@ const SECRET_HELP: &str =
 /// Walks tree and schema together and lets every text be judged by the parser of its type.
 struct Texts<'a> {
     sources: &'a Sources,
+    root: &'a Node,
     found: &'a mut Vec<Diagnostic>,
     path: Vec<String>,
 }
@@ -204,18 +206,19 @@ impl Texts<'_> {
     }
 
     fn problem(&self, schema: &Json, text: &str, origin: Origin) -> Option<Diagnostic> {
-        let path = tree::display_path(&self.path);
+        let path = || self.root.display(&self.path);
         let secret = schema::is_secret(schema);
         if !secret && (text.contains("${env:") || text.contains("${file:")) {
-            let it = Diagnostic::error(origin, path, "references are for secrets, and this is not one");
-            let keys = self.path.iter().take_while(|it| !it.bytes().all(|byte| byte.is_ascii_digit()));
+            let it = Diagnostic::error(origin, path(), "references are for secrets, and this is not one");
+            let steps = self.root.steps(&self.path);
+            let keys = steps.into_iter().take_while(|(_, is_index)| !is_index).map(|(key, _)| key);
             let variable = super::assign::variable_for(keys);
             return Some(it.help(format!("to set it from the environment use the variable {variable}")));
         }
         let problem = parser(schema)?(text).err()?;
         // A secret's parser never quotes it; any other quotes what an alias may have brought here.
         let problem = if secret || !self.sources.hides(origin) { problem } else { HIDDEN.to_owned() };
-        let it = Diagnostic::error(origin, path, problem).expected(schema::expectation(schema));
+        let it = Diagnostic::error(origin, path(), problem).expected(schema::expectation(schema));
         Some(if secret { it.help(SECRET_HELP) } else { it })
     }
 }
@@ -243,15 +246,13 @@ fn parser(schema: &Json) -> Option<Parser> {
 
 /// Every place in the schema where `key` is a known name, as paths.
 fn places_of(root: &Json, key: &str) -> Vec<String> {
-    fn walk(schema: &Json, key: &str, path: &mut Vec<String>, found: &mut Vec<String>) {
-        for name in schema::property_names(schema) {
-            path.push(name.to_owned());
+    fn walk<'a>(schema: &'a Json, key: &str, path: &mut Vec<&'a str>, found: &mut Vec<String>) {
+        for (name, inner) in schema::members(schema) {
+            path.push(name);
             if name == key {
                 found.push(format!("`{}`", tree::display_path(path)));
             }
-            if let Some(inner) = schema::child(schema, name) {
-                walk(inner, key, path, found);
-            }
+            walk(inner, key, path, found);
             path.pop();
         }
     }

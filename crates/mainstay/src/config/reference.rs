@@ -47,10 +47,9 @@ fn write_section(name: &str, section: &Json, out: &mut String) {
 
 /// The leaves below `schema` with their paths, in order.
 fn collect<'a>(path: &str, schema: &'a Json, rows: &mut Vec<(String, &'a Json)>) {
-    for name in schema::property_names(schema) {
-        let Some(inner) = schema::child(schema, name) else { continue };
+    for (name, inner) in schema::members(schema) {
         let path = format!("{path}.{name}");
-        if schema::property_names(inner).is_empty() {
+        if schema::members(inner).is_empty() {
             rows.push((path, inner));
         } else {
             collect(&path, inner, rows);

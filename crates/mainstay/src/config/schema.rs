@@ -82,7 +82,23 @@ pub fn each(schema: &Json) -> Option<&Json> {
     [schema.get("items"), schema.get("additionalProperties")].into_iter().flatten().find(|it| it.is_object())
 }
 
-/// The names a mapping may have by its schema, in order.
+/// Stands for a key that users choose, in paths that are shown.
+pub const FREE: &str = "<name>";
+
+/// Whether users choose this key of a mapping.
+pub fn is_free(schema: &Json, key: &str) -> bool {
+    let is_fixed = schema.get("properties").is_some_and(|it| it.get(key).is_some());
+    !is_fixed && schema.get("additionalProperties").is_some_and(Json::is_object)
+}
+
+/// What a mapping has by its schema, in order: its fixed keys, and [`FREE`] for those that users choose.
+pub fn members(schema: &Json) -> Vec<(&str, &Json)> {
+    let fixed = schema.get("properties").and_then(Json::as_object).into_iter().flatten();
+    let free = schema.get("additionalProperties").filter(|it| it.is_object());
+    fixed.map(|(key, value)| (key.as_str(), value)).chain(free.map(|it| (FREE, it))).collect()
+}
+
+/// The fixed names a mapping may have by its schema, in order.
 pub fn property_names(schema: &Json) -> Vec<&str> {
     let members = schema.get("properties").and_then(Json::as_object);
     members.map(|it| it.keys().map(String::as_str).collect()).unwrap_or_default()
@@ -128,7 +144,8 @@ pub fn expectation(schema: &Json) -> String {
 fn keys(schema: &Json) -> String {
     let names = property_names(schema);
     if names.is_empty() {
-        return String::new();
+        let free = schema.get("additionalProperties").filter(|it| it.is_object());
+        return free.map(|it| format!(" from names to {}", expectation(it))).unwrap_or_default();
     }
     let quoted: Vec<_> = names.iter().map(|it| format!("`{it}`")).collect();
     format!(" with {}", quoted.join(", "))

@@ -1,5 +1,7 @@
 //! Layers, paths and secrets, through [`load`].
 
+mod shards;
+
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
@@ -364,7 +366,7 @@ fn null_returns_to_the_default_at_every_depth_and_in_every_layer() {
     let loaded = case.load();
     let expected = Config { data: FilePath::new(case.path("data")), ..Config::default() };
     assert_eq!(loaded.config, expected);
-    assert_eq!(setting(&loaded, "api.body_max"), pair("4MiB", "default"));
+    assert_eq!(setting(&loaded, "api.body_max"), pair("8MiB", "default"));
     let layers = [("mainstay.yaml", "api: { body_max: 1KiB }"), ("mainstay.b.yaml", "api:")];
     let case = Case::new(&layers).env("b").set("api.connections_max=9");
     let api = case.load().config.api;

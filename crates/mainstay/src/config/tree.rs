@@ -125,6 +125,26 @@ impl Node {
         (node, true)
     }
 
+    /// The segments of a path into this tree, each with whether it is the index of a list.
+    pub fn steps<'a, S: AsRef<str>>(&self, path: &'a [S]) -> Vec<(&'a str, bool)> {
+        let parent = |depth: usize| self.follow(path[..depth].iter().map(AsRef::as_ref));
+        let is_index = |depth| matches!(parent(depth), (Self { value: Value::List(_), .. }, true));
+        path.iter().enumerate().map(|(depth, segment)| (segment.as_ref(), is_index(depth))).collect()
+    }
+
+    /// Writes a path into this tree as [`display_path`] does, with brackets around indexes.
+    pub fn display<S: AsRef<str>>(&self, path: &[S]) -> String {
+        let mut out = String::new();
+        for (segment, is_index) in self.steps(path) {
+            if is_index {
+                out.push_str(&format!("[{segment}]"));
+            } else {
+                push_key(&mut out, segment);
+            }
+        }
+        out
+    }
+
     /// Lays `over` on top of this tree.
     pub fn merge(&mut self, over: Self) {
         let (Value::Map(under), Value::Map(_)) = (&mut self.value, &over.value) else {
@@ -157,26 +177,22 @@ pub fn pointer_segments(pointer: &str) -> Vec<String> {
     pointer.split('/').skip(1).map(|it| it.replace("~1", "/").replace("~0", "~")).collect()
 }
 
-/// Writes a path the way people write it in `--set`: dots between keys, quotes around keys that hold a dot,
-/// brackets around indexes.
-pub fn display_path<S: AsRef<str>>(segments: &[S]) -> String {
+/// Writes a path of keys the way people write it in `--set`: dots between keys, quotes around keys that hold a dot.
+pub fn display_path<S: AsRef<str>>(keys: &[S]) -> String {
     let mut out = String::new();
-    for segment in segments {
-        let segment = segment.as_ref();
-        if !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit()) {
-            out.push_str(&format!("[{segment}]"));
-            continue;
-        }
-        if !out.is_empty() {
-            out.push('.');
-        }
-        if segment.contains('.') {
-            out.push_str(&format!("\"{segment}\""));
-        } else {
-            out.push_str(segment);
-        }
-    }
+    keys.iter().for_each(|key| push_key(&mut out, key.as_ref()));
     out
+}
+
+fn push_key(out: &mut String, key: &str) {
+    if !out.is_empty() {
+        out.push('.');
+    }
+    if key.contains('.') {
+        out.push_str(&format!("\"{key}\""));
+    } else {
+        out.push_str(key);
+    }
 }
 
 #[cfg(test)]
@@ -229,10 +245,11 @@ mod tests {
 
     #[test]
     fn paths_are_written_as_people_write_them() {
-        assert_eq!(
-            display_path(&["services", "orders.v2", "endpoints", "0"]),
-            "services.\"orders.v2\".endpoints[0]"
-        );
+        let node = tree(&json!({"services": {"orders.v2": {"endpoints": [{"to": 1}]}, "7": {}}}));
+        let path = ["services", "orders.v2", "endpoints", "0", "to"];
+        assert_eq!(node.display(&path), "services.\"orders.v2\".endpoints[0].to");
+        assert_eq!(node.display(&["services", "7", "none", "0"]), "services.7.none.0");
+        assert_eq!(display_path(&["services", "orders.v2", "7"]), "services.\"orders.v2\".7");
         assert_eq!(pointer_segments("/a~1b/c~0d/0"), ["a/b", "c~d", "0"]);
     }
 }

@@ -62,6 +62,10 @@ fn mistakes_outside_files_are_explained() {
 fn a_valid_configuration_is_explained_with_origins() {
     let arguments = ["layered.yaml", "--explain", "--set", "api.hosts=[admin.local]"];
     insta::assert_snapshot!("explained", told(&arguments, &[("MAINSTAY__NODE__ID", "n7")]));
+    let arguments =
+        ["layered-collections.yaml", "--env", "prod", "--explain", "--set", "collections.2024={}"];
+    let variables = [("MAINSTAY__COLLECTIONS__CARTS__PARTITION_BY", "whole_key")];
+    insta::assert_snapshot!("explained-collections", told(&arguments, &variables));
 }
 
 #[test]

@@ -142,6 +142,24 @@ fn a_reload_applies_as_one_or_changes_nothing_and_says_why() {
 }
 
 #[test]
+fn a_reload_adds_collections_and_never_places_their_items_anew() {
+    let mut node = Node::start("collections: { carts: {} }");
+    node.write_config("collections: { carts: { partition_by: whole_key }, orders: {} }");
+    node.signal(Signal::HUP);
+    let line = node.wait_for("configuration not reloaded, the running one stays");
+    let reason = line["reason"].as_str().expect("a reason");
+    assert!(reason.starts_with("`collections.carts.partition_by` cannot change"), "{reason}");
+    node.write_config("collections: { carts: {}, orders: { content_type: application/json } }");
+    node.signal(Signal::HUP);
+    node.wait_for("configuration reloaded");
+    let view = node.get("/v1/config").json();
+    let settings = view["settings"].as_array().expect("settings");
+    let find = |path: &str| settings.iter().find(|it| it["path"] == path).expect("a setting");
+    assert_eq!(find("collections.orders.content_type")["value"], "application/json");
+    assert_eq!(find("collections.orders.partition_by")["origin"], "default");
+}
+
+#[test]
 fn a_reload_changes_the_token_and_never_loses_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let token = folder.path().join("token");
