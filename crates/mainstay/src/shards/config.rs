@@ -3,6 +3,8 @@
 //! What evaluation depends on is described beside it, in [`mainstay_machine::settings`]. Here is what else the shards are
 //! told, what they are made from ([`Config::machine_settings`] and its neighbours), and the rules between all of it.
 
+use std::path::Component;
+
 use mainstay_base::id::Tenant;
 use mainstay_base::units::{Duration, Size};
 use mainstay_log::local;
@@ -21,13 +23,13 @@ use crate::config::{Broken, Config, directory};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Inbox {
-    /// Requests that wait for one shard. One more is answered 429, or puts out the last of the tenant that has the most. Needs a
+    /// Requests that wait for one shard. One more is answered 503, or puts out the last of the tenant that has the most. Needs a
     /// restart to change.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub waiting_max: u32,
     /// Bytes of the requests that wait for one shard, at least `64KiB`, which is what a tenant's turn is worth; a
-    /// larger request waits alone. All shards together may take as many times more of the memory: 128 MiB by default. Needs a
-    /// restart to change.
+    /// larger request waits alone. Every shard has as much: 16 shards with the default take at most 128 MiB. Needs a restart
+    /// to change.
     pub size_max: Size,
 }
 
@@ -211,7 +213,8 @@ fn value(config: &Config) -> Option<Broken> {
 }
 
 fn read(config: &Config) -> Option<Broken> {
-    let Limits { value_size_max, read_size_max, .. } = config.limits;
+    let Limits { value_size_max, read_size_max, commit_size_max, .. } = config.limits;
+    let value_size_max = value_size_max.min(commit_size_max).min(Limits::VALUE_SIZE_MAX);
     let is_default = read_size_max == Limits::default().read_size_max;
     (read_size_max < value_size_max).then(|| Broken {
         path: if is_default { &["limits", "value_size_max"] } else { &["limits", "read_size_max"] },
@@ -224,15 +227,19 @@ fn read(config: &Config) -> Option<Broken> {
 
 fn body(config: &Config) -> Option<Broken> {
     let (commit, body) = (config.limits.commit_size_max, config.api.body_max);
-    let needed = Size::from_bytes(commit.bytes().saturating_mul(4) / 3);
+    let needed = (commit.bytes() / 3).saturating_mul(4);
     let is_default = commit == Limits::default().commit_size_max;
-    (body < needed).then(|| Broken {
+    let shown = match needed.div_ceil(1 << 10) {
+        kib @ 1024.. => Size::from_bytes(kib.saturating_mul(1 << 10)),
+        _ => Size::from_bytes(needed),
+    };
+    (body.bytes() < needed).then(|| Broken {
         path: if is_default { &["api", "body_max"] } else { &["limits", "commit_size_max"] },
         message: format!(
-            "a commit of {commit} takes up to {needed} in base64, and a request's body has at most {body}"
+            "a commit of {commit} takes up to {shown} in base64, and a request's body has at most {body}"
         ),
         help: format!(
-            "let `api.body_max` be at least {needed}, or `limits.commit_size_max` at most {}",
+            "let `api.body_max` be at least {shown}, or `limits.commit_size_max` at most {}",
             Size::from_bytes(body.bytes() / 4 * 3)
         ),
     })
@@ -240,8 +247,9 @@ fn body(config: &Config) -> Option<Broken> {
 
 fn record(config: &Config) -> Option<Broken> {
     let limits = &config.limits;
-    let in_record = local::Options::default().record_max.bytes() - HEADER_BYTES as u64;
-    let max = Size::from_bytes(in_record).min(owner::Options::default().batch_size_max);
+    let record = local::Options::default().record_max;
+    let in_record = Size::from_bytes(record.bytes() - HEADER_BYTES as u64);
+    let max = in_record.min(owner::Options::default().batch_size_max);
     let batch = limits.batch_size_max();
     if batch <= max {
         return None;
@@ -255,7 +263,7 @@ fn record(config: &Config) -> Option<Broken> {
     Some(Broken {
         path: if is_default { &["limits", "operations_max"] } else { &["limits", "commit_size_max"] },
         message: format!(
-            "a commit of {} with {} operations takes up to {batch} in the log, and a record has at most {max}",
+            "a commit of {} with {} operations takes up to {batch} in the log, and a record has at most {record}",
             limits.commit_size_max, limits.operations_max
         ),
         help,
@@ -299,20 +307,23 @@ fn store_options(config: &Config) -> Option<Broken> {
     Some(Broken {
         path: path.expect("what cannot be written is at its default"),
         message: format!("{found} is out of range"),
-        help: format!("use {allowed}"),
+        help: match field {
+            "memtables_max" => format!("use {allowed}, four times `store.memtable`"),
+            _ => format!("use {allowed}"),
+        },
     })
 }
 
 fn snapshots(config: &Config) -> Option<Broken> {
     let Snapshots { every, rate_max, .. } = config.snapshots;
-    let sizes: [(&'static [&'static str], Size); 2] =
-        [(&["snapshots", "every"], every), (&["snapshots", "rate_max"], rate_max)];
-    let (path, size) = sizes.into_iter().find(|(_, size)| *size < SIZE_MIN)?;
-    Some(Broken {
-        path,
-        message: format!("with {size} a snapshot would never be done before the next one is due"),
-        help: format!("use {SIZE_MIN} or more"),
-    })
+    let (path, message): (&'static [&'static str], _) = if every < SIZE_MIN {
+        (&["snapshots", "every"], format!("a snapshot for every {every} writes more than the log does"))
+    } else if rate_max < SIZE_MIN {
+        (&["snapshots", "rate_max"], format!("at {rate_max} a second the next one is due before one is done"))
+    } else {
+        return None;
+    };
+    Some(Broken { path, message, help: format!("use {SIZE_MIN} or more") })
 }
 
 /// What is kept of the log for the snapshots that are kept.
@@ -326,7 +337,8 @@ fn pins(config: &Config) -> Option<Broken> {
         (true, false) => &["snapshots", "keep"],
         (true, true) => &["log", "pin_bytes_max"],
     };
-    (pinned > max).then(|| Broken {
+    // Less than a file of the log is a mistake of its own.
+    (pinned > max && max >= local::Options::default().segment).then(|| Broken {
         path,
         message: format!(
             "{keep} snapshots that are {every} of the log apart keep {pinned} of it, and a shard may keep {max}"
@@ -341,7 +353,11 @@ fn pins(config: &Config) -> Option<Broken> {
 /// Both have objects of the same names.
 fn places(config: &Config) -> Option<Broken> {
     let (snapshots, backups) = (config.snapshots_to(), config.backups_to());
-    (snapshots == backups).then(|| Broken {
+    let steps = |place: &Place| -> Option<Vec<_>> {
+        let steps = place.folder()?.components().filter(|step| *step != Component::CurDir);
+        Some(steps.map(|step| step.as_os_str().to_owned()).collect())
+    };
+    (steps(&snapshots).is_some() && steps(&snapshots) == steps(&backups)).then(|| Broken {
         path: if config.backups.to.is_some() { &["backups", "to"] } else { &["snapshots", "to"] },
         message: format!(
             "{backups} would have both snapshots and backups, which are removed at different times"

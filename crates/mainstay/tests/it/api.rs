@@ -39,7 +39,7 @@ fn every_answer_has_its_own_request_id_which_finds_the_log_line() {
 
 #[test]
 fn every_refusal_is_a_problem_that_says_what_to_do() {
-    let node = Node::start("api: { body_max: 100B }");
+    let node = Node::start("api: { body_max: 100B }\nlimits: { commit_size_max: 75B, value_size_max: 75B }");
     let detail = |problem: serde_json::Value| problem["detail"].as_str().expect("text").to_owned();
 
     assert!(detail(node.get("/nope").problem(404, "not_found")).contains("`/nope`"));
