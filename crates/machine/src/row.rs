@@ -107,6 +107,9 @@ pub struct RowRange {
 }
 
 impl RowKey {
+    /// The length of the key of a slot's row. No other key has it.
+    pub const SLOT_BYTES: usize = 4;
+
     /// The row of a slot.
     pub fn slot(slot: Slot) -> Self {
         Self::build(slot, "", META, &[])

@@ -3,8 +3,8 @@
 //! The owner says what to do; this does it and tells the owner what came of it. One thing at a time: whatever is known at once is
 //! told at once, then it waits for the log, the store, the bell or the time, whichever comes first.
 
-use std::cell::OnceCell;
-use std::collections::VecDeque;
+use std::cell::{OnceCell, RefCell};
+use std::collections::{HashMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use mainstay_base::hlc::HybridTime;
 use mainstay_base::position::Index;
 use mainstay_base::time::Instant;
 use mainstay_base::units::Duration;
-use mainstay_machine::row::RowRange;
+use mainstay_machine::row::{RowKey, RowRange};
 use mainstay_machine::shards::{Answer, Error};
 use mainstay_machine::{Mutation, Position, Settings, State as Rows, state};
 use slab::Slab;
@@ -59,6 +59,8 @@ pub(super) struct Owning<'d> {
     store: &'d Store,
     owner: Owner,
     settings: Arc<Settings>,
+    /// As they are in the store.
+    slots: RefCell<SlotRows>,
     waiters: Slab<Waiter>,
     events: VecDeque<Event>,
     /// What the log is asked.
@@ -83,11 +85,25 @@ struct Alarm {
 struct Lazy<'s> {
     store: &'s Store,
     view: OnceCell<View>,
+    slots: &'s RefCell<SlotRows>,
 }
+
+/// The rows of slots themselves, which every commit reads and writes: small, and at most one for each slot. In the store they are
+/// where most versions are, and so the slowest to find.
+type SlotRows = HashMap<SlotKey, Option<Bytes>>;
+
+type SlotKey = [u8; RowKey::SLOT_BYTES];
 
 impl Rows for Lazy<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, state::Error> {
-        self.view.get_or_init(|| self.store.view()).get(key)
+        let find = || self.view.get_or_init(|| self.store.view()).get(key);
+        let Ok(slot) = SlotKey::try_from(key) else { return find() };
+        if let Some(row) = self.slots.borrow().get(&slot) {
+            return Ok(row.clone());
+        }
+        let row = find()?;
+        self.slots.borrow_mut().insert(slot, row.clone());
+        Ok(row)
     }
 
     fn scan(&self, range: &RowRange, limit: usize) -> Result<Vec<(Bytes, Bytes)>, state::Error> {
@@ -106,6 +122,7 @@ impl<'d> Owning<'d> {
             store: driver.opened.store(),
             owner,
             settings,
+            slots: RefCell::default(),
             waiters: Slab::new(),
             events: VecDeque::from([Event::Tick]),
             asked: None,
@@ -121,7 +138,7 @@ impl<'d> Owning<'d> {
     /// Drives the owner to its end.
     pub(super) async fn run(mut self) -> Stop {
         self.store.set_replaying(true);
-        let mut turns = 0;
+        let (mut turns, mut has_rested) = (0, false);
         loop {
             while let Some(event) = self.events.pop_front() {
                 self.tell(event);
@@ -131,8 +148,14 @@ impl<'d> Owning<'d> {
                 return stop;
             }
             self.apply_some();
+            if self.events.is_empty() && self.owner.wants_work().is_some() && !has_rested {
+                // Those who were just answered, and others who are about to ask, get their turn: they come into one batch.
+                tokio::task::yield_now().await;
+                has_rested = true;
+            }
             if self.events.is_empty() {
                 self.feed();
+                has_rested &= self.events.is_empty();
             }
             if self.events.is_empty() {
                 self.wait().await;
@@ -154,7 +177,7 @@ impl<'d> Owning<'d> {
         if let Event::Appended(_, Ok(_)) = &event {
             self.shard.append_is_confirmed();
         }
-        let rows = Lazy { store: self.store, view: OnceCell::new() };
+        let rows = Lazy { store: self.store, view: OnceCell::new(), slots: &self.slots };
         let mut actions = Vec::new();
         self.owner.on(event, &Env { now, wall, state: &rows }, &mut actions);
         actions.into_iter().for_each(|action| self.act(action, now));
@@ -239,6 +262,7 @@ impl<'d> Owning<'d> {
             Ok(delay) => {
                 self.not_before = (delay > Duration::ZERO).then(|| self.now().checked_add(delay)).flatten();
                 let bytes = what.mutations.iter().map(mutation_bytes).sum();
+                self.note_slots(&what.mutations);
                 if !what.mutations.is_empty() {
                     self.shard.counters.batch(bytes);
                     self.shard.snapshots.logged(bytes as u64);
@@ -254,6 +278,16 @@ impl<'d> Owning<'d> {
                 }));
             }
             Err(error) => self.events.push_back(Event::Applied(Err(error.to_string()))),
+        }
+    }
+
+    fn note_slots(&self, mutations: &[Mutation]) {
+        let mut slots = self.slots.borrow_mut();
+        for mutation in mutations {
+            if let Ok(slot) = SlotKey::try_from(&mutation.key()[..]) {
+                // A copy: the value may be part of something large.
+                slots.insert(slot, mutation.value().map(|value| Bytes::copy_from_slice(value)));
+            }
         }
     }
 
