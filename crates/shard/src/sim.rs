@@ -518,6 +518,7 @@ impl World {
                 ("takes work", [work.len() as u64, first])
             }
             Event::Read(read) => ("is read", [read.ticket.0, 0]),
+            Event::Cut(ticket, _) => ("is cut", [ticket.0, 0]),
             Event::End => ("is to end", [0, 0]),
         };
         self.note(at, what, numbers);
