@@ -69,7 +69,7 @@ pub struct Parts {
 pub struct Space {
     shards: Vec<Arc<Shard>>,
     clock: Arc<dyn Clock>,
-    listings: Semaphore,
+    listings: Arc<Semaphore>,
 }
 
 impl Space {
@@ -86,15 +86,13 @@ impl Space {
             })
             .unzip();
         let clock = Arc::clone(&parts.clock);
-        (Arc::new(Self { shards, clock, listings: Semaphore::new(LISTINGS_MAX) }), drivers)
+        (Arc::new(Self { shards, clock, listings: Arc::new(Semaphore::new(LISTINGS_MAX)) }), drivers)
     }
 
     /// Waits until every shard is served. Errors: why one will not be before the node is started again.
     pub async fn ready(&self) -> Result<(), String> {
-        for shard in &self.shards {
-            shard.status.ready().await?;
-        }
-        Ok(())
+        let all = self.shards.iter().map(|shard| shard.status.ready());
+        futures_util::future::try_join_all(all).await.map(drop)
     }
 
     /// Waits until a shard is not served any more, and will not be before the node is started again; returns why.

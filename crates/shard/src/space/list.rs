@@ -3,12 +3,16 @@
 //! Slots without a row of the collection are passed over by looking where the next row is, so that a small collection is not
 //! looked for in all 4,096 slots.
 
+use std::sync::Arc;
+
 use mainstay_base::key::{Slot, slot};
 use mainstay_base::time::Instant;
 use mainstay_base::units::Duration;
 use mainstay_machine::row::{Parts, RowRange};
 use mainstay_machine::shards::{Consistency, Durability, Error, List, Page, PageBuilder, Reading};
 use mainstay_machine::{Position, State, state};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 
 use super::read::Seen;
 use super::{Space, place_of};
@@ -21,27 +25,43 @@ impl Space {
         deadline: Option<Instant>,
     ) -> Result<Reading<Page>, Error> {
         let slots = slots_of(&list);
-        let places = place_of(slots.0, self.shards.len())..=place_of(slots.1, self.shards.len());
+        // Before anything is looked at: what waits holds on to nothing.
+        let place = if slots.0 < slots.1 { Some(self.listing(deadline).await?) } else { None };
+        let places = place_of(slots.0.min(slots.1), self.shards.len())..=place_of(slots.1, self.shards.len());
         let mut seen = Vec::new();
         for shard in &self.shards[places] {
             seen.push(shard.see(&list.consistency, deadline, &*self.clock).await?);
         }
         let shown = shown(&seen);
         let views: Vec<View> = seen.into_iter().map(|seen| seen.view).collect();
-        let page = if slots.0 == slots.1 {
-            walk(&views, slots, &list)
-        } else {
-            let _place = self.listings.acquire().await.expect("it is never closed");
-            let walking = tokio::task::spawn_blocking(move || walk(&views, slots, &list));
-            walking.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+        let page = match place {
+            None => walk(&views, slots, &list),
+            Some(place) => {
+                let walking = tokio::task::spawn_blocking(move || {
+                    // Also when nobody waits any more.
+                    let _place = place;
+                    walk(&views, slots, &list)
+                });
+                walking.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+            }
         };
         let value = page.map_err(|error| Error::Broken { reason: error.to_string() })?;
         let Reading { position, consistency, age, durability, .. } = shown;
         Ok(Reading { value, position, consistency, age, durability })
     }
+
+    /// A place among the listings that are made at once.
+    async fn listing(&self, deadline: Option<Instant>) -> Result<OwnedSemaphorePermit, Error> {
+        let place = Arc::clone(&self.listings).acquire_owned();
+        let place = match deadline.map(|deadline| deadline.saturating_since(self.clock.now())) {
+            Some(left) => timeout(left.as_std(), place).await.map_err(|_| Error::Deadline)?,
+            None => place.await,
+        };
+        Ok(place.expect("it is never closed"))
+    }
 }
 
-/// The first and the last slot that are to be looked through.
+/// The first and the last slot that are to be looked through; the first is behind the last when there is nothing.
 fn slots_of(list: &List) -> (Slot, Slot) {
     let last = Slot::new(Slot::COUNT - 1).expect("it is below the count");
     let (first, last) = match &list.partition {
@@ -51,8 +71,7 @@ fn slots_of(list: &List) -> (Slot, Slot) {
         }
         None => (Slot::new(0).expect("it is below the count"), last),
     };
-    let from = list.after.as_ref().map_or(first, |after| after.slot.max(first));
-    (from.min(last), last)
+    (list.after.as_ref().map_or(first, |after| after.slot.max(first)), last)
 }
 
 /// What is said of all that was seen together: the positions merged, and the least of the rest.

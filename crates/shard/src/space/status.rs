@@ -82,9 +82,10 @@ impl Status {
     }
 
     pub(super) async fn ready(&self) -> Result<(), String> {
-        let is_known = |state: &State| matches!(state, State::Serving { .. } | State::Failed { .. });
+        let is_known = |state: &State| !matches!(state, State::Recovering | State::Waiting { .. });
         match self.wait_for(is_known).await {
             State::Failed { reason } => Err(reason),
+            State::Closed => Err("the node is stopping".to_owned()),
             _ => Ok(()),
         }
     }
