@@ -87,10 +87,13 @@ impl Taken {
         self.logged.load(Relaxed) >= every.bytes().max(self.bytes.load(Relaxed))
     }
 
-    fn note(&self, saved: &Saved, logged: u64) {
+    /// There is a snapshot of everything that was logged, of these bytes if it was taken now.
+    fn note(&self, name: Name, bytes: Option<u64>, logged: u64) {
         self.logged.fetch_sub(logged, Relaxed);
-        self.bytes.store(saved.bytes, Relaxed);
-        self.latest.store(saved.name.index.get() + 1, Relaxed);
+        if let Some(bytes) = bytes {
+            self.bytes.store(bytes, Relaxed);
+        }
+        self.latest.store(name.index.get() + 1, Relaxed);
     }
 }
 
@@ -155,9 +158,12 @@ impl Keeper {
         let view = serving.store.view();
         let header = Header::of(&view, shard.id, self.shards, self.clock.wall())?;
         let latest = self.location.list(shard.id).await?.into_iter().next();
-        if latest != Some(header.name()) {
+        if latest == Some(header.name()) {
+            drop(view);
+            shard.snapshots.note(header.name(), None, logged);
+        } else {
             let saved = copy::save(&self.location, &header, view, rules.rate, &*self.clock).await?;
-            shard.snapshots.note(&saved, logged);
+            shard.snapshots.note(saved.name, Some(saved.bytes), logged);
             shard.counters.snapshot(Some(saved.bytes));
             let Saved { name, bytes, rows } = saved;
             tracing::debug!(target: "mainstay::shard", shard = %shard.id, index = %name.index, bytes, rows, "snapshot taken");

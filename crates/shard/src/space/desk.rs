@@ -12,11 +12,12 @@ use mainstay_base::time::{Clock, Instant};
 use mainstay_machine::shards::{Answer, Durability, Error};
 use mainstay_machine::{Command, Position};
 use tokio::sync::{Notify, oneshot};
+use tokio::time::timeout;
 
 use super::Parts;
 use super::counters::Counters;
 use super::read::{Latest, Serving};
-use super::status::Status;
+use super::status::{State, Status};
 use crate::inbox::{Entry, Inbox};
 use crate::owner::{Options, Take, durability};
 use crate::snapshot::keeper::Taken;
@@ -122,7 +123,7 @@ impl Shard {
         let (answer, answered) = oneshot::channel();
         self.counters.submitted();
         self.push(command, deadline, answer, clock.now())?;
-        answered.await.unwrap_or_else(|_| Err(self.gone()))
+        answered.await.unwrap_or_else(|_| Err(Error::OutcomeUnknown { reason: self.gone() }))
     }
 
     /// Errors: nothing was begun, and nothing will be.
@@ -174,7 +175,7 @@ impl Shard {
             desk.reads.push(PendingRead { deadline, answer });
         }
         self.bell.notify_one();
-        answered.await.unwrap_or_else(|_| Err(self.gone()))
+        answered.await.unwrap_or_else(|_| Err(Error::Unavailable { reason: self.gone() }))
     }
 
     /// Waits for a moment at which the rows are all that was committed up to a time, and everything later gets a later one.
@@ -189,8 +190,7 @@ impl Shard {
             desk.cuts.push(PendingCut { at, answer });
         }
         self.bell.notify_one();
-        let ended = || Error::Unavailable { reason: format!("the driver of shard {} has ended", self.id) };
-        answered.await.unwrap_or_else(|_| Err(ended()))
+        answered.await.unwrap_or_else(|_| Err(Error::Unavailable { reason: self.gone() }))
     }
 
     /// Takes what waits. When that is nothing, the next that comes rings.
@@ -198,16 +198,36 @@ impl Shard {
         let mut desk = self.desk();
         let (reads, cuts) = (std::mem::take(&mut desk.reads), std::mem::take(&mut desk.cuts));
         let Some(take) = take else { return Given { work: Vec::new(), reads, cuts } };
-        let mut work = desk.inbox.take(take, now);
-        // Nobody waits for those any more, and they are not begun.
-        work.retain(|entry| !entry.item.answer.is_closed());
-        desk.is_hungry = work.is_empty() && desk.inbox.is_empty();
+        let mut work = Vec::new();
+        while work.is_empty() && !desk.inbox.is_empty() {
+            work = desk.inbox.take(take, now);
+            // Nobody waits for those any more, and they are not begun.
+            work.retain(|entry| !entry.item.answer.is_closed());
+        }
+        desk.is_hungry = work.is_empty();
         Given { work, reads, cuts }
     }
 
-    /// Takes what has waited past its deadline.
-    pub(super) fn expire(&self, now: Instant) -> Vec<Entry<Pending>> {
-        self.desk().inbox.expire(now)
+    /// Answers whoever has waited past its deadline.
+    pub(super) fn expire(&self, now: Instant) {
+        let expired = self.desk().inbox.expire(now);
+        for entry in expired {
+            let answer = Err(Error::Deadline);
+            self.counters.answered(&answer);
+            let _ = entry.item.answer.send(answer);
+        }
+    }
+
+    /// While there is no owner: answers whoever has waited past its deadline, and returns when the driver is to end.
+    pub(super) async fn attend(&self, clock: &dyn Clock) {
+        while !self.is_ending() {
+            let now = clock.now();
+            self.expire(now);
+            match self.sleeps_until(None) {
+                Some(due) => drop(timeout(due.saturating_since(now).as_std(), self.rung()).await),
+                None => self.rung().await,
+            }
+        }
     }
 
     /// The driver sleeps until then, unless it is rung for. Returns the earliest time that it has to wake at.
@@ -276,9 +296,15 @@ impl Shard {
         (desk.inbox.waiting(), desk.inbox.bytes())
     }
 
-    fn gone(&self) -> Error {
-        let reason = format!("the driver of shard {} has ended without an answer", self.id);
-        Error::OutcomeUnknown { reason }
+    /// Nobody serves the shard any more, and nobody was asked to end: nobody waits in vain.
+    pub(super) fn abandon(&self) {
+        self.close_desk(&self.gone());
+        self.unserve();
+        self.status.set(State::Failed { reason: self.gone() });
+    }
+
+    fn gone(&self) -> String {
+        format!("the driver of shard {} has ended without an answer", self.id)
     }
 
     fn desk(&self) -> MutexGuard<'_, Desk> {

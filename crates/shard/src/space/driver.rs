@@ -20,6 +20,9 @@ use crate::owner::{self, Applied, Stop};
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
+/// A shard that was owned for as long is not one that two take from each other in turns: the pauses begin anew.
+const CALM: Duration = Duration::from_secs(60);
+
 /// What makes one shard live. It does nothing until it is [run](Driver::run).
 pub struct Driver {
     pub(super) shard: Arc<Shard>,
@@ -28,7 +31,11 @@ pub struct Driver {
     pub(super) parts: Parts,
     /// How many shards there are.
     shards: u32,
+    _presence: Presence,
 }
+
+/// Tells, also when the driver is dropped or panics, that nobody serves the shard any more.
+struct Presence(Arc<Shard>);
 
 /// What comes after an owner, or after an attempt to make one.
 enum Next {
@@ -54,74 +61,90 @@ impl Driver {
             is_exclusive: parts.is_exclusive,
             options: parts.owner.clone(),
         };
-        Self { shard, opened, config, parts, shards }
+        let _presence = Presence(Arc::clone(&shard));
+        Self { shard, opened, config, parts, shards, _presence }
     }
 
     /// Serves the shard until it is [closed](super::Space::close); then its store is flushed and closed.
     ///
     /// Dropped, it is as after a crash.
     pub async fn run(mut self) {
-        let mut pause = PAUSE_MIN;
-        let mut begins = None;
-        while !self.shard.is_ending() {
-            let next = match self.prepare(begins.take()).await {
-                Ok(applied) => self.own(&applied).await,
+        let (shard, clock) = (Arc::clone(&self.shard), Arc::clone(&self.parts.clock));
+        let (mut pause, mut lacks) = (PAUSE_MIN, None);
+        while !shard.is_ending() {
+            let began = clock.now();
+            let prepared = tokio::select! {
+                biased;
+                prepared = self.prepare(lacks) => prepared,
+                () = shard.attend(&*clock) => break,
+            };
+            let next = match prepared {
+                Ok(applied) => {
+                    lacks = None;
+                    self.own(&applied).await
+                }
                 Err(next) => next,
             };
+            if clock.now().saturating_since(began).as_std() >= CALM {
+                pause = PAUSE_MIN;
+            }
             match next {
                 Next::End => break,
-                Next::Load { begins: index } => begins = Some(index),
+                Next::Load { begins } => lacks = Some(begins),
                 Next::Again { reason } => {
                     let pause_ms = pause.as_millis() as u64;
-                    tracing::warn!(target: "mainstay::shard", shard = %self.shard.id, reason, pause_ms, "shard not owned, trying again");
-                    self.shard.status.set(State::Waiting { reason });
-                    // Rung for when it is to end.
-                    let _ = tokio::time::timeout(pause, self.shard.rung()).await;
+                    tracing::warn!(target: "mainstay::shard", shard = %shard.id, reason, pause_ms, "shard not owned, trying again");
+                    shard.close_desk(&reason);
+                    shard.status.set(State::Waiting { reason });
+                    // Over before its time only if it is to end.
+                    let _ = tokio::time::timeout(pause, shard.attend(&*clock)).await;
                     pause = (pause * 2).min(PAUSE_MAX);
                 }
                 Next::Never { reason } => {
-                    tracing::error!(target: "mainstay::shard", shard = %self.shard.id, reason, "shard takes no commits until the node is started again");
-                    self.shard.close_desk(&reason);
-                    self.shard.status.set(State::Failed { reason });
-                    while !self.shard.is_ending() {
-                        self.shard.rung().await;
-                    }
+                    tracing::error!(target: "mainstay::shard", shard = %shard.id, reason, "shard takes no commits until the node is started again");
+                    shard.close_desk(&reason);
+                    shard.status.set(State::Failed { reason });
+                    shard.attend(&*clock).await;
                 }
             }
         }
         self.end().await;
     }
 
-    /// Fills the store if it is empty, or lacks what the log has forgotten. Returns where it stands.
+    /// Fills the store if it is empty, or lacks what is below `begins`, which the log has forgotten. Returns where it stands.
     async fn prepare(&mut self, begins: Option<Index>) -> Result<Applied, Next> {
-        if begins.is_some() {
-            self.opened.renew().await.map_err(|error| never(&error))?;
+        if let Some(begins) = begins {
+            self.make_room(begins).await?;
         }
-        if !self.opened.is_filled().map_err(|error| never(&error))? {
+        if !self.opened.is_filled().map_err(|error| failed(&error))? {
             self.load().await?;
         }
         let applied = self.opened.applied().map_err(|reason| Next::Never { reason })?;
         match begins {
-            Some(begins) if applied.index().next() < begins => {
-                let reason = Stop::Behind { applied: applied.index(), begins }.to_string();
-                Err(Next::Never { reason })
-            }
+            Some(begins) if applied.index().next() < begins => Err(behind(&applied, begins)),
             _ => Ok(applied),
         }
     }
 
+    /// Empties the store, which lacks what is below `begins`, if there is a snapshot that has it. Without one its rows may be
+    /// all that is left of them.
+    async fn make_room(&mut self, begins: Index) -> Result<(), Next> {
+        let names = self.parts.snapshots.list(self.shard.id).await.map_err(|error| failed(&error))?;
+        if !names.iter().any(|name| name.index.next() >= begins) {
+            let applied = self.opened.applied().map_err(|reason| Next::Never { reason })?;
+            return Err(behind(&applied, begins));
+        }
+        self.opened.renew().await.map_err(|error| failed(&error))
+    }
+
     async fn load(&mut self) -> Result<(), Next> {
         let (id, location) = (self.shard.id, &self.parts.snapshots);
-        match open::fill(&mut self.opened, location, id, self.shards).await {
-            Ok(Some(header)) => {
-                let index = header.index;
-                tracing::info!(target: "mainstay::shard", shard = %id, %index, "store filled from a snapshot");
-                Ok(())
-            }
-            Ok(None) => Ok(()),
-            Err(error) if error.code() == Code::Unavailable => Err(Next::Again { reason: error.to_string() }),
-            Err(error) => Err(never(&error)),
+        let filled = open::fill(&mut self.opened, location, id, self.shards).await;
+        if let Some(header) = filled.map_err(|error| failed(&error))? {
+            let index = header.index;
+            tracing::info!(target: "mainstay::shard", shard = %id, %index, "store filled from a snapshot");
         }
+        Ok(())
     }
 
     async fn own(&self, applied: &Applied) -> Next {
@@ -138,20 +161,28 @@ impl Driver {
         if !matches!(next, Next::End) {
             self.shard.close_desk(&stop.to_string());
         }
-        if !self.shard.is_exclusive || matches!(stop, Stop::Store { .. }) {
-            self.shard.serving.store(None);
+        if !self.shard.is_exclusive || matches!(stop, Stop::Store { .. } | Stop::Behind { .. }) {
+            self.shard.unserve();
         }
         next
     }
 
     async fn end(self) {
         self.shard.close_desk("the node is stopping");
-        self.shard.serving.store(None);
+        self.shard.unserve();
         if let Err(error) = self.opened.close().await {
             // The log has what the store lacks.
             tracing::warn!(target: "mainstay::shard", shard = %self.shard.id, %error, "store not flushed, the next start reads more of the log");
         }
         self.shard.status.set(State::Closed);
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        if self.0.status.get() != State::Closed {
+            self.0.abandon();
+        }
     }
 }
 
@@ -176,6 +207,12 @@ fn is_closed(stop: &Stop) -> bool {
     matches!(error, Closed | Poisoned { .. })
 }
 
-fn never(error: &impl ToString) -> Next {
-    Next::Never { reason: error.to_string() }
+fn behind(applied: &Applied, begins: Index) -> Next {
+    Next::Never { reason: Stop::Behind { applied: applied.index(), begins }.to_string() }
+}
+
+/// What comes after something that was not done before the shard could be owned.
+fn failed(error: &(impl Classify + ToString)) -> Next {
+    let reason = error.to_string();
+    if error.code() == Code::Unavailable { Next::Again { reason } } else { Next::Never { reason } }
 }

@@ -121,16 +121,23 @@ impl Opened {
 
     /// Where it stands. Errors: why that cannot be read.
     pub(super) fn applied(&self) -> Result<Applied, String> {
-        let applied = self.store().view().applied().map_err(|error| error.to_string())?;
+        let Some(store) = &self.store else { return Ok(Applied::START) };
+        let applied = store.view().applied().map_err(|error| error.to_string())?;
         let Some(applied) = applied else { return Ok(Applied::START) };
         Applied::decode(&applied.memo).map_err(|error| error.to_string())
     }
 
-    /// Makes it again, empty.
+    /// Makes it again, empty. Errors: [`Error::InUse`] while somebody still reads what it was, and then it is to be tried again
+    /// before anything else; others.
     pub(super) async fn renew(&mut self) -> Result<(), Error> {
         let (store, folder, pool) = (self.store.take(), self.folder.clone(), Arc::clone(&self.pool));
         let store = blocking(move || {
-            store.map_or(Ok(()), Store::close)?;
+            // Opened again it is nobody else's.
+            let store = store.map_or_else(|| Store::open(&pool, &folder), Ok);
+            match store.and_then(Store::close) {
+                Ok(()) | Err(Error::Damaged { .. }) => {}
+                Err(error) => return Err(error),
+            }
             store::remove(&folder)?;
             Store::open(&pool, &folder)
         });
@@ -143,8 +150,12 @@ impl Opened {
         let Some(store) = self.store.take() else { return Ok(()) };
         blocking(move || {
             let flushed = store.flush();
-            // A reader that is left keeps it open; the process ends all the same.
-            flushed.and(store.close())
+            let closed = match store.close() {
+                // A reader that is left keeps it open; the process ends all the same.
+                Err(Error::InUse { .. }) => Ok(()),
+                closed => closed,
+            };
+            flushed.and(closed)
         })
         .await
     }

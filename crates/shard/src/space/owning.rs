@@ -35,7 +35,7 @@ type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// How long to wait before a store on a full disk is tried again.
 const FULL_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
-/// So many turns without a wait, and others get theirs.
+/// After so many turns others get theirs, also when there was nothing to wait for.
 const TURNS_MAX: u32 = 64;
 
 /// Whoever waits for an answer.
@@ -144,6 +144,10 @@ impl<'d> Owning<'d> {
                 self.tell(event);
             }
             if let Some(stop) = self.stop.take() {
+                // Nothing is applied behind the back of the next owner.
+                if let Some(applying) = self.applying.take() {
+                    let _ = applying.await;
+                }
                 self.store.set_replaying(false);
                 return stop;
             }
@@ -159,10 +163,9 @@ impl<'d> Owning<'d> {
             }
             if self.events.is_empty() {
                 self.wait().await;
-                turns = 0;
             }
-            turns += 1;
-            if turns % TURNS_MAX == 0 {
+            turns = (turns + 1) % TURNS_MAX;
+            if turns == 0 {
                 tokio::task::yield_now().await;
             }
         }
@@ -299,8 +302,8 @@ impl<'d> Owning<'d> {
             return self.events.push_back(Event::End);
         }
         let now = self.now();
-        let is_early = self.not_before.is_some_and(|not_before| now < not_before);
-        let take = wanted.filter(|_| !is_early);
+        self.not_before = self.not_before.filter(|not_before| now < *not_before);
+        let take = wanted.filter(|_| self.not_before.is_none());
         if take.is_none() && self.shard.is_exclusive {
             return;
         }
@@ -373,19 +376,11 @@ impl<'d> Owning<'d> {
             return true;
         }
         if self.alarm.poll(context) {
-            self.expire();
+            self.shard.expire(self.now());
             self.events.push_back(Event::Tick);
             return true;
         }
         false
-    }
-
-    fn expire(&mut self) {
-        for expired in self.shard.expire(self.now()) {
-            let answer = Err(Error::Deadline);
-            self.shard.counters.answered(&answer);
-            let _ = expired.item.answer.send(answer);
-        }
     }
 }
 

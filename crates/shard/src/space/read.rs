@@ -4,16 +4,21 @@
 //! at the store is linearizable, also after the owner has failed: who can't write can't have answered. Elsewhere a linearizable
 //! read waits for an append that was begun after it came. What is given is never less than what was asked for.
 
-use std::future::Future;
+use std::cmp::Ordering;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{AcqRel, Acquire},
+};
 
+use mainstay_base::position::Index;
 use mainstay_base::time::{Clock, Instant};
 use mainstay_base::units::Duration;
 use mainstay_machine::Position;
 use mainstay_machine::position::Place;
 use mainstay_machine::shards::{Consistency, Durability, Error, Reading};
+use tokio::time::timeout;
 
 use super::desk::Shard;
 use super::status::State;
@@ -35,11 +40,11 @@ pub(super) struct Latest(AtomicU64);
 
 impl Latest {
     pub(super) fn raise(&self, to: Instant) {
-        self.0.fetch_max(to.as_nanos(), Ordering::AcqRel);
+        self.0.fetch_max(to.as_nanos(), AcqRel);
     }
 
     pub(super) fn get(&self) -> Instant {
-        Instant::from_nanos(self.0.load(Ordering::Acquire))
+        Instant::from_nanos(self.0.load(Acquire))
     }
 }
 
@@ -72,9 +77,11 @@ impl Shard {
         if deadline.is_some_and(|deadline| deadline <= now) {
             return Err(Error::Deadline);
         }
-        let serving = self.serving.load_full().ok_or_else(|| self.not_served())?;
+        // Nobody who waits holds on to the store: it may have to be closed meanwhile.
+        let serving = || self.serving.load_full().ok_or_else(|| self.not_served());
+        let _ = serving()?;
         if let Consistency::Session(position) = asked {
-            self.reach(position, &serving, deadline, clock).await?;
+            self.reach(position, deadline, clock).await?;
         }
         let age = || clock.now().saturating_since(self.confirmed.get());
         let (consistency, age) = match asked {
@@ -86,6 +93,7 @@ impl Shard {
                 (Consistency::Linearizable, Duration::ZERO)
             }
         };
+        let serving = serving()?;
         self.counters.read();
         // Before the view: what it shows is this, or later.
         let index = serving.store.applied();
@@ -94,43 +102,48 @@ impl Shard {
         Ok(Seen { view, position, consistency, age, durability: self.durability })
     }
 
-    /// Waits until the store has what a position says of this shard.
+    /// Waits until the store has what a position says of this shard, or the shard is not served any more.
     async fn reach(
         &self,
         position: &Position,
-        serving: &Serving,
         deadline: Option<Instant>,
         clock: &dyn Clock,
     ) -> Result<(), Error> {
         let Some(place) = position.get(self.id) else { return Ok(()) };
-        if place.timeline < serving.timeline {
-            return Err(Error::Gone);
-        }
-        let is_there = || place.timeline == serving.timeline && serving.store.applied() >= place.index;
-        let applied = async {
+        let reached = async {
             loop {
                 let mut applied = pin!(self.applied.notified());
                 applied.as_mut().enable();
-                if is_there() {
-                    return;
+                if let Some(reached) = self.has_reached(place) {
+                    return reached;
                 }
                 applied.await;
             }
         };
         let left = deadline.map(|deadline| deadline.saturating_since(clock.now()));
-        if within(left.unwrap_or(PATIENCE).min(PATIENCE), applied).await {
-            return Ok(());
+        if let Ok(reached) = timeout(left.unwrap_or(PATIENCE).min(PATIENCE).as_std(), reached).await {
+            return reached;
         }
         if left.is_some_and(|left| left <= PATIENCE) {
             return Err(Error::Deadline);
         }
+        let applied = self.serving.load().as_ref().map_or(Index::new(0), |serving| serving.store.applied());
         let reason = format!(
-            "shard {} has applied index {}, and the position asks for {}: wait, or ask for less",
-            self.id,
-            serving.store.applied(),
-            place.index
+            "shard {} has applied index {applied}, and the position asks for {}: wait, or ask for less",
+            self.id, place.index
         );
         Err(Error::Unavailable { reason })
+    }
+
+    /// None while it is to be waited for.
+    fn has_reached(&self, place: Place) -> Option<Result<(), Error>> {
+        let serving = self.serving.load();
+        let Some(serving) = serving.as_ref() else { return Some(Err(self.not_served())) };
+        match place.timeline.cmp(&serving.timeline) {
+            Ordering::Less => Some(Err(Error::Gone)),
+            Ordering::Equal if serving.store.applied() >= place.index => Some(Ok(())),
+            Ordering::Equal | Ordering::Greater => None,
+        }
     }
 
     fn not_served(&self) -> Error {
@@ -146,9 +159,10 @@ impl Shard {
     pub(super) fn serve(&self, store: &Store, timeline: u32) {
         self.serving.store(Some(Arc::new(Serving { store: store.clone(), timeline })));
     }
-}
 
-/// Whether it is done within this time.
-async fn within(time: Duration, done: impl Future<Output = ()>) -> bool {
-    tokio::time::timeout(time.as_std(), done).await.is_ok()
+    /// Serves no reads any more, and lets go of the store.
+    pub(super) fn unserve(&self) {
+        self.serving.store(None);
+        self.applied.notify_waiters();
+    }
 }
