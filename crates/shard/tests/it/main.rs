@@ -1,6 +1,7 @@
-//! Owners and stores through the crate's public surface.
+//! Owners, stores and shards through the crate's public surface.
 
 mod owner;
 mod simulation;
 mod snapshot;
+mod space;
 mod store;

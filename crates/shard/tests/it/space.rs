@@ -1,0 +1,172 @@
+//! The shards of a node through the port, over real stores and logs: what was answered, whatever happens to them.
+
+use std::task::{Context, Poll, Waker};
+
+use mainstay_base::id::{Name, Tenant};
+use mainstay_base::key::{Key, Partition, PartitionBy, slot};
+use mainstay_base::position::{Epoch, ShardId};
+use mainstay_base::time::{Clock, Instant};
+use mainstay_base::units::Duration;
+use mainstay_machine::command::{Caller, Commit, Condition, Idempotency, ItemName, Operation, Request};
+use mainstay_machine::content::{ContentType, Value};
+use mainstay_machine::settings::{Collection, Collections};
+use mainstay_machine::shards::{Answer, BoxFuture, Consistency, Error, Get, Reading, Shards};
+use mainstay_machine::{Command, Outcome, Position, Settings};
+use mainstay_shard::space::{Space, State};
+
+mod damage;
+mod failing;
+mod gate;
+mod listing;
+mod lives;
+mod overload;
+mod owners;
+mod reading;
+mod snapshots;
+mod transfers;
+mod world;
+
+use world::{Running, World};
+
+/// The one shard of most tests.
+const SHARD: ShardId = ShardId::new(1);
+
+const THINGS: Name = Name::from_static("things");
+
+fn settings(collections: &[Name]) -> Settings {
+    let mut all = Collections::default();
+    for tenant in [Tenant::DEFAULT, tenant("one"), tenant("other")] {
+        for name in collections {
+            let collection = Collection { partition_by: PartitionBy::FirstSegment, content_type: None };
+            all.insert(tenant.clone(), name.clone(), collection);
+        }
+    }
+    Settings { collections: all, ..Settings::default() }
+}
+
+fn tenant(name: &str) -> Tenant {
+    name.parse().expect("it is a tenant")
+}
+
+/// What of a key is its partition.
+fn partition(key: &str) -> Partition<'static> {
+    PartitionBy::FirstSegment.partition(&parse(key)).into_owned()
+}
+
+fn parse(key: &str) -> Key {
+    key.parse().expect("it is a key")
+}
+
+fn item(key: &str) -> ItemName {
+    ItemName { collection: THINGS, key: parse(key) }
+}
+
+fn put(key: &str, text: &str) -> Operation {
+    let value = Value::new(ContentType::JSON, format!("\"{text}\"").into()).expect("it is JSON");
+    Operation::Put { item: item(key), value }
+}
+
+/// Of an item that is a number and nothing else.
+fn add(key: &str, by: i64) -> Operation {
+    Operation::Increment { item: item(key), path: "".parse().expect("a pointer"), by, min: None, max: None }
+}
+
+/// A commit in the partition of the key of its first operation.
+fn commit(operations: Vec<Operation>) -> Command {
+    let key = operations[0].item().key.to_string();
+    command(&key, Commit { conditions: Vec::new(), operations })
+}
+
+/// A commit that does nothing if the item is there.
+fn if_absent(key: &str, operations: Vec<Operation>) -> Command {
+    command(key, Commit { conditions: vec![Condition::Absent { item: item(key) }], operations })
+}
+
+fn command(key: &str, commit: Commit) -> Command {
+    Command {
+        tenant: Tenant::DEFAULT,
+        caller: Caller::ANONYMOUS,
+        partition: partition(key),
+        idempotency: None,
+        trace: None,
+        request: Request::Commit(commit),
+    }
+}
+
+fn with_key(key: &str, mut command: Command) -> Command {
+    let Command { tenant, caller, partition, request, .. } = &command;
+    let key = key.parse().expect("it is an idempotency key");
+    command.idempotency = Some(Idempotency::new(&key, tenant, caller, partition, request));
+    command
+}
+
+fn of_tenant(name: &str, command: Command) -> Command {
+    Command { tenant: tenant(name), ..command }
+}
+
+/// Submits a command that is to be committed.
+async fn done(space: &Space, command: Command) -> Answer {
+    let answer =
+        space.submit(command, None).await.unwrap_or_else(|error| panic!("it is answered, not {error}"));
+    assert!(matches!(answer.outcome, Outcome::Committed(_)), "it is committed: {:?}", answer.outcome);
+    answer
+}
+
+/// Reads an item.
+async fn get(
+    space: &Space,
+    key: &str,
+    consistency: Consistency,
+    deadline: Option<Instant>,
+) -> Result<Reading<Option<String>>, Error> {
+    let get = Get { tenant: Tenant::DEFAULT, partition: partition(key), item: item(key), consistency };
+    let Reading { value, position, consistency, age, durability } = space.get(get, deadline).await?;
+    let value = value.map(|item| String::from_utf8(item.bytes.to_vec()).expect("JSON is UTF-8"));
+    Ok(Reading { value, position, consistency, age, durability })
+}
+
+/// What an item is now; "" when it is not there. Texts have their quotes.
+async fn now(space: &Space, key: &str) -> String {
+    let reading = get(space, key, Consistency::Linearizable, None).await;
+    reading.unwrap_or_else(|error| panic!("it is read, not {error}")).value.unwrap_or_default()
+}
+
+/// Polls a future once, so that it has begun.
+fn begin<T>(future: &mut BoxFuture<'_, T>) -> Poll<T> {
+    future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Submits a command and leaves it to be awaited later.
+fn sent(space: &Space, command: Command, deadline: Option<Instant>) -> BoxFuture<'_, Result<Answer, Error>> {
+    let mut submitted = space.submit(command, deadline);
+    assert!(begin(&mut submitted).is_pending(), "it is not answered at once");
+    submitted
+}
+
+/// This long from now.
+fn after(clock: &dyn Clock, millis: u64) -> Option<Instant> {
+    clock.now().checked_add(Duration::from_millis(millis))
+}
+
+/// Waits for a condition, with whatever clock the runtime has.
+async fn until(mut is_so: impl FnMut() -> bool) {
+    while !is_so() {
+        // If the clock is paused it goes on when everybody waits.
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+}
+
+fn state(space: &Space) -> State {
+    space.view().swap_remove(0).state
+}
+
+fn epoch(space: &Space) -> Epoch {
+    match state(space) {
+        State::Serving { epoch } => epoch,
+        state => panic!("it is served, not {state:?}"),
+    }
+}
+
+fn covers(here: &Position, there: &Position) -> bool {
+    there.places().all(|(shard, place)| here.get(shard).is_some_and(|found| found >= place))
+}
