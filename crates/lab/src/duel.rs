@@ -18,7 +18,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::comparison::{self, CLEAN_SAMPLES_MIN};
-use crate::load::{Expect, Http1, Percentiles};
+use crate::load::{self, Expect, Pace, Percentiles, Plan, Target};
 use crate::process::{Machine, Server};
 use crate::stats::Better;
 
@@ -47,10 +47,26 @@ pub struct Started {
     pub version: String,
     /// Pairs of a name and a value, read back from the running server or the files it was started with.
     pub settings: Vec<(String, String)>,
-    /// What to ask it.
-    pub request: Http1,
-    /// What is a right answer. Without it a server that answers less would win.
-    pub expect: Expect,
+    /// Puts it under load.
+    pub load: Load,
+}
+
+/// Starts the load of a cell on a contestant, in the contestant's own protocol.
+pub type Load = Box<dyn Fn(&Cell, Pace) -> Result<load::Running>>;
+
+/// The load that asks `target`; `expect` is what a right answer is. Without it a server that answers less would win.
+pub fn asking<T: Target>(target: T, expect: Expect) -> Load {
+    let plan = Plan { expect, ..Plan::new(target) };
+    Box::new(move |cell, pace| {
+        let plan = Plan {
+            connections: cell.connections,
+            threads: cell.threads,
+            warm_up: cell.warm_up,
+            duration: cell.duration,
+            ..plan.clone()
+        };
+        load::start(&plan, pace)
+    })
 }
 
 /// When a cell's requests are sent.
@@ -72,7 +88,7 @@ pub struct Cell {
     pub name: String,
     /// When requests are sent.
     pub offer: Offer,
-    /// Connections over all threads.
+    /// Clients over all threads.
     pub connections: usize,
     /// Threads of the load generator.
     pub threads: usize,
@@ -96,6 +112,8 @@ pub struct Duel {
     pub cells: Vec<Cell>,
     /// Clean samples wanted per cell and contestant.
     pub samples: usize,
+    /// Whether a sample that other programs disturbed is dropped and repeated; wrong answers always spoil one.
+    pub strict: bool,
     /// Seed of the intervals' bootstrap.
     pub seed: u64,
 }

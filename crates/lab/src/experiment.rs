@@ -17,7 +17,7 @@ use anyhow::{Context as _, Result};
 
 use crate::clock::Moment;
 use crate::duel::{CpuShares, FOREIGN_CORES_MAX, Spent};
-use crate::process::{MachineCpu, cpu, cpu_of_others};
+use crate::process::{MachineCpu, cpu, cpu_of_others, kernel_threads};
 use crate::report::Report;
 
 pub use drain::Drain;
@@ -91,9 +91,9 @@ const DEBUG_NOTE: &str = "This is a debug build: its figures say little about a 
 
 /// What was spent until now, with this process and its children, also those that have ended, on one side.
 fn spent() -> Result<Spent> {
-    let own = [std::process::id()];
-    let (machine, others) = (MachineCpu::read()?, cpu_of_others(&own));
-    Ok(Spent { machine, server: Duration::ZERO, load: cpu(&own), others })
+    let (own, kernel) = ([std::process::id()], kernel_threads());
+    let (machine, others) = (MachineCpu::read()?, cpu_of_others(&[&own[..], &kernel].concat()));
+    Ok(Spent { machine, server: Duration::ZERO, load: cpu(&own), kernel: cpu(&kernel), others })
 }
 
 /// A note if other processes used so much of the machine, in cores, that it may show in the figures.

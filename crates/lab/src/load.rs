@@ -14,6 +14,7 @@ mod http1;
 mod outcome;
 mod queue;
 mod timer;
+mod wire;
 mod worker;
 
 use std::fmt;
@@ -33,26 +34,27 @@ use crate::clock::Moment;
 
 pub use http1::{Http1, Http1Client};
 pub use outcome::{Counts, Histogram, Outcome, Percentiles, Slice, Summary};
+pub use wire::{Protocol, Read, Wire, WireClient};
 
-/// Something that can be put under load. It is shared by all worker threads and makes their connections.
+/// Something that can be put under load. It is shared by all worker threads and makes their clients.
 pub trait Target: Send + Sync + 'static {
-    /// One connection to it.
+    /// One client of it.
     type Client: Client + 'static;
 
-    /// A client that is not connected yet.
-    fn client(self: &Arc<Self>) -> Self::Client;
+    /// All clients of one thread, not connected yet. In protocols that are made for it they may share connections.
+    fn clients(self: &Arc<Self>, count: usize) -> Vec<Self::Client>;
 }
 
-/// One connection that carries one request at a time. It stays on the thread that made it.
+/// One client that makes one request at a time. It stays on the thread that made it.
 pub trait Client {
-    /// Opens the connection, replacing a former one.
+    /// Opens its connection, replacing a former one.
     fn connect(&mut self) -> impl Future<Output = Result<(), Failure>>;
 
     /// Whether a request may be tried without connecting first.
     fn is_open(&self) -> bool;
 
     /// Sends one request and reads its answer to the end. [`Failure::Unsent`] promises that nothing of the request
-    /// was written. Dropping the future closes the connection.
+    /// was written. Dropping the future closes the connection, or gives the request up where it is shared.
     fn call(&mut self) -> impl Future<Output = Result<Answer, Failure>>;
 }
 
@@ -144,7 +146,7 @@ impl Pace {
 pub struct Plan<T = Http1> {
     /// Whom to ask what.
     pub target: Arc<T>,
-    /// Connections over all threads, at least one per thread.
+    /// Clients over all threads, at least one per thread; each has a connection of its own, unless the target shares them.
     pub connections: usize,
     /// Worker threads.
     pub threads: usize,

@@ -8,6 +8,8 @@ mod sampler;
 mod server;
 
 pub use machine::{Machine, autogroup};
-pub use proc::{MachineCpu, Memory, Pid, Usage, cpu, cpu_of_others, cpu_of_self, memory, tree, usage};
+pub use proc::{
+    MachineCpu, Memory, Pid, Usage, cpu, cpu_of_others, cpu_of_self, kernel_threads, memory, tree, usage,
+};
 pub use sampler::{Sample, Sampler};
 pub use server::{Probe, Server, Stopped, free_port};

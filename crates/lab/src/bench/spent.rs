@@ -10,10 +10,6 @@ use rustix::time::{ClockId, clock_gettime};
 use super::Stop;
 use crate::clock::{Moment, sleep};
 use crate::duel::{CpuShares, Spent};
-use crate::process::Pid;
-
-/// The parent of the kernel's own threads. They write out what somebody else has written, so they are not foreign.
-const KERNEL_THREADS: Pid = 2;
 
 /// How long nothing must happen for the machine to count as settled.
 const QUIET: Duration = Duration::from_millis(100);
@@ -39,14 +35,14 @@ pub(super) struct Span {
     pub(super) cpu: Duration,
     /// Bytes written to the device; none where there is none to ask.
     pub(super) written: Option<u64>,
-    /// Who used the machine; `server` are the kernel's threads.
+    /// Who used the machine.
     pub(super) shares: CpuShares,
 }
 
 impl Counts {
     /// Errors: `/proc/stat` can't be read.
     pub(super) fn now(device: &Device) -> Result<Self> {
-        let machine = Spent::now(&kernel_threads())?;
+        let machine = Spent::now(&[])?;
         Ok(Self {
             at: Moment::now(),
             cpu: processor_time(ClockId::ProcessCPUTime),
@@ -64,12 +60,6 @@ impl Counts {
             shares: CpuShares::of(duration, self.machine.since(earlier.machine)),
         }
     }
-}
-
-fn kernel_threads() -> Vec<Pid> {
-    let name = fs::read_to_string(format!("/proc/{KERNEL_THREADS}/comm")).unwrap_or_default();
-    // In a container another process may have that number.
-    Some(KERNEL_THREADS).filter(|_| name.trim() == "kthreadd").into_iter().collect()
 }
 
 /// Processor time of the calling thread.

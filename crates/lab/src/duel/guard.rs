@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::{Sample, Series};
-use crate::process::{MachineCpu, Pid, cpu, cpu_of_others, cpu_of_self};
+use crate::process::{MachineCpu, Pid, cpu, cpu_of_others, cpu_of_self, kernel_threads};
 
 /// How much of one core all other processes together may use during a sample.
 pub const FOREIGN_CORES_MAX: f64 = 0.10;
@@ -41,11 +41,12 @@ impl CpuShares {
     /// Some kernels charge the time of interrupts, in which the network's work is done, to the interrupted program,
     /// others keep it apart. So what others used is known twice, and the larger figure counts: what the machine's
     /// tasks used beyond the known ones, which is too little on the former kernels, and the sum over all other
-    /// processes, which misses those in other process namespaces.
+    /// processes, which misses those in other process namespaces. Neither has the kernel's threads.
     #[must_use]
     pub fn of(window: Duration, spent: Spent) -> Self {
         let cores = |cpu: Duration| cpu.as_secs_f64() / window.as_secs_f64();
-        let beyond = spent.machine.tasks.saturating_sub(spent.server).saturating_sub(spent.load);
+        let known = spent.server + spent.load + spent.kernel;
+        let beyond = spent.machine.tasks.saturating_sub(known);
         Self {
             server: cores(spent.server),
             load: cores(spent.load),
@@ -76,6 +77,8 @@ pub struct Spent {
     pub server: Duration,
     /// By this process, which makes the load.
     pub load: Duration,
+    /// By the kernel's own threads. They write out what somebody else has written, so they are not foreign.
+    pub kernel: Duration,
     /// By all other processes that are visible.
     pub others: Duration,
 }
@@ -83,11 +86,13 @@ pub struct Spent {
 impl Spent {
     /// What was spent until now, where `server` are the processes under load. Errors: `/proc/stat` can't be read.
     pub fn now(server: &[Pid]) -> Result<Self> {
+        let kernel = kernel_threads();
         Ok(Self {
             machine: MachineCpu::read()?,
             server: cpu(server),
             load: cpu_of_self(),
-            others: cpu_of_others(server),
+            kernel: cpu(&kernel),
+            others: cpu_of_others(&[server, &kernel].concat()),
         })
     }
 
@@ -98,15 +103,19 @@ impl Spent {
             machine: self.machine.since(earlier.machine),
             server: self.server.saturating_sub(earlier.server),
             load: self.load.saturating_sub(earlier.load),
+            kernel: self.kernel.saturating_sub(earlier.kernel),
             others: self.others.saturating_sub(earlier.others),
         }
     }
 }
 
-/// Why a sample must not count; empty if it is clean.
+/// Why a sample must not count; empty if it is clean. Only a strict judge minds what other programs did.
 #[must_use]
-pub(super) fn objections(sample: &Sample) -> Vec<String> {
+pub(super) fn objections(sample: &Sample, strict: bool) -> Vec<String> {
     let mut objections = sample.doubts.clone();
+    if !strict {
+        return objections;
+    }
     objections.extend(sample.cpu.objections());
     // In a closed loop nothing is due, so nothing is late.
     let late_us = sample.lateness.p99_us;
@@ -126,12 +135,12 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// Measures until a sample is clean, at most one time and [`REPEATS_MAX`] more.
-    pub fn make(mut measure: impl FnMut() -> Result<Sample>) -> Result<Self> {
+    /// Measures until a sample is clean, at most one time and [`REPEATS_MAX`] more. See [`super::Duel::strict`].
+    pub fn make(strict: bool, mut measure: impl FnMut() -> Result<Sample>) -> Result<Self> {
         let mut dropped = Vec::new();
         for _ in 0..=REPEATS_MAX {
             let sample = measure()?;
-            let objections = objections(&sample);
+            let objections = objections(&sample, strict);
             if objections.is_empty() {
                 return Ok(Self { clean: Some(sample), dropped });
             }

@@ -10,7 +10,7 @@ use super::{
     Started,
 };
 use crate::clock::sleep_until;
-use crate::load::{self, Pace, Plan};
+use crate::load::Pace;
 use crate::process::{Machine, Pid, autogroup, memory, tree};
 use crate::stats::median;
 
@@ -22,8 +22,8 @@ struct Running {
 
 /// Runs `duel` with files under `folder`, telling `progress` what is done. Blocks for as long as all samples take.
 ///
-/// Errors: the duel is impossible, a contestant does not start, runs in another scheduler group or dies, or the
-/// load can't connect to it. What is merely noisy is not an error but counted.
+/// Errors: the duel is impossible, a contestant does not start, runs in another scheduler group of a strict duel or dies,
+/// or the load can't connect to it. What is merely noisy is not an error but counted.
 pub fn run(duel: &Duel, folder: &Path, date: &str, mut progress: impl FnMut(&str)) -> Result<Results> {
     ensure!(duel.contestants.len() >= 2, "a duel needs at least two contestants");
     ensure!(duel.samples > 0, "a duel needs at least one sample");
@@ -31,12 +31,12 @@ pub fn run(duel: &Duel, folder: &Path, date: &str, mut progress: impl FnMut(&str
     let mut running = Vec::new();
     for contestant in &duel.contestants {
         progress(&format!("start {}", contestant.name));
-        running.push(start(contestant, folder, machine.autogroup_enabled)?);
+        running.push(start(contestant, folder, duel.strict && machine.autogroup_enabled)?);
     }
     let mut cells: Vec<CellResults> = Vec::new();
     for cell in &duel.cells {
         let offered_per_s = offered(cell.offer, &cells)?;
-        let measured = measure_cell(duel.samples, cell, offered_per_s, &running, &mut progress)?;
+        let measured = measure_cell(duel, cell, offered_per_s, &running, &mut progress)?;
         let names = duel.contestants.iter().map(|contestant| contestant.name.as_str());
         let comparisons = compare(cell.offer, &measured, names, duel.seed);
         cells.push(CellResults { cell: cell.clone(), offered_per_s, measured, comparisons });
@@ -98,7 +98,7 @@ pub(super) fn offered(offer: Offer, earlier: &[CellResults]) -> Result<Option<f6
 }
 
 fn measure_cell(
-    samples: usize,
+    duel: &Duel,
     cell: &Cell,
     offered_per_s: Option<f64>,
     running: &[Running],
@@ -109,10 +109,10 @@ fn measure_cell(
         contestant.measure(cell, offered_per_s)?;
     }
     let mut measured = vec![Series::default(); running.len()];
-    for round in 1..=samples {
+    for round in 1..=duel.samples {
         for (contestant, series) in running.iter().zip(&mut measured) {
-            progress(&format!("{}: {}: sample {round} of {samples}", cell.name, contestant.name));
-            series.add(Attempt::make(|| contestant.measure(cell, offered_per_s))?);
+            progress(&format!("{}: {}: sample {round} of {}", cell.name, contestant.name, duel.samples));
+            series.add(Attempt::make(duel.strict, || contestant.measure(cell, offered_per_s))?);
         }
     }
     Ok(measured)
@@ -122,15 +122,7 @@ impl Running {
     /// Takes one sample.
     fn measure(&self, cell: &Cell, offered_per_s: Option<f64>) -> Result<Sample> {
         let pids = self.started.pids();
-        let plan = Plan {
-            connections: cell.connections,
-            threads: cell.threads,
-            warm_up: cell.warm_up,
-            duration: cell.duration,
-            expect: self.started.expect,
-            ..Plan::new(self.started.request.clone())
-        };
-        let load = load::start(&plan, offered_per_s.map_or(Pace::Closed, Pace::open))
+        let load = (self.started.load)(cell, offered_per_s.map_or(Pace::Closed, Pace::open))
             .with_context(|| format!("put {} under load", self.name))?;
         let (begin, end) = load.window();
         sleep_until(begin);

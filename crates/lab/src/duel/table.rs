@@ -76,11 +76,11 @@ impl Results {
 fn describe(results: &CellResults) -> String {
     let cell = &results.cell;
     let offer = results.offered_per_s.map_or_else(
-        || "closed loop, each connection sends when its last request is answered".to_owned(),
+        || "closed loop, each client sends when its last request is answered".to_owned(),
         |rate| format!("open loop, {rate:.0} requests/s offered to all, latency from the due time"),
     );
     format!(
-        "{} connections on {} load threads, {:.1} s measured after {:.1} s of warm-up: {offer}.",
+        "{} clients on {} load threads, {:.1} s measured after {:.1} s of warm-up: {offer}.",
         cell.connections,
         cell.threads,
         cell.duration.as_secs_f64(),

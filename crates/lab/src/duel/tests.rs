@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::runner::{compare, offered};
 use super::*;
+use crate::load::Http1;
 use crate::process::{MachineCpu, Probe, free_port};
 use crate::stats::Winner;
 
@@ -25,7 +26,7 @@ fn noisy() -> Sample {
 
 fn attempt(tries: Vec<Sample>) -> (Attempt, usize) {
     let mut tries = VecDeque::from(tries);
-    let attempt = Attempt::make(|| Ok(tries.pop_front().expect("no more tries than allowed"))).unwrap();
+    let attempt = Attempt::make(true, || Ok(tries.pop_front().expect("no more tries than allowed"))).unwrap();
     (attempt, tries.len())
 }
 
@@ -50,6 +51,14 @@ fn a_noisy_sample_is_dropped_counted_and_repeated() {
 fn three_repeats_are_the_end_of_it() {
     let (attempt, left) = attempt(vec![noisy(); 6]);
     assert_eq!((left, attempt.clean.is_none(), attempt.dropped.len()), (2, true, 4));
+}
+
+#[test]
+fn a_lax_duel_minds_wrong_answers_only() {
+    let wrong = Sample { doubts: vec!["3 answers were not accepted".to_owned()], ..sample(1.0) };
+    let mut tries = VecDeque::from([wrong, noisy()]);
+    let attempt = Attempt::make(false, || Ok(tries.pop_front().unwrap())).unwrap();
+    assert_eq!((attempt.clean, attempt.dropped.len()), (Some(noisy()), 1));
 }
 
 #[test]
@@ -98,7 +107,7 @@ fn fewer_than_three_clean_samples_are_not_a_measurement() {
 fn foreign_time_is_what_nobody_known_used() {
     let s = Duration::from_secs;
     let machine = MachineCpu { tasks: s(7), interrupts: s(1), stolen: s(1) };
-    let spent = Spent { machine, server: s(3), load: s(2), others: s(0) };
+    let spent = Spent { machine, server: s(3), load: s(2), ..Spent::default() };
     let shares = CpuShares::of(s(4), spent);
     assert_eq!(shares, CpuShares { server: 0.75, load: 0.5, foreign: 0.5, stolen: 0.25 });
     // A kernel that charges interrupts to programs hides others behind them; the processes themselves tell.
@@ -106,6 +115,8 @@ fn foreign_time_is_what_nobody_known_used() {
     assert_eq!(CpuShares::of(s(4), hidden).foreign, 0.25);
     // Ticks of processes and of the machine are not counted at one instant: below zero is zero.
     assert_eq!(CpuShares::of(s(4), Spent { others: s(0), ..hidden }).foreign, 0.0);
+    // What the kernel's threads write out is somebody's of those who are known.
+    assert_eq!(CpuShares::of(s(4), Spent { kernel: s(1), ..spent }).foreign, 0.25);
 }
 
 #[test]
@@ -210,8 +221,7 @@ http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), H).serve_foreve
                 servers: vec![server],
                 version: "3".to_owned(),
                 settings: Vec::new(),
-                request: Http1::get(address, "/"),
-                expect: Expect { status: Some(200), body_bytes: Some(0) },
+                load: asking(Http1::get(address, "/"), Expect { status: Some(200), body_bytes: Some(0) }),
             })
         }),
     };
@@ -222,6 +232,7 @@ http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), H).serve_foreve
         contestants: vec![contestant("one"), contestant("two")],
         cells: vec![cell(Offer::Closed), cell(Offer::PerSecond(100.0))],
         samples: 1,
+        strict: true,
         seed: 1,
     };
     let folder = tempfile::tempdir().unwrap();

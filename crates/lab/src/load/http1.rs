@@ -74,8 +74,8 @@ impl Http1 {
 impl Target for Http1 {
     type Client = Http1Client;
 
-    fn client(self: &Arc<Self>) -> Http1Client {
-        Http1Client { target: Arc::clone(self), open: None }
+    fn clients(self: &Arc<Self>, count: usize) -> Vec<Http1Client> {
+        (0..count).map(|_| Http1Client { target: Arc::clone(self), open: None }).collect()
     }
 }
 

@@ -80,8 +80,8 @@ impl<T: Target> Worker<T> {
         let share = all / threads + usize::from(self.index < all % threads);
         let mut lines = Vec::with_capacity(share);
         let mut first_failure = None;
-        for _ in 0..share {
-            let mut line = Line { client: self.plan.target.client(), connects: 0 };
+        for client in self.plan.target.clients(share) {
+            let mut line = Line { client, connects: 0 };
             if let Err(failure) = line.open(self.plan.timeout).await {
                 first_failure = first_failure.or(Some(failure));
             }

@@ -75,6 +75,17 @@ pub fn cpu(roots: &[Pid]) -> Duration {
     tree(roots).into_iter().filter_map(Stat::read).map(|stat| stat.own + stat.reaped).sum()
 }
 
+/// The parent of the kernel's own threads.
+const KERNEL_THREADS: Pid = 2;
+
+/// The root of the kernel's own threads, if it is visible.
+#[must_use]
+pub fn kernel_threads() -> Vec<Pid> {
+    let name = read(KERNEL_THREADS, "comm").unwrap_or_default();
+    // In a container another process may have that number.
+    Some(KERNEL_THREADS).filter(|_| name.trim() == "kthreadd").into_iter().collect()
+}
+
 /// CPU time of every visible process but this one and `known` with their descendants, including processes that have
 /// ended and were waited for: between two calls it grows by what those used, also by the ones that came and went.
 #[must_use]

@@ -17,7 +17,7 @@ share count once for each.";
 /// Both answer the same path with the same body.
 pub(super) fn prepare(effort: Effort) -> Result<Duel> {
     let times = Times::of(effort);
-    let ours = mainstay::contestant(PATH, mainstay::HEALTH_BODY.len())?;
+    let ours = mainstay::answering(PATH, mainstay::HEALTH_BODY.len())?;
     let theirs = nginx::contestant(PATH, mainstay::HEALTH_BODY)?;
     Ok(Duel {
         name: "health".to_owned(),
@@ -31,6 +31,7 @@ pub(super) fn prepare(effort: Effort) -> Result<Duel> {
             times.cell("64 connections, half of the slower one's maximum", Offer::ShareOfSlowest(0.5), 64),
         ],
         samples: times.samples,
+        strict: effort == Effort::Full,
         seed: 1,
     })
 }

@@ -1,12 +1,13 @@
-//! Mainstay as a contestant: the release build of this checkout with its default configuration.
+//! Mainstay as a contestant: the release build of this checkout with its defaults, but for what the work needs.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use mainstay_lab::duel::{Contestant, Started};
+use mainstay_lab::duel::{Contestant, Load, Started, asking};
 use mainstay_lab::fetch;
 use mainstay_lab::load::{Expect, Http1};
 use mainstay_lab::process::{Probe, Server, free_port};
@@ -19,17 +20,31 @@ use crate::shell;
 pub(super) const HEALTH_BODY: &str = "{\"status\":\"live\"}\n";
 
 /// Mainstay asked for `path`, whose right answer has `body_bytes` bytes.
-pub(super) fn contestant(path: &'static str, body_bytes: usize) -> Result<Contestant> {
+pub(super) fn answering(path: &'static str, body_bytes: usize) -> Result<Contestant> {
+    let expect = Expect { status: Some(200), body_bytes: Some(body_bytes as u64) };
+    contestant("", move |address| Ok(asking(Http1::get(address, path), expect)))
+}
+
+/// Mainstay with these lines in its file beside the address; `load` puts it under load there.
+pub(super) fn contestant(
+    lines: &'static str,
+    load: impl Fn(SocketAddr) -> Result<Load> + 'static,
+) -> Result<Contestant> {
     println!("building mainstay ...");
     let program = binary::mainstay(Profile::Release)?;
-    let start = move |folder: &Path| start(&program, folder, path, body_bytes);
+    let start = move |folder: &Path| start(&program, folder, lines, &load);
     Ok(Contestant { name: "mainstay".to_owned(), start: Box::new(start) })
 }
 
-fn start(program: &PathBuf, folder: &Path, path: &str, body_bytes: usize) -> Result<Started> {
+fn start(
+    program: &PathBuf,
+    folder: &Path,
+    lines: &str,
+    load: &impl Fn(SocketAddr) -> Result<Load>,
+) -> Result<Started> {
     let address = free_port()?;
     let file = folder.join("mainstay.yaml");
-    fs::write(&file, format!("listen: {{ api: \"{address}\" }}\n")).context("write mainstay.yaml")?;
+    fs::write(&file, format!("listen: {{ api: \"{address}\" }}\n{lines}")).context("write mainstay.yaml")?;
     let mut command = Command::new(program);
     command.arg("up").arg(&file);
     let mut server = Server::spawn(command, &folder.join("log"))?;
@@ -43,8 +58,7 @@ fn start(program: &PathBuf, folder: &Path, path: &str, body_bytes: usize) -> Res
             .into_iter()
             .map(|(name, value)| (name, value.replace(&*folder.to_string_lossy(), ".")))
             .collect(),
-        request: Http1::get(address, path),
-        expect: Expect { status: Some(200), body_bytes: Some(body_bytes as u64) },
+        load: load(address)?,
     })
 }
 

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use mainstay_lab::duel::{Contestant, Started};
+use mainstay_lab::duel::{Contestant, Started, asking};
 use mainstay_lab::load::{Expect, Http1};
 use mainstay_lab::process::{Probe, Server, free_port, tree};
 
@@ -60,8 +60,10 @@ fn start(nginx: &Installed, folder: &Path, path: &str, body: &str) -> Result<Sta
         servers: vec![server],
         version: nginx.version.clone(),
         settings,
-        request: Http1::get(address, path),
-        expect: Expect { status: Some(200), body_bytes: Some(body.len() as u64) },
+        load: asking(
+            Http1::get(address, path),
+            Expect { status: Some(200), body_bytes: Some(body.len() as u64) },
+        ),
     })
 }
 

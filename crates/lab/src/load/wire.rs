@@ -1,0 +1,156 @@
+//! Protocols that are written and read as bytes, one request after the other on each connection.
+//!
+//! As cheap as a client gets: two buffers and a socket, no task of its own. Where the load has the server's processors,
+//! what a richer client costs is taken from the server.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::{Buf as _, BytesMut};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::{Answer, Client, Failure, Target};
+
+/// How much is read at once, at least.
+const READ_BYTES: usize = 4096;
+
+/// What is said over a connection. Pure: bytes in, bytes out.
+pub trait Protocol: Send + Sync + 'static {
+    /// What one client keeps from request to request.
+    type Memory: 'static;
+
+    /// Where the server listens.
+    fn address(&self) -> SocketAddr;
+
+    /// That of a new client.
+    fn memory(&self) -> Self::Memory;
+
+    /// Appends what opens a connection; returns how many answers to await before the first request.
+    fn open(&self, _memory: &Self::Memory, _out: &mut Vec<u8>) -> usize {
+        0
+    }
+
+    /// Appends the next request.
+    fn request(&self, memory: &mut Self::Memory, out: &mut Vec<u8>);
+
+    /// Looks at what has come and was not taken yet.
+    fn read(&self, memory: &mut Self::Memory, input: &[u8]) -> Read;
+}
+
+/// What is at the front of the bytes that came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Read {
+    /// The beginning of something.
+    Part,
+    /// So many bytes that are no answer.
+    Other(usize),
+    /// So many bytes that ask for these.
+    Asked(usize, &'static [u8]),
+    /// So many bytes that are a whole answer.
+    Answer(usize, Answer),
+    /// Nothing that the protocol has.
+    Malformed,
+}
+
+/// A target that speaks a [`Protocol`]; each client has a connection of its own.
+#[derive(Debug)]
+pub struct Wire<P>(pub P);
+
+impl<P: Protocol> Target for Wire<P> {
+    type Client = WireClient<P>;
+
+    fn clients(self: &Arc<Self>, count: usize) -> Vec<WireClient<P>> {
+        let client = || WireClient { target: Arc::clone(self), memory: self.0.memory(), open: None };
+        (0..count).map(|_| client()).collect()
+    }
+}
+
+/// One client of a [`Wire`] target.
+#[derive(Debug)]
+pub struct WireClient<P: Protocol> {
+    target: Arc<Wire<P>>,
+    memory: P::Memory,
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    stream: TcpStream,
+    output: Vec<u8>,
+    input: BytesMut,
+}
+
+impl<P: Protocol> Client for WireClient<P> {
+    async fn connect(&mut self) -> Result<(), Failure> {
+        self.open = None;
+        let protocol = &self.target.0;
+        let stream = TcpStream::connect(protocol.address()).await.map_err(|error| match error.kind() {
+            io::ErrorKind::ConnectionRefused => Failure::Refused,
+            _ => Failure::NotConnected,
+        })?;
+        stream.set_nodelay(true).map_err(|_| Failure::NotConnected)?;
+        let mut open = Open { stream, output: Vec::new(), input: BytesMut::with_capacity(READ_BYTES) };
+        let answers = protocol.open(&self.memory, &mut open.output);
+        open.send().await.map_err(|_| Failure::NotConnected)?;
+        for _ in 0..answers {
+            open.answer(protocol, &mut self.memory).await.map_err(|_| Failure::NotConnected)?;
+        }
+        self.open = Some(open);
+        Ok(())
+    }
+
+    fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    async fn call(&mut self) -> Result<Answer, Failure> {
+        // Taken out, so that a call that fails or is dropped takes its connection along.
+        let Some(mut open) = self.open.take() else { return Err(Failure::Unsent) };
+        self.target.0.request(&mut self.memory, &mut open.output);
+        open.send().await?;
+        let answer = open.answer(&self.target.0, &mut self.memory).await?;
+        self.open = Some(open);
+        Ok(answer)
+    }
+}
+
+impl Open {
+    async fn send(&mut self) -> Result<(), Failure> {
+        self.stream.write_all(&self.output).await.map_err(|_| Failure::Closed)?;
+        self.output.clear();
+        Ok(())
+    }
+
+    async fn answer<P: Protocol>(&mut self, protocol: &P, memory: &mut P::Memory) -> Result<Answer, Failure> {
+        loop {
+            match protocol.read(memory, &self.input) {
+                Read::Part => self.receive().await?,
+                Read::Other(bytes) => self.input.advance(bytes),
+                Read::Asked(bytes, answer) => {
+                    self.input.advance(bytes);
+                    self.output.extend_from_slice(answer);
+                    self.send().await?;
+                }
+                Read::Answer(bytes, answer) => {
+                    self.input.advance(bytes);
+                    return Ok(answer);
+                }
+                Read::Malformed => return Err(Failure::Malformed),
+            }
+        }
+    }
+
+    async fn receive(&mut self) -> Result<(), Failure> {
+        let broken = if self.input.is_empty() { Failure::Closed } else { Failure::Truncated };
+        self.input.reserve(READ_BYTES);
+        match self.stream.read_buf(&mut self.input).await {
+            Ok(0) | Err(_) => Err(broken),
+            Ok(_) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
