@@ -13,6 +13,7 @@
 mod http1;
 mod outcome;
 mod queue;
+mod shared;
 mod timer;
 mod wire;
 mod worker;
@@ -34,6 +35,7 @@ use crate::clock::Moment;
 
 pub use http1::{Http1, Http1Client};
 pub use outcome::{Counts, Histogram, Outcome, Percentiles, Slice, Summary};
+pub use shared::{Multiplexed, Shared, SharedClient};
 pub use wire::{Protocol, Read, Wire, WireClient};
 
 /// Something that can be put under load. It is shared by all worker threads and makes their clients.

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use super::{Answer, Client, Failure, Target};
 
 /// How much is read at once, at least.
-const READ_BYTES: usize = 4096;
+pub(super) const READ_BYTES: usize = 4096;
 
 /// What is said over a connection. Pure: bytes in, bytes out.
 pub trait Protocol: Send + Sync + 'static {
@@ -27,8 +27,9 @@ pub trait Protocol: Send + Sync + 'static {
     /// That of a new client.
     fn memory(&self) -> Self::Memory;
 
-    /// Appends what opens a connection; returns how many answers to await before the first request.
-    fn open(&self, _memory: &Self::Memory, _out: &mut Vec<u8>) -> usize {
+    /// Appends what opens a connection for the clients whose memories these are; returns how many answers to await
+    /// before the first request.
+    fn open(&self, _memories: &[Self::Memory], _out: &mut Vec<u8>) -> usize {
         0
     }
 
@@ -86,13 +87,9 @@ impl<P: Protocol> Client for WireClient<P> {
     async fn connect(&mut self) -> Result<(), Failure> {
         self.open = None;
         let protocol = &self.target.0;
-        let stream = TcpStream::connect(protocol.address()).await.map_err(|error| match error.kind() {
-            io::ErrorKind::ConnectionRefused => Failure::Refused,
-            _ => Failure::NotConnected,
-        })?;
-        stream.set_nodelay(true).map_err(|_| Failure::NotConnected)?;
+        let stream = connect(protocol.address()).await?;
         let mut open = Open { stream, output: Vec::new(), input: BytesMut::with_capacity(READ_BYTES) };
-        let answers = protocol.open(&self.memory, &mut open.output);
+        let answers = protocol.open(std::slice::from_ref(&self.memory), &mut open.output);
         open.send().await.map_err(|_| Failure::NotConnected)?;
         for _ in 0..answers {
             open.answer(protocol, &mut self.memory).await.map_err(|_| Failure::NotConnected)?;
@@ -126,7 +123,7 @@ impl Open {
     async fn answer<P: Protocol>(&mut self, protocol: &P, memory: &mut P::Memory) -> Result<Answer, Failure> {
         loop {
             match protocol.read(memory, &self.input) {
-                Read::Part => self.receive().await?,
+                Read::Part => receive(&mut self.stream, &mut self.input).await?,
                 Read::Other(bytes) => self.input.advance(bytes),
                 Read::Asked(bytes, answer) => {
                     self.input.advance(bytes);
@@ -141,14 +138,24 @@ impl Open {
             }
         }
     }
+}
 
-    async fn receive(&mut self) -> Result<(), Failure> {
-        let broken = if self.input.is_empty() { Failure::Closed } else { Failure::Truncated };
-        self.input.reserve(READ_BYTES);
-        match self.stream.read_buf(&mut self.input).await {
-            Ok(0) | Err(_) => Err(broken),
-            Ok(_) => Ok(()),
-        }
+pub(super) async fn connect(address: SocketAddr) -> Result<TcpStream, Failure> {
+    let stream = TcpStream::connect(address).await.map_err(|error| match error.kind() {
+        io::ErrorKind::ConnectionRefused => Failure::Refused,
+        _ => Failure::NotConnected,
+    })?;
+    stream.set_nodelay(true).map_err(|_| Failure::NotConnected)?;
+    Ok(stream)
+}
+
+/// Reads more. Cancel-safe. Errors: the connection is at its end; it breaks off what `input` begins, if anything.
+pub(super) async fn receive(stream: &mut TcpStream, input: &mut BytesMut) -> Result<(), Failure> {
+    let broken = if input.is_empty() { Failure::Closed } else { Failure::Truncated };
+    input.reserve(READ_BYTES);
+    match stream.read_buf(input).await {
+        Ok(0) | Err(_) => Err(broken),
+        Ok(_) => Ok(()),
     }
 }
 

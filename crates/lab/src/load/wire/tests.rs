@@ -20,7 +20,7 @@ impl Protocol for Lines {
         b'0'
     }
 
-    fn open(&self, _: &u8, out: &mut Vec<u8>) -> usize {
+    fn open(&self, _: &[u8], out: &mut Vec<u8>) -> usize {
         out.extend_from_slice(b"hello\n");
         1
     }
