@@ -62,9 +62,11 @@ unused: cargo-machete ## Dependencies that are declared and not used
 	cargo machete crates
 
 ##@ Measuring it
-bench: ## Duels with nginx and with other logs, and an experiment of the lab, on a release build; wants a quiet machine
+bench: ## Duels with nginx, databases and other logs, and an experiment of the lab, on a release build; wants a quiet machine
 	$(CARGO) build --release --package mainstay
 	$(CARGO) run --quiet --release --package xtask -- duel health
+	$(CARGO) run --quiet --release --package xtask -- duel kv-write
+	$(CARGO) run --quiet --release --package xtask -- duel kv-read
 	$(CARGO) run --quiet --release --package xtask -- duel log
 	$(CARGO_TARGET_DIR)/release/mainstay lab run start --out docs/benchmarks
 

@@ -2,9 +2,11 @@
 //! truth of what comes out.
 
 mod health;
+mod kv;
 mod log;
 mod mainstay;
 mod nginx;
+mod place;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -40,11 +42,21 @@ enum Work {
     Logs(fn(Effort) -> Result<Plan>, fn(&mut Results)),
 }
 
-const DUELS: [Entry; 2] = [
+const DUELS: [Entry; 4] = [
     Entry {
         name: "health",
         about: "the smallest request there is: a health endpoint against nginx's `return 200`",
         work: Work::Servers(health::prepare),
+    },
+    Entry {
+        name: "kv-read",
+        about: "linearizable reads of items: against etcd, PostgreSQL, Redis and NATS",
+        work: Work::Servers(kv::reads),
+    },
+    Entry {
+        name: "kv-write",
+        about: "durable writes of items: against etcd, PostgreSQL, Redis and NATS",
+        work: Work::Servers(kv::writes),
     },
     Entry {
         name: "log",
@@ -60,8 +72,9 @@ pub(crate) fn list() {
     }
 }
 
-/// Runs a duel; a full one is written under `docs/benchmarks`, a quick one is only printed.
-pub(crate) fn run(name: &str, effort: Effort) -> Result<()> {
+/// Runs a duel, of servers only with the peers named in `only` if there are any. A full one of all is written under
+/// `docs/benchmarks`, another only printed.
+pub(crate) fn run(name: &str, effort: Effort, only: &[String]) -> Result<()> {
     let entry = DUELS.iter().find(|entry| entry.name == name);
     let entry =
         entry.with_context(|| format!("no duel `{name}`; `cargo xtask duel --list` shows what there is"))?;
@@ -71,15 +84,33 @@ pub(crate) fn run(name: &str, effort: Effort) -> Result<()> {
     );
     let date = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
     match entry.work {
-        Work::Servers(prepare) => servers(&prepare(effort)?, &date, effort),
-        Work::Logs(plan, judge) => logs(&plan(effort)?, judge, &date, effort),
+        Work::Servers(prepare) => servers(select(prepare(effort)?, only)?, &date, effort, only.is_empty()),
+        Work::Logs(plan, judge) => {
+            anyhow::ensure!(only.is_empty(), "`{name}` compares no servers to choose from");
+            logs(&plan(effort)?, judge, &date, effort)
+        }
     }
 }
 
-fn servers(duel: &Duel, date: &str, effort: Effort) -> Result<()> {
-    let folder = tempfile::tempdir().context("make a folder for the servers")?;
-    let results = duel::run(duel, folder.path(), date, |step| println!("{step}"))?;
-    publish(&results.markdown(), effort, |pages| results.write(pages))
+/// Leaves the first contestant and those named. Errors: a name is no contestant's.
+fn select(mut duel: Duel, only: &[String]) -> Result<Duel> {
+    let names: Vec<String> = duel.contestants.iter().map(|contestant| contestant.name.clone()).collect();
+    let unknown = only.iter().find(|name| !names.contains(name));
+    anyhow::ensure!(
+        unknown.is_none(),
+        "no contestant `{}`: there are {}",
+        unknown.map_or("", String::as_str),
+        names.join(", ")
+    );
+    duel.contestants.retain(|it| only.is_empty() || it.name == names[0] || only.contains(&it.name));
+    Ok(duel)
+}
+
+fn servers(duel: Duel, date: &str, effort: Effort, all: bool) -> Result<()> {
+    let place = place::make()?;
+    let duel = place::told(duel, place.path())?;
+    let results = duel::run(&duel, place.path(), date, |step| println!("{step}"))?;
+    publish(&results.markdown(), effort == Effort::Full && all, |pages| results.write(pages))
 }
 
 fn logs(plan: &Plan, judge: fn(&mut Results), date: &str, effort: Effort) -> Result<()> {
@@ -90,13 +121,13 @@ fn logs(plan: &Plan, judge: fn(&mut Results), date: &str, effort: Effort) -> Res
     let folder = folder.context("make a folder for the logs")?;
     let mut results = bench::run(plan, folder.path(), date, &Stop::default(), |step| println!("{step}"))?;
     judge(&mut results);
-    publish(&results.markdown(), effort, |pages| results.write(pages))
+    publish(&results.markdown(), effort == Effort::Full, |pages| results.write(pages))
 }
 
-/// Prints a page; a full one is also written.
-fn publish(page: &str, effort: Effort, write: impl Fn(&Path) -> Result<PathBuf>) -> Result<()> {
+/// Prints a page; one that is whole is also written.
+fn publish(page: &str, whole: bool, write: impl Fn(&Path) -> Result<PathBuf>) -> Result<()> {
     println!("\n{page}");
-    if effort == Effort::Full {
+    if whole {
         println!("written to {}", write(&repository().join("docs/benchmarks"))?.display());
     }
     Ok(())

@@ -34,6 +34,9 @@ enum Command {
         /// Only show that everything works: short samples, no files
         #[arg(long)]
         quick: bool,
+        /// Only with these of its peers, such as `etcd,redis`: prints the results, no files
+        #[arg(long, value_delimiter = ',', value_name = "PEERS")]
+        only: Vec<String>,
     },
     /// List the programs that Mainstay is measured against, with the versions on this machine
     Peers {
@@ -60,8 +63,8 @@ pub fn command() -> clap::Command {
 /// Does what the command line of this process asks for. Ends the process if that cannot be understood.
 pub fn run() -> Result<()> {
     match Arguments::parse().command {
-        Command::Duel { name: Some(name), list: false, quick } => {
-            duels::run(&name, if quick { duels::Effort::Quick } else { duels::Effort::Full })
+        Command::Duel { name: Some(name), list: false, quick, only } => {
+            duels::run(&name, if quick { duels::Effort::Quick } else { duels::Effort::Full }, &only)
         }
         Command::Duel { .. } => {
             duels::list();

@@ -1,0 +1,138 @@
+//! Mainstay's items over HTTP/1.1: written out by hand, as the other contestants' requests are, so that the load costs about
+//! the same for each.
+
+use std::net::SocketAddr;
+
+use mainstay_lab::load::{Answer, Protocol, Read};
+
+use super::work::{Hand, Operation, VALUE_BYTES, Work};
+
+/// More header fields than any answer has.
+const HEADERS_MAX: usize = 32;
+
+/// Clients of a node.
+pub(super) struct Http {
+    address: SocketAddr,
+    /// What follows the key in a request.
+    after_key: Vec<u8>,
+    work: Work,
+}
+
+impl Http {
+    pub(super) fn new(address: SocketAddr, work: Work) -> Self {
+        let body = match work.operation() {
+            Operation::Get => String::new(),
+            Operation::Put => {
+                format!("Content-Type: application/octet-stream\r\nContent-Length: {VALUE_BYTES}\r\n")
+            }
+        };
+        let after_key = format!(" HTTP/1.1\r\nHost: {address}\r\n{body}\r\n").into_bytes();
+        Self { address, after_key, work }
+    }
+}
+
+impl Protocol for Http {
+    type Memory = Hand;
+
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn memory(&self) -> Hand {
+        self.work.hand()
+    }
+
+    fn request(&self, hand: &mut Hand, out: &mut Vec<u8>) {
+        let key = self.work.next(hand);
+        out.extend_from_slice(match self.work.operation() {
+            Operation::Get => b"GET /v1/collections/kv/items/",
+            Operation::Put => b"PUT /v1/collections/kv/items/",
+        });
+        out.extend_from_slice(&key);
+        out.extend_from_slice(&self.after_key);
+        if self.work.operation() == Operation::Put {
+            out.extend_from_slice(&self.work.value(hand));
+        }
+    }
+
+    fn read(&self, hand: &mut Hand, input: &[u8]) -> Read {
+        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+        let mut head = httparse::Response::new(&mut headers);
+        let body_at = match head.parse(input) {
+            Ok(httparse::Status::Complete(body_at)) => body_at,
+            Ok(httparse::Status::Partial) => return Read::Part,
+            Err(_) => return Read::Malformed,
+        };
+        let Some(status) = head.code else { return Read::Malformed };
+        let Some(length) = length(status, head.headers) else { return Read::Malformed };
+        let Some(body) = input.get(body_at..body_at + length) else { return Read::Part };
+        let shows_item = status == 200 && self.work.operation() == Operation::Get;
+        let answer = if shows_item { hand.shown(body) } else { Answer { status, body_bytes: length as u64 } };
+        Read::Answer(body_at + length, answer)
+    }
+}
+
+/// The length of the body; none if it is not told in advance, which the API does for all that is asked here.
+fn length(status: u16, headers: &[httparse::Header<'_>]) -> Option<usize> {
+    let told = headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
+    match told {
+        Some(header) => super::talk::number(header.value),
+        None => Some(0).filter(|_| status == 204 || status == 304),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::work::Task;
+    use super::*;
+
+    fn http(operation: Operation) -> Http {
+        let address = SocketAddr::from(([127, 0, 0, 1], 7070));
+        Http::new(address, Work::at_random(Task { operation, items: 1 }))
+    }
+
+    #[test]
+    fn requests_are_whole() {
+        let mut out = Vec::new();
+        let reads = http(Operation::Get);
+        reads.request(&mut reads.memory(), &mut out);
+        assert_eq!(out, b"GET /v1/collections/kv/items/k0000000 HTTP/1.1\r\nHost: 127.0.0.1:7070\r\n\r\n");
+        out.clear();
+        let writes = http(Operation::Put);
+        writes.request(&mut writes.memory(), &mut out);
+        let head = "PUT /v1/collections/kv/items/k0000000 HTTP/1.1\r\nHost: 127.0.0.1:7070\r\n\
+                    Content-Type: application/octet-stream\r\nContent-Length: 256\r\n\r\nk0000000";
+        assert!(out.starts_with(head.as_bytes()), "{}", String::from_utf8_lossy(&out));
+    }
+
+    #[test]
+    fn answers_have_their_status_and_a_body_of_the_length_told() {
+        let writes = http(Operation::Put);
+        let mut hand = writes.memory();
+        let made = b"HTTP/1.1 204 No Content\r\nETag: \"1\"\r\n\r\n";
+        let read = writes.read(&mut hand, made);
+        assert_eq!(read, Read::Answer(made.len(), Answer { status: 204, body_bytes: 0 }));
+        let refused = b"HTTP/1.1 503 No\r\ncontent-length: 2\r\n\r\n{}HTTP";
+        let read = writes.read(&mut hand, refused);
+        assert_eq!(read, Read::Answer(refused.len() - 4, Answer { status: 503, body_bytes: 2 }));
+        assert_eq!(writes.read(&mut hand, &refused[..30]), Read::Part);
+        assert_eq!(writes.read(&mut hand, &refused[..refused.len() - 5]), Read::Part);
+        let unknown = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        assert_eq!(writes.read(&mut hand, unknown), Read::Malformed);
+        assert_eq!(writes.read(&mut hand, b"no"), Read::Malformed);
+    }
+
+    #[test]
+    fn a_value_that_is_read_is_that_of_its_item() {
+        let reads = http(Operation::Get);
+        let mut hand = reads.memory();
+        let mut status = |body: &str| {
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            match reads.read(&mut hand, answer.as_bytes()) {
+                Read::Answer(_, answer) => answer.status,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!((status("k0000000-"), status("k0000001-")), (200, 409));
+    }
+}
