@@ -1,7 +1,6 @@
 //! One node: its parts in the order in which they start.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -86,19 +85,21 @@ pub async fn run(parts: Parts, ready: impl FnOnce(&Config, std::net::SocketAddr)
             return Err(error);
         }
     };
-    let config = running.config.load_full();
-    let version = env!("CARGO_PKG_VERSION");
-    tracing::info!(
-        target: "mainstay::life",
-        node = %config.node.id,
-        version,
-        data = %config.data,
-        api = %running.api,
-        open = format!("{}/", api::base_url(running.api)),
-        "ready"
-    );
-    ready(&config, running.api);
-    let healthy = watch(&mut signals, alarm, &running).await;
+    let tell_ready = || {
+        let config = running.config.load_full();
+        let version = env!("CARGO_PKG_VERSION");
+        tracing::info!(
+            target: "mainstay::life",
+            node = %config.node.id,
+            version,
+            data = %config.data,
+            api = %running.api,
+            open = format!("{}/", api::base_url(running.api)),
+            "ready"
+        );
+        ready(&config, running.api);
+    };
+    let healthy = watch(&mut signals, alarm, &running, tell_ready).await;
     running.readiness.drain();
     let drain = running.config.load().shutdown.drain;
     tracing::info!(target: "mainstay::life", drain = %drain, "stopping");
@@ -114,7 +115,10 @@ pub async fn run(parts: Parts, ready: impl FnOnce(&Config, std::net::SocketAddr)
 }
 
 /// Gives the log its files below a data directory. May block.
-pub(crate) trait OpenDisk: FnOnce(&Path) -> Result<Arc<dyn Disk>, mainstay_log::Error> + Send + 'static {}
+pub(crate) trait OpenDisk:
+    FnOnce(&Path) -> Result<Arc<dyn Disk>, mainstay_log::Error> + Send + 'static
+{
+}
 
 impl<T: FnOnce(&Path) -> Result<Arc<dyn Disk>, mainstay_log::Error> + Send + 'static> OpenDisk for T {}
 
@@ -123,6 +127,7 @@ struct Running {
     api: std::net::SocketAddr,
     readiness: Readiness,
     log: NodeLog,
+    shards: shards::NodeShards,
     config: Arc<ArcSwap<Config>>,
     /// Has room for one request: reloads that are asked for while one waits are that one.
     reload: mpsc::Sender<()>,
@@ -165,7 +170,6 @@ async fn start(
     log.count_in(&metrics);
     shards.count_in(&metrics);
     readiness.up("log");
-    scope.spawn("shard readiness", reported(&shards, &readiness, scope.closing()));
     let settings = Arc::new(ArcSwap::from_pointee(config.api.clone()));
     let committed = mainstay_api::Api {
         shards: Arc::<Space>::clone(shards.space()),
@@ -194,17 +198,17 @@ async fn start(
     });
     readiness.up("api");
 
-    let current = Arc::clone(&config);
+    let (current, served) = (Arc::clone(&config), shards.clone());
     let apply: Apply = Box::new(move |next| {
         logs.configure(&next.telemetry.logs);
         settings.store(Arc::new(next.api.clone()));
-        shards.configure(next);
+        served.configure(next);
         committed.settings.store(Arc::new(next.api.committed(next.machine_settings())));
         current.store(Arc::new(next.clone()));
     });
     let (reload, requests) = mpsc::channel(1);
     scope.spawn("config reload", reloading(requests, reloads, apply, scope.closing()));
-    Ok(Running { api, readiness, log, config, reload })
+    Ok(Running { api, readiness, log, shards, config, reload })
 }
 
 /// Opens the stores and the log below the data directory, which this process has locked, and serves the shards. `disk` gives
@@ -223,18 +227,6 @@ pub(crate) async fn open_data(
     let at_stop = shards.clone();
     started.push("shards", move |deadline| at_stop.close(deadline));
     Ok((log, shards))
-}
-
-/// Reports readiness of the shards until the scope closes.
-fn reported(
-    shards: &shards::NodeShards,
-    readiness: &Readiness,
-    closing: CancellationToken,
-) -> impl Future<Output = ()> + use<> {
-    let (shards, readiness) = (shards.clone(), readiness.clone());
-    async move {
-        closing.run_until_cancelled(shards.report(readiness)).await;
-    }
 }
 
 /// Opens the log on a thread that may block, and has it closed at the stop.
@@ -282,11 +274,15 @@ fn allow_open_files(connections_max: u32) {
     }
 }
 
-/// Until the node must stop. Returns whether it was asked to stop, rather than had to. A node whose log has failed goes on
-/// for its readers, and is not ready any more: whether it is started again is decided by whoever looks after the disk.
-async fn watch(signals: &mut Signals, mut alarm: Alarm, running: &Running) -> bool {
-    let mut failed = pin!(running.log.failed());
-    let mut has_failed = false;
+/// Until the node must stop. Returns whether it was asked to stop, rather than had to. `ready` is called once, when every shard is
+/// served. A node whose log or one of whose shards has failed goes on for its readers, and is not ready any more: whether it is
+/// started again is decided by whoever looks after the disk.
+async fn watch(signals: &mut Signals, mut alarm: Alarm, running: &Running, ready: impl FnOnce()) -> bool {
+    let mut ready = Some(ready);
+    let (mut failed, mut has_failed) = (pin!(running.log.failed()), false);
+    let space = running.shards.space();
+    let mut served = pin!(space.ready());
+    let (mut unserved, mut is_unserved) = (pin!(space.failed()), false);
     loop {
         tokio::select! {
             request = signals.next() => match request {
@@ -303,6 +299,16 @@ async fn watch(signals: &mut Signals, mut alarm: Alarm, running: &Running) -> bo
                      look at the disk first"
                 );
                 running.readiness.fail("log", reason);
+            }
+            outcome = &mut served, if ready.is_some() => {
+                if let (Ok(()), Some(ready)) = (outcome, ready.take()) {
+                    running.readiness.up("shards");
+                    ready();
+                }
+            }
+            reason = &mut unserved, if !is_unserved => {
+                is_unserved = true;
+                running.readiness.fail("shards", reason);
             }
             task = alarm.raised() => {
                 tracing::error!(target: "mainstay::life", task, "an essential task panicked, stopping");
@@ -363,7 +369,7 @@ mod tests {
         let running = start(folder.path(), &scope, &mut started, crate::log::directory).await;
         scope.spawn("heart", async { panic!("stopped beating") });
         let mut signals = Signals::listen().expect("signals");
-        assert!(!watch(&mut signals, alarm, &running).await, "it had to stop");
+        assert!(!watch(&mut signals, alarm, &running, || {}).await, "it had to stop");
         assert_eq!(started.stop(std::time::Duration::from_secs(30)).await, []);
         let (scope, _alarm) = Scope::new("node");
         let mut again = Started::default();
@@ -417,16 +423,18 @@ mod tests {
         let to = lines.clone();
         let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || to.clone()).finish();
         let _lines = tracing::subscriber::set_default(subscriber);
+        let (tell, told) = tokio::sync::oneshot::channel();
         let poisoned = async {
+            told.await.expect("it becomes ready");
             assert_eq!(get(api, READY).await.0, 200);
             machine.fault_next(Act::Sync, Fault::Error);
             let record = Draft::data(RecordId::new([1; 16]), Bytes::from_static(b"lost")).seal(
-                ShardId::new(1),
+                ShardId::new(999),
                 Index::FIRST,
                 Epoch::new(1),
                 Checksum::START,
             );
-            let appended = running.log.engine().append(record).await;
+            let appended = running.log.port().append(record).await;
             assert!(matches!(appended, Err(mainstay_log::Error::OutcomeUnknown { .. })), "{appended:?}");
             for _ in 0..ANSWERS_MAX {
                 let (status, body) = get(api, READY).await;
@@ -438,7 +446,7 @@ mod tests {
         };
         let told = tokio::select! {
             told = poisoned => told,
-            _ = watch(&mut signals, alarm, &running) => panic!("it goes on for its readers"),
+            _ = watch(&mut signals, alarm, &running, || tell.send(()).expect("it is waited for")) => panic!("it goes on for its readers"),
         };
         let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
         let log = &told["parts"][1];

@@ -27,7 +27,6 @@ use serde_json::Value;
 
 use crate::config::Config;
 use crate::config::value::Place;
-use crate::life::ready::Readiness;
 use crate::life::{Scope, Unfinished};
 use crate::log::NodeLog;
 use crate::telemetry::metrics::Metrics;
@@ -160,15 +159,6 @@ impl NodeShards {
     /// The port to what is committed.
     pub fn space(&self) -> &Arc<Space> {
         &self.space
-    }
-
-    /// Reports when all shards are served, and when one is not any more.
-    pub async fn report(self, readiness: Readiness) {
-        match self.space.ready().await {
-            Ok(()) => readiness.up("shards"),
-            Err(reason) => return readiness.fail("shards", reason),
-        }
-        readiness.fail("shards", self.space.failed().await);
     }
 
     /// Puts a new configuration in force.

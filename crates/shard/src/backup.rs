@@ -110,7 +110,9 @@ pub enum Error {
     #[error("the backup is damaged: {0}")]
     Damaged(String),
     /// It is not restored over data.
-    #[error("the data directory {0} is not empty: a backup is restored into a new one, so that nothing is lost")]
+    #[error(
+        "the data directory {0} is not empty: a backup is restored into a new one, so that nothing is lost"
+    )]
     NotEmpty(String),
     /// The data directory.
     #[error(transparent)]
@@ -161,7 +163,8 @@ async fn cut(space: &Space, clock: &dyn Clock) -> Result<(HybridTime, Views), Er
         let wall = clock.wall().checked_add(AHEAD).unwrap_or(Timestamp::MAX).min(HybridTime::WALL_MAX);
         let at = HybridTime::new(wall, 0);
         let shards = space.shards().iter();
-        let views = join_all(shards.map(|shard| async { shard.cut(at).await.map(|(view, _)| (shard.id, view)) }));
+        let views =
+            join_all(shards.map(|shard| async { shard.cut(at).await.map(|(view, _)| (shard.id, view)) }));
         let views: Result<Views, _> = views.await.into_iter().collect();
         match views {
             Ok(views) => return Ok((at, views)),
@@ -185,7 +188,8 @@ pub async fn read(from: &Location) -> Result<Backup, Error> {
     match format.get("format").and_then(serde_json::Value::as_u64) {
         Some(format) if format == u64::from(FORMAT) => serde_json::from_slice(&text).map_err(document),
         Some(format) => {
-            let what = format!("it is of format {format}, and this program reads format {FORMAT}: use a newer one");
+            let what =
+                format!("it is of format {format}, and this program reads format {FORMAT}: use a newer one");
             Err(Error::Document(what))
         }
         None => Err(Error::Document("it has no format".into())),
@@ -206,7 +210,8 @@ pub async fn restore(
     if Manifest::read(data)?.is_some() {
         return Err(Error::NotEmpty(data.display().to_string()));
     }
-    let shards = u32::try_from(backup.shards.len()).map_err(|_| Error::Damaged("it has too many shards".into()))?;
+    let shards =
+        u32::try_from(backup.shards.len()).map_err(|_| Error::Damaged("it has too many shards".into()))?;
     let mut id = [0; 16];
     entropy.fill(&mut id);
     let number = backup.timeline + 1;

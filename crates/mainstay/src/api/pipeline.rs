@@ -156,32 +156,48 @@ mod tests {
     use arc_swap::ArcSwap;
     use axum::routing::get;
 
-    use mainstay_base::time::{Clock, ManualClock, SeededEntropy};
+    use mainstay_base::time::{Clock, Entropy, ManualClock, SeededEntropy};
+    use mainstay_shard::space::Space;
 
     use super::*;
+    use crate::backups::Backups;
     use crate::config;
     use crate::life::ready::Readiness;
-    use crate::log::NodeLog;
+    use crate::life::{Scope, Started};
+    use crate::node::open_data;
     use crate::reload::Reloads;
     use crate::telemetry::logs::Logs;
     use crate::telemetry::metrics::Metrics;
 
-    fn pipeline(router: Router) -> Arc<Pipeline> {
+    async fn pipeline(router: Router) -> Arc<Pipeline> {
         let folder = tempfile::tempdir().expect("a folder");
         let request = config::Request { directory: folder.path().into(), ..config::Request::default() };
         let loaded = config::load(&request).expect("the defaults are valid");
+        let config = &loaded.config;
+        std::fs::create_dir_all(config.data.as_path()).expect("a folder");
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
-        let disk = crate::log::directory(folder.path()).expect("a directory");
-        let metrics = Metrics::new(&loaded.config.node.id);
+        let entropy: Arc<dyn Entropy> = Arc::new(SeededEntropy::new(1));
+        let metrics = Metrics::new(&config.node.id);
+        let (scope, _) = Scope::new("pipeline");
+        let kept = (&clock, &entropy);
+        let opened = open_data(config, kept, &scope, &mut Started::default(), crate::log::directory).await;
+        let (log, shards) = opened.expect("a new directory");
+        let committed = mainstay_api::Api {
+            shards: Arc::<Space>::clone(shards.space()),
+            settings: Arc::new(ArcSwap::from_pointee(config.api.committed(config.machine_settings()))),
+            clock: Arc::clone(&clock),
+        };
         let context = Context {
-            settings: Arc::new(ArcSwap::from_pointee(loaded.config.api.clone())),
+            settings: Arc::new(ArcSwap::from_pointee(config.api.clone())),
             readiness: Readiness::expecting(&["api"]),
-            log: NodeLog::open(&loaded.config.log, disk, Arc::clone(&clock), &SeededEntropy::new(2))
-                .expect("a new log"),
-            logs: Arc::new(Logs::start(&loaded.config.telemetry.logs)),
+            backups: Arc::new(Backups::new(config, shards.space(), &clock).expect("a folder")),
+            log,
+            shards,
+            committed,
+            logs: Arc::new(Logs::start(&config.telemetry.logs)),
             reloads: Arc::new(Reloads::new(&loaded, Arc::clone(&clock), &metrics)),
             clock,
-            entropy: Arc::new(SeededEntropy::new(1)),
+            entropy,
             metrics,
         };
         let counts = Counts::new(&context.metrics);
@@ -201,7 +217,7 @@ mod tests {
             panic!("a defect")
         }
         let router = Router::new().route("/defect", get(defect)).route("/fine", get(|| async { "fine" }));
-        let pipeline = pipeline(router);
+        let pipeline = pipeline(router).await;
         let response = answer(&pipeline, "/defect").await;
         assert_eq!(response.status(), 500);
         assert_eq!(response.headers()["content-type"], Problem::CONTENT_TYPE);
@@ -211,9 +227,9 @@ mod tests {
 
     #[tokio::test]
     async fn not_ready_is_said_with_the_parts_that_are_missing() {
-        let pipeline = pipeline(Router::new());
+        let pipeline = pipeline(Router::new()).await;
         let router = resources::router(&pipeline.context, &pipeline.counts);
-        let ready = self::pipeline(router);
+        let ready = self::pipeline(router).await;
         let response = answer(&ready, "/v1/health/ready").await;
         assert_eq!(
             (response.status().as_u16(), &response.headers()["retry-after"]),

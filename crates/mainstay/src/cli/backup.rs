@@ -180,7 +180,9 @@ fn bring_back(config: &Config, from: &str) -> Result<Restored> {
     let restored = restored?;
     let shards = restored.backup.shards.len();
     if shards != usize::try_from(config.shards).unwrap_or(usize::MAX) {
-        output::note(&format!("note: the backup has {shards} shards; set `shards: {shards}` before a node is started on it"));
+        output::note(&format!(
+            "note: the backup has {shards} shards; set `shards: {shards}` before a node is started on it"
+        ));
     }
     Ok(restored)
 }

@@ -22,6 +22,8 @@ use serde_json::{Value, json};
 
 use crate::support::Node;
 
+/// Of no node: what is in the records are no commits.
+const FIRST_SHARD: u32 = 900;
 const SHARDS: u32 = 2;
 
 /// The length of a block: groups begin on one.
@@ -65,7 +67,7 @@ impl Case {
         let (mut engine, _) = Engine::open(disk, &options, clock, &SeededEntropy::new(1)).expect("a new log");
         for index in 1..=groups {
             engine.prepare();
-            let group = (0..SHARDS).map(|shard| record(shard, index)).collect();
+            let group = (0..SHARDS).map(|shard| record(FIRST_SHARD + shard, index)).collect();
             assert!(engine.commit(group).iter().all(Result::is_ok));
         }
         if left == Left::Closed {
@@ -144,8 +146,8 @@ fn a_whole_log_is_shown_to_people() {
     let told = Case::new(5, Left::Closed).inspect(&[]);
     let shown = "data/log: whole, closed cleanly\n\
                  \n  SHARD      BEGINS        NEXT  EPOCH\
-                 \n      0           1           6      1\
-                 \n      1           1           6      1\
+                 \n    900           1           6      1\
+                 \n    901           1           6      1\
                  \n\
                  \nSEGMENT      LENGTH        USED   GROUPS    RECORDS\
                  \n      1       64KiB       28KiB        7         10\
@@ -161,7 +163,7 @@ fn a_whole_log_is_one_document_for_programs() {
     assert_eq!((told.code, told.err.as_str()), (0, ""));
     assert_eq!((&document["directory"], &document["end"]), (&"data/log".into(), &"sealed".into()));
     assert_eq!((&document["damage"], &document["is_newer"]), (&json!([]), &false.into()));
-    assert_eq!(document["shards"][1], json!({ "shard": 1, "begins": 1, "next": 6, "epoch": 1 }));
+    assert_eq!(document["shards"][1], json!({ "shard": 901, "begins": 1, "next": 6, "epoch": 1 }));
     assert_eq!(document["segments"][0]["records"], 10);
     assert!(document.get("repair").is_none());
     let of_the_folder = inspect(&case.data(), &["log", "--output", "json"]);
@@ -216,7 +218,7 @@ fn damage_is_a_failure_with_its_place() {
     let (told, document) = case.inspect_json(&[]);
     let bad = &document["damage"][0];
     assert_eq!((told.code, &bad["segment"], &bad["offset"]), (1, &1.into(), &12288.into()));
-    assert_eq!(bad["lost_by_cut"][0], json!({ "shard": 0, "first": 3, "last": 5 }));
+    assert_eq!(bad["lost_by_cut"][0], json!({ "shard": 900, "first": 3, "last": 5 }));
     assert_eq!(bad["lost_by_forget"], Value::Null);
     assert!(told.err.starts_with("the log is damaged; "), "{told:?}");
 }
@@ -294,9 +296,9 @@ fn without_yes_a_repair_tells_what_it_would_lose_and_changes_nothing() {
     for (choice, lost) in [
         (
             "cut",
-            "\ncutting at segment 1, byte 12288, loses records 3 to 20 of shard 0, records 3 to 20 of shard 1, and",
+            "\ncutting at segment 1, byte 12288, loses records 3 to 20 of shard 900, records 3 to 20 of shard 901, and",
         ),
-        ("forget", "\nforgetting everything up to the end of segment 1 loses records 1 to 13 of shard 0, "),
+        ("forget", "\nforgetting everything up to the end of segment 1 loses records 1 to 13 of shard 900, "),
     ] {
         let told = case.inspect(&["--repair", choice]);
         assert_eq!(told.code, 1);
@@ -306,7 +308,7 @@ fn without_yes_a_repair_tells_what_it_would_lose_and_changes_nothing() {
         let repair = &document["repair"];
         assert_eq!((told.code, &repair["choice"], &repair["done"]), (1, &choice.into(), &Value::Null));
         let lost = if choice == "cut" { (3, 20) } else { (1, 13) };
-        assert_eq!(repair["lost"][1], json!({ "shard": 1, "first": lost.0, "last": lost.1 }));
+        assert_eq!(repair["lost"][1], json!({ "shard": 901, "first": lost.0, "last": lost.1 }));
         assert!(told.err.starts_with("nothing was changed"), "{told:?}");
     }
     assert!(case.files() == before);
@@ -328,7 +330,10 @@ fn with_yes_a_repaired_log_is_whole_and_a_node_starts_on_it() {
         assert!(kept.expect("a copy") == damaged, "what was there is kept");
         let (told, document) = case.inspect_json(&[]);
         assert_eq!((told.code, told.err.as_str()), (0, ""), "{choice}");
-        assert_eq!(document["shards"][0], json!({ "shard": 0, "begins": begins, "next": next, "epoch": 1 }));
+        assert_eq!(
+            document["shards"][0],
+            json!({ "shard": 900, "begins": begins, "next": next, "epoch": 1 })
+        );
         let node = Node::start_in(case.folder, "");
         assert_eq!(node.get("/v1/log").json()["state"], "writing");
     }

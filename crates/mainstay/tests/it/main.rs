@@ -4,6 +4,7 @@ mod api;
 mod bench;
 mod check;
 mod docs;
+mod guide;
 mod h2;
 mod inspect;
 mod life;
