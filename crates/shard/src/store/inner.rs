@@ -1,6 +1,7 @@
 //! A store as its handles, views and threads share it: where rows are, who may write, and whether it still can.
 
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
@@ -93,8 +94,7 @@ impl Inner {
         directory::check(&directory)?;
         let seqno = SequenceNumberCounter::default();
         let opened = config(&directory, shared, &seqno).open();
-        let tree =
-            opened.map_err(|error| Error::Open { directory: directory.clone(), reason: said(&error) })?;
+        let tree = opened.map_err(|error| not_opened(&directory, &error))?;
         // Zero is below everything: views see what is below a number.
         seqno.set(tree.get_highest_seqno().map_or(1, |highest| highest + 1));
         let layers = Layers { active: Arc::new(Memtable::new(0)), sealed: Vec::new(), runs: Arc::default() };
@@ -134,7 +134,8 @@ impl Inner {
     }
 
     fn find_applied(&self) -> Result<(), Error> {
-        let found = self.layers().find(applied::KEY, SeqNo::MAX).map_err(|error| self.unreadable(&error))?;
+        let found = self.layers().find(applied::KEY, SeqNo::MAX);
+        let found = found.map_err(|error| not_opened(&self.directory, &error))?;
         if let Some(row) = found {
             let applied = applied::decode(&row.value.into()).map_err(|what| self.damaged(what))?;
             self.show_loaded(applied.index);
@@ -422,6 +423,23 @@ pub(super) fn check_row(key: &[u8], value: &[u8]) -> Result<(), Error> {
         return Ok(());
     };
     Err(Error::Row { key_bytes: key.len(), value_bytes: value.len(), why })
+}
+
+/// What is wrong with a store that was to be opened: its bytes, or what gives them.
+fn not_opened(directory: &Path, error: &lsm_tree::Error) -> Error {
+    let is_damaged = match error {
+        lsm_tree::Error::Io(error) => {
+            matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
+        }
+        _ => true,
+    };
+    let directory = directory.to_owned();
+    if is_damaged {
+        let what = format!("a table or the manifest is not what was written ({})", said(error));
+        Error::Damaged { directory, what }
+    } else {
+        Error::Open { directory, reason: said(error) }
+    }
 }
 
 /// What went wrong in the tree, without its own preface.

@@ -121,5 +121,5 @@ fn a_missing_table_is_told_when_the_store_is_opened() {
     let table = files(&directory.path().join("tables")).pop().expect("there are tables");
     fs::remove_file(table).expect("it can be removed");
     let error = Store::open(&pool, directory.path()).unwrap_err();
-    assert!(matches!(error, Error::Open { .. }), "{error}");
+    assert!(matches!(error, Error::Damaged { .. }), "{error}");
 }
