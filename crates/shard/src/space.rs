@@ -185,6 +185,9 @@ fn folder_of(stores: &Path, shard: ShardId) -> PathBuf {
 }
 
 #[cfg(test)]
+mod cut_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

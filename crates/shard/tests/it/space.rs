@@ -77,11 +77,6 @@ fn commit(operations: Vec<Operation>) -> Command {
     command(&key, Commit { conditions: Vec::new(), operations })
 }
 
-/// A commit that does nothing if the item is there.
-fn if_absent(key: &str, operations: Vec<Operation>) -> Command {
-    command(key, Commit { conditions: vec![Condition::Absent { item: item(key) }], operations })
-}
-
 fn command(key: &str, commit: Commit) -> Command {
     Command {
         tenant: Tenant::DEFAULT,

@@ -55,7 +55,7 @@ pub(super) struct Running {
     pub(super) space: Arc<Space>,
     pub(super) log: Arc<dyn Log>,
     local: Option<Arc<Local>>,
-    pub(super) pool: Arc<Pool>,
+    _pool: Arc<Pool>,
     pub(super) drivers: JoinSet<()>,
     pub(super) rebuilt: Vec<Rebuilt>,
 }
@@ -170,7 +170,7 @@ impl World {
         let (space, all) = Space::new(stores, &parts);
         let mut drivers = JoinSet::new();
         all.into_iter().for_each(|driver| drop(drivers.spawn(driver.run())));
-        Ok(Running { space, log, local, pool, drivers, rebuilt })
+        Ok(Running { space, log, local, _pool: pool, drivers, rebuilt })
     }
 }
 
