@@ -7,6 +7,7 @@ mod docs;
 mod guide;
 mod h2;
 mod inspect;
+mod kills;
 mod life;
 mod log;
 mod logs;

@@ -1,6 +1,6 @@
 //! A node as a process, and a client that sends exactly what a test writes.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -81,6 +81,13 @@ impl Node {
         kill_process(pid, signal).expect("the node runs");
     }
 
+    /// Waits until all of its parts are ready. What is asked for before that may be answered 503.
+    pub fn serving(self) -> Self {
+        let mut client = self.connect();
+        while client.request("GET", "/v1/health/ready", &[], "").status != 200 {}
+        self
+    }
+
     /// Waits for the process to end; returns its status and the rest of its log.
     pub fn ended(mut self) -> (ExitStatus, String, tempfile::TempDir) {
         let mut rest = String::new();
@@ -124,18 +131,39 @@ pub struct Answer {
 
 impl Client {
     pub fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("it listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
-        Self { stream: BufReader::new(stream), address }
+        Self::try_connect(address).expect("it listens")
+    }
+
+    /// The same for a node that may have been killed.
+    pub fn try_connect(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self { stream: BufReader::new(stream), address })
     }
 
     /// Sends bytes as they are.
     pub fn send(&mut self, text: &str) {
-        self.stream.get_mut().write_all(text.as_bytes()).expect("the connection is open");
+        self.try_send(text).expect("the connection is open");
+    }
+
+    /// The same for a node that may have been killed.
+    pub fn try_send(&mut self, text: &str) -> io::Result<()> {
+        self.stream.get_mut().write_all(text.as_bytes())
     }
 
     /// Sends a request and reads its answer. `Host` and `Content-Length` are added unless given.
     pub fn request(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        self.try_request(method, path, headers, body).expect("an answer")
+    }
+
+    /// The same for a node that may be killed before it has answered.
+    pub fn try_request(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> io::Result<Answer> {
         let mut text = format!("{method} {path} HTTP/1.1\r\n");
         let given = |name: &str| headers.iter().any(|(it, _)| it.eq_ignore_ascii_case(name));
         if !given("host") {
@@ -147,20 +175,23 @@ impl Client {
         for (name, value) in headers {
             text.push_str(&format!("{name}: {value}\r\n"));
         }
-        self.send(&format!("{text}\r\n{body}"));
-        self.answer(method == "HEAD")
+        self.try_send(&format!("{text}\r\n{body}"))?;
+        self.try_answer(method == "HEAD")
     }
 
     /// Reads one answer.
     pub fn answer(&mut self, head_only: bool) -> Answer {
-        let mut line = String::new();
-        self.stream.read_line(&mut line).expect("an answer");
+        self.try_answer(head_only).expect("an answer")
+    }
+
+    /// The same for a node that may be killed before it has answered.
+    pub fn try_answer(&mut self, head_only: bool) -> io::Result<Answer> {
+        let line = self.line()?;
         let status = line.split(' ').nth(1).and_then(|it| it.parse().ok());
         let status = status.unwrap_or_else(|| panic!("not a status line: {line:?}"));
         let mut headers = Vec::new();
         loop {
-            let mut line = String::new();
-            self.stream.read_line(&mut line).expect("headers");
+            let line = self.line()?;
             let Some((name, value)) = line.trim_end().split_once(": ") else { break };
             headers.push((name.to_owned(), value.to_owned()));
         }
@@ -168,10 +199,17 @@ impl Client {
         let length = answer.header("content-length").and_then(|it| it.parse().ok()).unwrap_or(0);
         if !head_only {
             let mut body = vec![0; length];
-            self.stream.read_exact(&mut body).expect("the body");
+            self.stream.read_exact(&mut body)?;
             answer.body = String::from_utf8(body).expect("UTF-8");
         }
-        answer
+        Ok(answer)
+    }
+
+    /// A whole line of an answer's head.
+    fn line(&mut self) -> io::Result<String> {
+        let mut line = String::new();
+        self.stream.read_line(&mut line)?;
+        if line.ends_with('\n') { Ok(line) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 
     /// Reads whatever comes until the other side closes the connection.
@@ -179,7 +217,7 @@ impl Client {
     pub fn read_to_end(&mut self) {
         let mut rest = Vec::new();
         match self.stream.read_to_end(&mut rest) {
-            Err(error) if error.kind() != std::io::ErrorKind::ConnectionReset => {
+            Err(error) if error.kind() != io::ErrorKind::ConnectionReset => {
                 panic!("still open: {error}")
             }
             _ => {}
