@@ -165,3 +165,38 @@ impl Times {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use mainstay_lab::duel::Contestant;
+
+    use super::*;
+
+    #[test]
+    fn ours_and_the_named_peers_take_part() {
+        let names = |only: &[&str]| {
+            let contestant = |name: &str| Contestant {
+                name: name.to_owned(),
+                start: Box::new(|_| anyhow::bail!("nobody is started")),
+            };
+            let duel = Duel {
+                name: String::new(),
+                title: String::new(),
+                about: String::new(),
+                contestants: ["mainstay", "etcd", "nats"].map(contestant).into(),
+                cells: Vec::new(),
+                samples: 1,
+                strict: true,
+                seed: 1,
+            };
+            let only: Vec<String> = only.iter().map(|name| (*name).to_owned()).collect();
+            let selected = select(duel, &only)?;
+            Ok::<_, anyhow::Error>(selected.contestants.into_iter().map(|it| it.name).collect::<Vec<_>>())
+        };
+        assert_eq!(names(&[]).unwrap(), ["mainstay", "etcd", "nats"]);
+        assert_eq!(names(&["nats"]).unwrap(), ["mainstay", "nats"]);
+        assert_eq!(names(&["mainstay", "etcd"]).unwrap(), ["mainstay", "etcd"]);
+        let error = names(&["nats", "redis"]).unwrap_err().to_string();
+        assert!(error.contains("redis") && error.contains("etcd"), "{error}");
+    }
+}

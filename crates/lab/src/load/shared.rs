@@ -78,7 +78,8 @@ struct Connection {
 struct Desk {
     /// Requests that are not written yet.
     output: RefCell<Vec<u8>>,
-    /// The places of those who asked and have no answer yet, oldest first, if answers come in order.
+    /// The places of those who asked and have no answer yet, oldest first. Only its length is right where answers come out
+    /// of order.
     order: RefCell<VecDeque<usize>>,
     asked: Notify,
     /// Where each client waits, by its place.
@@ -183,7 +184,7 @@ impl Desk {
     fn fail(&self, failure: Failure) {
         self.is_broken.set(true);
         for place in 0..self.slots.len() {
-            // Whoever waits is told; it is no matter that others do not.
+            // Who does not wait has nothing to be told.
             let _ = self.tell(place, Err(failure));
         }
     }

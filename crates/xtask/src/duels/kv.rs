@@ -42,7 +42,7 @@ for a write, a third of NATS's and a fifth of Redis's for a read. With Mainstay 
 connection of its own; so it has with `redis-unshared`, which is the same Redis reached the way Mainstay is. The load writes and \
 reads the bytes of each protocol itself and costs about the same for all, more with unshared connections, and it runs on the \
 same processors: the CPU time per request says more about a server's capacity than the rate does. Memory is the sum over processes \
-when the load has ended; PostgreSQL's is without its sessions, which end with it.";
+just after the load; PostgreSQL's sessions end with it and are hardly ever in the sum.";
 
 /// How many clients share a connection, where the protocol carries many requests on one: all of a thread, in every cell. A
 /// connection for each costs etcd twice the CPU time for a write, and NATS three times that for a read.
