@@ -120,26 +120,34 @@ async fn a_cut_shows_what_is_before_its_time_and_what_comes_is_after_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cut_waits_for_what_is_under_way() {
-    let disk = SimDisk::new(1);
-    let (entropy, clock) = (SeededEntropy::new(2), Arc::new(ManualClock::default()));
-    let log = Local::open_on(disk.mount(), &local::Options::default(), clock, &entropy).unwrap().0;
-    let world = World::new(Arc::new(log), true).await;
-    disk.hold(Act::Sync);
-    let context = &mut Context::from_waker(Waker::noop());
-    let mut under_way = world.put("under-way");
-    assert!(under_way.as_mut().poll(context).is_pending());
-    let shard = &world.space.shards()[0];
-    while shard.waiting().0 > 0 {
-        tokio::task::yield_now().await;
+    for is_exclusive in [false, true] {
+        let disk = SimDisk::new(1);
+        let (entropy, clock) = (SeededEntropy::new(2), Arc::new(ManualClock::default()));
+        let log = Local::open_on(disk.mount(), &local::Options::default(), clock, &entropy).unwrap().0;
+        let world = World::new(Arc::new(log), is_exclusive).await;
+        disk.hold(Act::Sync);
+        let context = &mut Context::from_waker(Waker::noop());
+        let mut under_way = world.put("under-way");
+        assert!(under_way.as_mut().poll(context).is_pending());
+        let shard = &world.space.shards()[0];
+        while shard.waiting().0 > 0 {
+            tokio::task::yield_now().await;
+        }
+        let mut cut = Box::pin(shard.cut(world.in_millis(400)));
+        assert!(cut.as_mut().poll(context).is_pending());
+        let held = disk.clone();
+        tokio::task::spawn_blocking(move || held.wait_until_held()).await.unwrap();
+        while !is_exclusive && shard.has_cuts() {
+            tokio::task::yield_now().await;
+        }
+        assert!(
+            cut.as_mut().poll(context).is_pending(),
+            "what is under way may be committed before its time"
+        );
+        disk.release();
+        assert!(shows(&cut.await.unwrap().0, "under-way"));
+        under_way.await.unwrap();
     }
-    let mut cut = Box::pin(shard.cut(world.in_millis(400)));
-    assert!(cut.as_mut().poll(context).is_pending());
-    let held = disk.clone();
-    tokio::task::spawn_blocking(move || held.wait_until_held()).await.unwrap();
-    assert!(cut.as_mut().poll(context).is_pending(), "what is under way may be committed before its time");
-    disk.release();
-    assert!(shows(&cut.await.unwrap().0, "under-way"));
-    under_way.await.unwrap();
 }
 
 #[tokio::test]

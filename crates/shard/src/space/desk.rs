@@ -296,6 +296,12 @@ impl Shard {
         (desk.inbox.waiting(), desk.inbox.bytes())
     }
 
+    /// Whether a cut waits that the driver has not taken.
+    #[cfg(test)]
+    pub(super) fn has_cuts(&self) -> bool {
+        !self.desk().cuts.is_empty()
+    }
+
     /// Nobody serves the shard any more, and nobody was asked to end: nobody waits in vain.
     pub(super) fn abandon(&self) {
         self.close_desk(&self.gone());

@@ -116,6 +116,8 @@ async fn whoever_waits_for_a_driver_that_is_gone_is_told() {
     let waits = sent(&space, commit(vec![put("a/2", "1")]), None);
     let mut look = Box::pin(get(&space, "a/1", Consistency::Linearizable, None)) as BoxFuture<'_, _>;
     assert!(begin(&mut look).is_pending());
+    // The driver takes note of the reading.
+    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     running.drivers.shutdown().await;
     assert!(matches!(in_flight.await, Err(Error::OutcomeUnknown { .. })));
     assert!(matches!(waits.await, Err(Error::Unavailable { .. })), "it was not begun");

@@ -89,14 +89,17 @@ async fn deadlines_pass_while_the_log_does_not_answer() {
     let running = world.start().await;
     let space = &*running.space;
     gate.close();
-    let begun = world.clock.now();
-    let in_flight = sent(space, commit(vec![add("a/flight", 1)]), after(&*world.clock, 300));
+    let looks = get(space, "a/stays", Consistency::Linearizable, after(&*world.clock, 401));
+    let mut looks: BoxFuture<'_, _> = Box::pin(async { looks.await.map(|_| ()) });
+    let in_flight = sent(space, commit(vec![add("a/flight", 1)]), after(&*world.clock, 301));
     gate.has_attempts(1).await;
+    assert!(begin(&mut looks).is_pending());
+    // The driver has nothing more to do now, and only a sooner deadline wakes it.
+    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    let begun = world.clock.now();
     let stays = sent(space, commit(vec![add("a/stays", 1)]), None);
     let late = sent(space, commit(vec![add("a/late", 1)]), after(&*world.clock, 200));
     let sooner = sent(space, commit(vec![add("a/sooner", 1)]), after(&*world.clock, 100));
-    let looks = get(space, "a/stays", Consistency::Linearizable, after(&*world.clock, 400));
-    let looks = async { looks.await.map(|_| ()) };
     let passed = || world.clock.now().saturating_since(begun).as_std().as_millis();
     let (_, _, _, _) = tokio::join!(
         async { assert_eq!((sooner.await, passed()), (Err(Error::Deadline), 100)) },
@@ -128,6 +131,8 @@ async fn deadlines_pass_while_the_shard_is_recovered() {
     gate.close();
     let running = world.begin().await.unwrap();
     let space = &*running.space;
+    // Its claim is not answered.
+    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     let stays = sent(space, commit(vec![add("a/stays", 1)]), None);
     let begun = world.clock.now();
     let late = space.submit(commit(vec![add("a/late", 1)]), after(&*world.clock, 200)).await;
