@@ -64,7 +64,7 @@ pub struct Store {
 impl Store {
     /// Opens the store in this directory, or makes one. Reads the manifest and the end of each table.
     ///
-    /// Errors: [`Error::Damaged`], [`Error::Open`], [`Error::Unreadable`]; [`Error::InUse`] if it is open in this process. Other
+    /// Errors: [`Error::Damaged`], [`Error::Open`]; [`Error::InUse`] if it is open in this process. Other
     /// processes must be kept away by a lock on what is above it.
     pub fn open(pool: &Pool, directory: &Path) -> Result<Self, Error> {
         let inner = Arc::new(Inner::open(pool, directory)?);

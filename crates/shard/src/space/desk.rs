@@ -138,7 +138,9 @@ impl Shard {
         let entry = Entry { tenant, bytes, deadline, item: Pending { command, answer } };
         let mut desk = self.desk();
         if let Some(reason) = &desk.closed {
-            return Err(Error::Unavailable { reason: reason.clone() });
+            let refused = Err(Error::Unavailable { reason: reason.clone() });
+            self.counters.answered(&refused);
+            return refused.map(drop);
         }
         let out = desk.inbox.push(entry, now);
         let is_sooner =
@@ -259,7 +261,9 @@ impl Shard {
         drop(desk);
         let error = || Error::Unavailable { reason: reason.to_owned() };
         for entry in waiting {
-            let _ = entry.item.answer.send(Err(error()));
+            let refused = Err(error());
+            self.counters.answered(&refused);
+            let _ = entry.item.answer.send(refused);
         }
         for read in reads {
             let _ = read.answer.send(Err(error()));

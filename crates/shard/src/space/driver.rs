@@ -115,6 +115,8 @@ impl Driver {
     async fn prepare(&mut self, begins: Option<Index>) -> Result<Applied, Next> {
         if let Some(begins) = begins {
             self.make_room(begins).await?;
+        } else if !self.opened.is_there() {
+            self.opened.renew().await.map_err(|error| failed(&error))?;
         }
         if !self.opened.is_filled().map_err(|error| failed(&error))? {
             self.load().await?;

@@ -114,6 +114,11 @@ impl Opened {
         self.store.as_ref().expect("it is there but while it is made again")
     }
 
+    /// Whether it was not lost while it was made again.
+    pub(super) fn is_there(&self) -> bool {
+        self.store.is_some()
+    }
+
     /// Whether anything was ever applied.
     pub(super) fn is_filled(&self) -> Result<bool, Error> {
         Ok(self.store().view().applied()?.is_some())
@@ -127,8 +132,8 @@ impl Opened {
         Applied::decode(&applied.memo).map_err(|error| error.to_string())
     }
 
-    /// Makes it again, empty. Errors: [`Error::InUse`] while somebody still reads what it was, and then it is to be tried again
-    /// before anything else; others.
+    /// Makes it again, empty. Errors: [`Error::InUse`] while somebody still reads what it was, and others. Then it is not there, and
+    /// this is to be done again before anything else.
     pub(super) async fn renew(&mut self) -> Result<(), Error> {
         let (store, folder, pool) = (self.store.take(), self.folder.clone(), Arc::clone(&self.pool));
         let store = blocking(move || {

@@ -7,10 +7,8 @@
 use std::cmp::Ordering;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{
-    AtomicU64,
-    Ordering::{AcqRel, Acquire},
-};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{AcqRel, Acquire};
 
 use mainstay_base::position::Index;
 use mainstay_base::time::{Clock, Instant};

@@ -1,5 +1,7 @@
 //! The shards of a node through the port, over real stores and logs: what was answered, whatever happens to them.
 
+#![expect(clippy::unwrap_used, reason = "what helpers of tests unwrap fails the test")]
+
 use std::task::{Context, Poll, Waker};
 
 use mainstay_base::id::{Name, Tenant};

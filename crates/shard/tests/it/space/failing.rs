@@ -124,3 +124,20 @@ async fn a_store_that_is_ahead_of_its_log_is_not_served() {
     assert!(matches!(read, Err(Error::Unavailable { .. })), "{read:?}");
     running.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn rows_of_before_a_restore_are_not_served_after_it() {
+    let mut world = World::memory();
+    let running = world.start().await;
+    let _ = done(&running.space, commit(vec![put("a/1", "1")])).await;
+    running.stop().await;
+    world.timeline_min = 2;
+    let running = world.begin().await.unwrap();
+    let reason = running.space.ready().await.unwrap_err();
+    assert!(reason.contains("restore the backup again"), "{reason}");
+    let write = running.space.submit(commit(vec![put("a/1", "2")]), None).await;
+    assert!(matches!(write, Err(Error::Unavailable { .. })), "{write:?}");
+    let counts = running.space.counts();
+    assert_eq!((counts.submitted, counts.failed), (1, 1), "what is sent away is counted");
+    running.stop().await;
+}

@@ -62,9 +62,9 @@ async fn answered_commits_outlive(engine: Engine) {
         last = Some((answer.position, epoch(space)));
         // The lives with even numbers end in order.
         if life % 2 == 0 {
-            running.stop().await
+            running.stop().await;
         } else {
-            running.crash().await
+            running.crash().await;
         }
         if let (Engine::Disk(disk), 1) = (&world.engine, life % 2) {
             disk.crash_machine();

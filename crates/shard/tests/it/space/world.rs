@@ -41,6 +41,7 @@ pub(super) struct World {
     pub(super) folder: TempDir,
     pub(super) engine: Engine,
     pub(super) shards: u32,
+    pub(super) timeline_min: u32,
     pub(super) settings: Arc<ArcSwap<Settings>>,
     pub(super) inbox: Bounds,
     pub(super) owner: owner::Options,
@@ -87,6 +88,7 @@ impl World {
             folder,
             engine,
             shards: 1,
+            timeline_min: 1,
             settings: Arc::new(ArcSwap::from_pointee(settings(&[THINGS]))),
             inbox: Bounds::default(),
             owner: owner::Options::default(),
@@ -134,8 +136,10 @@ impl World {
     pub(super) async fn begin(&self) -> Result<Running, mainstay_log::Error> {
         let clock = || -> Arc<dyn Clock> { Arc::clone(&self.clock) as _ };
         let pool = Arc::new(Pool::new(&self.stores, clock()).expect("threads can be started"));
-        let (stores, rebuilt) = open(&pool, &self.stores(), self.shards, 1).expect("stores can be opened");
-        let known = known(&stores, &self.snapshots, 1).await.expect("snapshots can be listed");
+        let (stores, rebuilt) =
+            open(&pool, &self.stores(), self.shards, self.timeline_min).expect("stores can be opened");
+        let known =
+            known(&stores, &self.snapshots, self.timeline_min).await.expect("snapshots can be listed");
         let entropy = Arc::new(SeededEntropy::new(self.starts.fetch_add(1, Ordering::Relaxed)));
         let options = local::Options {
             known,
