@@ -16,7 +16,8 @@
 //! }
 //! ```
 //!
-//! Its guard must let every content type through to `PUT` of an item, and `application/merge-patch+json` to `PATCH`.
+//! Each change says itself which content types it takes, so its guard lets all of them through. None that takes a `POST` takes
+//! a type that a form can send.
 
 pub mod answer;
 pub mod body;

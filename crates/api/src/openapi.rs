@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CONTENT_TYPE, ETAG, HeaderValue};
-use axum::http::{HeaderName, Request, Response};
+use axum::http::{HeaderName, Method, Request, Response};
 use bytes::Bytes;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
@@ -83,7 +83,9 @@ struct Writer {
 
 impl Writer {
     fn operation(&mut self, operation: &Operation) -> Value {
-        let parameters: Vec<_> = operation.parameters.iter().map(|it| self.parameter(it)).collect();
+        let is_change = operation.method != Method::GET;
+        let parameters: Vec<_> =
+            operation.parameters.iter().map(|it| self.parameter(it, is_change)).collect();
         let mut responses = Map::new();
         for (status, about, content) in operation.answers {
             let mut response = json!({ "description": about, "headers": headers(operation) });
@@ -132,7 +134,7 @@ impl Writer {
         })
     }
 
-    fn parameter(&mut self, parameter: &Parameter) -> Value {
+    fn parameter(&mut self, parameter: &Parameter, is_change: bool) -> Value {
         let path = |name: &str, about: &str, schema: Value| json!({ "name": name, "in": "path", "required": true, "description": about, "schema": schema });
         match parameter {
             Parameter::Collection => path("collection", "The collection.", schema::<Name>(&mut self.sent)),
@@ -151,7 +153,7 @@ impl Writer {
                 json!({ "name": name, "in": "query", "description": about, "schema": schema })
             }
             Parameter::Header(name) => {
-                let (about, schema) = sent_header(name);
+                let (about, schema) = sent_header(name, is_change);
                 json!({ "name": name.as_str(), "in": "header", "description": about, "schema": schema })
             }
         }
@@ -162,10 +164,18 @@ fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
     generator.subschema_for::<T>().to_value()
 }
 
+/// A version as a header names it.
+const VERSION: &str = "(0|[1-9a-f][0-9a-f]{0,7})-(0|[1-9a-f][0-9a-f]{0,15})";
+/// A place in one log: what a position has of each shard, those in ascending order.
+const PLACE: &str = "(0|[1-9a-f][0-9a-f]{0,7})\\.(0|[1-9a-f][0-9a-f]{0,7})\\.(0|[1-9a-f][0-9a-f]{0,15})";
+/// A whole number of nanoseconds that is less than two centuries.
+const DURATION: &str = "([0-9]{1,18}ns|[0-9]{1,15}(\\.[0-9]{1,3})?us|[0-9]{1,12}(\\.[0-9]{1,6})?ms|\
+                        [0-9]{1,9}(\\.[0-9]{1,9})?s|[0-9]{1,8}(\\.[0-9]{1,9})?m|\
+                        [0-9]{1,6}(\\.[0-9]{1,9})?h|[0-9]{1,4}(\\.[0-9]{1,9})?d)";
+
 /// What a header of a request means, and how it is written.
-fn sent_header(name: &HeaderName) -> (&'static str, Value) {
+fn sent_header(name: &HeaderName, is_change: bool) -> (&'static str, Value) {
     let text = |pattern: &str| json!({ "type": "string", "pattern": pattern });
-    const DURATION: &str = "^[0-9]+(\\.[0-9]+)?(ns|us|ms|s|m|h|d)$";
     match name.as_str() {
         "idempotency-key" => (
             "Makes the request safe to send again: the first answer is kept and given again. Sent while the first is still under way, it waits for that answer.",
@@ -175,20 +185,23 @@ fn sent_header(name: &HeaderName) -> (&'static str, Value) {
         ),
         "mainstay-consistency" => (
             "How fresh the answer must be; `linearizable` when not sent. `session` needs `Mainstay-Position`.",
-            text("^(linearizable|session|eventual|bounded=[0-9]+(\\.[0-9]+)?(ns|us|ms|s|m|h|d))$"),
+            text(&format!("^(linearizable|session|eventual|bounded={DURATION})$")),
         ),
         "mainstay-position" => (
             "The position that a `session` must show, from the `Mainstay-Position` of an earlier answer.",
-            json!({ "type": "string" }),
+            text(&format!("^(0|{PLACE}(_{PLACE})*)$")),
         ),
-        "mainstay-timeout" => ("How long the whole request may take.", text(DURATION)),
+        "mainstay-timeout" => ("How long the whole request may take.", text(&format!("^{DURATION}$"))),
         "grpc-timeout" => ("The same, as gRPC writes it.", text("^[0-9]{1,8}[HMSmun]$")),
         "if-match" => (
             "The version that the item must have, in double quotes as in `ETag`; `*`: any.",
-            text("^(\\*|\"[0-9a-f]+-[0-9a-f]+\")$"),
+            text(&format!("^(\\*|\"{VERSION}\")$")),
         ),
+        "if-none-match" if is_change => {
+            ("`*`: the item must not be there.", json!({ "type": "string", "const": "*" }))
+        }
         "if-none-match" => (
-            "`*`: the item must not be there. When reading also versions that the caller has.",
+            "Versions that the caller has, as in `ETag` and with commas between them; `*`: any.",
             json!({ "type": "string" }),
         ),
         other => unreachable!("the table has the header {other}, which is not described"),

@@ -77,7 +77,11 @@ struct VersionBody {
     key: Key,
     /// The version, as it was answered.
     #[serde(deserialize_with = "parsed")]
-    #[schemars(with = "String", example = "1-2f")]
+    #[schemars(
+        with = "String",
+        example = "1-2f",
+        regex(pattern = "^(0|[1-9a-f][0-9a-f]{0,7})-(0|[1-9a-f][0-9a-f]{0,15})$")
+    )]
     is: Version,
 }
 
@@ -114,7 +118,7 @@ enum OperationBody<'a> {
 /// An item and its new value: exactly one of `value`, and `value_base64` with `content_type`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(rename = "Put")]
+#[schemars(rename = "Put", transform = one_value)]
 struct PutBody<'a> {
     /// The collection.
     collection: Name,
@@ -126,12 +130,37 @@ struct PutBody<'a> {
     value: Option<&'a RawValue>,
     /// The value as bytes: base64 with padding (RFC 4648, section 4).
     #[serde(borrow, default)]
-    #[schemars(with = "Option<String>", extend("contentEncoding" = "base64"))]
+    #[schemars(
+        with = "String",
+        extend("contentEncoding" = "base64"),
+        regex(pattern = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$")
+    )]
     value_base64: Option<Text<'a>>,
     /// What the bytes are; for `value` a type of JSON, by default `application/json`.
     #[serde(default, deserialize_with = "parsed_if_there")]
-    #[schemars(with = "String", length(min = 3, max = 255), example = "image/png")]
+    #[schemars(
+        with = "String",
+        length(min = 3, max = 255),
+        example = "image/png",
+        regex(pattern = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+( *;[ -~]*)?$")
+    )]
     content_type: Option<ContentType>,
+}
+
+/// Says that a value comes in one of two ways, and that none of its members is absent by being null.
+fn one_value(schema: &mut schemars::Schema) {
+    const JSON: &str = "^(application/|[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+\\+)[jJ][sS][oO][nN]( *;[ -~]*)?$";
+    schema.insert(
+        "oneOf".into(),
+        serde_json::json!([
+            { "required": ["value"], "properties": { "content_type": { "pattern": JSON } } },
+            { "required": ["value_base64", "content_type"] },
+        ]),
+    );
+    for member in ["value", "value_base64", "content_type"] {
+        let pointer = format!("/properties/{member}");
+        schema.pointer_mut(&pointer).and_then(|it| it.as_object_mut()).map(|it| it.remove("default"));
+    }
 }
 
 /// An item and a patch for it.
@@ -160,7 +189,12 @@ struct IncrementBody {
     key: Key,
     /// Where the number is, as a JSON Pointer (RFC 6901); by default the whole item.
     #[serde(default, deserialize_with = "parsed")]
-    #[schemars(with = "String", length(max = 1024), example = "/open_orders")]
+    #[schemars(
+        with = "String",
+        length(max = 1024),
+        example = "/open_orders",
+        regex(pattern = "^(/([^~/]|~[01])*)*$")
+    )]
     path: Pointer,
     /// What to add.
     by: i64,

@@ -54,7 +54,8 @@ impl World {
             machine.collections.insert(Tenant::DEFAULT, Name::from_static(name), collection);
         }
         let body = body::Limits { size_max: Size::from_mib(8), timeout: Duration::from_secs(30) };
-        let settings = Arc::new(ArcSwap::from_pointee(Settings { machine, body }));
+        let timeout = Duration::from_secs(30);
+        let settings = Arc::new(ArcSwap::from_pointee(Settings { machine, body, timeout }));
         let clock = Arc::new(ManualClock::default());
         clock.advance(Duration::from_secs(1000));
         let shards = Arc::new(Mem::new(Arc::clone(&settings), Arc::clone(&clock)));

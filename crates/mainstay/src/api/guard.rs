@@ -2,32 +2,41 @@
 //!
 //! A browser on the same machine can send requests here on behalf of any page it shows. Three facts give such
 //! requests away: a `Host` that is not ours (a name that was made to resolve here), `Origin` or
-//! `Sec-Fetch-Site` from elsewhere, and content types that a plain form can send.
+//! `Sec-Fetch-Site` from elsewhere, and content types that a plain form can send. The last is for methods that there
+//! are, since any other is refused as such: the node's own resources take JSON ([`json_only`]), and those over what is
+//! committed say themselves what they take.
 
 use std::net::IpAddr;
 
+use axum::body::{Body, HttpBody};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, Method, Version};
+use axum::http::{HeaderMap, Method, Request, Response, Version};
+use axum::middleware::Next;
 use serde_json::json;
 
+use mainstay_api::answer::Failure;
 use mainstay_base::error::Code;
 use mainstay_base::problem::Problem;
 
 use super::Config;
 
 /// Refuses what must not reach any resource.
-pub fn check(request: &Parts, has_body: bool, settings: &Config) -> Result<(), Problem> {
+pub fn check(request: &Parts, settings: &Config) -> Result<(), Problem> {
     let hosts = hosts(request)?;
     for host in &hosts {
         known_host(host, settings)?;
     }
     same_site(&request.headers, hosts.first())?;
-    if !is_probe(request) {
-        token(&request.headers, settings)?;
-    }
-    content_type(request, has_body)
+    if is_probe(request) { Ok(()) } else { token(&request.headers, settings) }
+}
+
+/// Lets only JSON through to a resource, and what has no body and no method of a form.
+pub async fn json_only(request: Request<Body>, next: Next) -> Result<Response<Body>, Failure> {
+    let has_body = !request.body().is_end_stream();
+    content_type(request.method(), request.headers(), has_body)?;
+    Ok(next.run(request).await)
 }
 
 /// The hosts the caller named: in the request's target, in `Host`, or in both. HTTP/1.1 needs exactly one `Host`
@@ -105,24 +114,14 @@ fn same(sent: &[u8], token: &[u8]) -> bool {
     sent.len() == token.len() && std::hint::black_box(difference) == 0
 }
 
-/// Items hold what their callers send, and a form sends neither PUT nor PATCH: a page of another site would have to ask first,
-/// and is refused.
-fn is_of_item(request: &Parts) -> bool {
-    let path = request.uri.path();
-    let is_item = path.strip_prefix("/v1/collections/").is_some_and(|below| below.contains("/items/"));
-    is_item && matches!(request.method, Method::PUT | Method::PATCH)
-}
-
 /// A change must come with a content type that a plain form cannot send. A request without a body needs
 /// none, unless its method is one that a form can send.
-fn content_type(request: &Parts, has_body: bool) -> Result<(), Problem> {
-    if matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS) {
+fn content_type(method: &Method, headers: &HeaderMap, has_body: bool) -> Result<(), Problem> {
+    if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+        || (!has_body && method != Method::POST)
+    {
         return Ok(());
     }
-    if is_of_item(request) || (!has_body && request.method != Method::POST) {
-        return Ok(());
-    }
-    let headers = &request.headers;
     let sent = headers.get(CONTENT_TYPE).map(|it| it.to_str().unwrap_or("?"));
     let essence = sent.map(|it| it.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
     if essence.as_deref().is_some_and(|it| it == "application/json" || it.ends_with("+json")) {

@@ -3,7 +3,7 @@
 //! 1. id: so that every answer, also a refusal, can be found in the logs;
 //! 2. guard: web pages and strangers are refused before anything is read;
 //! 3. size: a body that announces too much is refused before it is sent;
-//! 4. resource: routed and run; a panic there is contained and answered as 500;
+//! 4. resource: routed, its content type looked at, and run; a panic there is contained and answered as 500;
 //! 5. problem: whatever failed becomes a problem document;
 //! 6. headers, one log line.
 
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
-use axum::body::{Body, HttpBody};
+use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue};
 use axum::http::request::Parts;
 use axum::http::{Request, Response, Version};
@@ -62,7 +62,7 @@ impl Pipeline {
         let (mut parts, body) = request.into_parts();
         let (method, uri, version) = (parts.method.clone(), parts.uri.clone(), parts.version);
         let matched = Matched::default();
-        let response = match self.admit(&parts, !body.is_end_stream()) {
+        let response = match self.admit(&parts) {
             Ok(()) => {
                 parts.extensions.insert(matched.clone());
                 self.resource(Request::from_parts(parts, body)).await
@@ -110,9 +110,9 @@ impl Pipeline {
         RequestId::new(self.context.clock.wall(), random)
     }
 
-    fn admit(&self, request: &Parts, has_body: bool) -> Result<(), Problem> {
+    fn admit(&self, request: &Parts) -> Result<(), Problem> {
         let settings = self.context.settings.load();
-        guard::check(request, has_body, &settings)?;
+        guard::check(request, &settings)?;
         announced_size(request, &settings)
     }
 

@@ -18,8 +18,8 @@ use serde_json::json;
 
 use mainstay_api::answer;
 
-use super::Context;
 use super::measure::{self, Counts, NO_ROUTE};
+use super::{Context, guard};
 use crate::telemetry::metrics::MEDIA_TYPE;
 
 /// Every route, each with its own counters.
@@ -37,7 +37,8 @@ pub fn router(context: &Context, counts: &Counts) -> Router {
     ];
     let mut router = Router::new();
     for (path, methods) in table {
-        router = router.route(path, measured(path, methods.fallback(answer::wrong_method), counts));
+        let guarded = methods.route_layer(middleware::from_fn(guard::json_only));
+        router = router.route(path, measured(path, guarded.fallback(answer::wrong_method), counts));
     }
     for (path, methods) in mainstay_api::routes() {
         router = router.route(path, measured(path, methods, counts).with_state(context.committed.clone()));

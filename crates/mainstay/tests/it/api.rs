@@ -102,10 +102,14 @@ fn a_web_page_cannot_drive_the_api() {
     get(&[("Host", "localhost:1"), ("Origin", "http://localhost:2")]).problem(403, "forbidden");
 
     for form in ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain"] {
-        let answer = node.connect().request("POST", LEVELS, &[("Content-Type", form)], "level=debug");
-        answer.problem(415, "unsupported_media_type");
+        let send = |path| node.connect().request("POST", path, &[("Content-Type", form)], "level=debug");
+        for path in ["/v1/backups", "/v1/commits"] {
+            send(path).problem(415, "unsupported_media_type");
+        }
+        send(LEVELS).problem(405, "method_not_allowed");
     }
-    node.connect().request("POST", LEVELS, &[], "").problem(415, "unsupported_media_type");
+    node.connect().request("POST", "/v1/backups", &[], "").problem(415, "unsupported_media_type");
+    put(&node, &[("Content-Type", "text/plain")], "{}").problem(415, "unsupported_media_type");
     assert_eq!(node.get(LEVELS).json()["level"], "info");
 }
 
