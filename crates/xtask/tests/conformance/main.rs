@@ -18,10 +18,18 @@ struct Node {
 
 impl Node {
     fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// With these lines in its configuration.
+    fn start_with(lines: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let address = free_port().expect("a port is free");
-        std::fs::write(folder.path().join("mainstay.yaml"), format!("listen: {{ api: \"{address}\" }}\n"))
-            .expect("a file can be written");
+        std::fs::write(
+            folder.path().join("mainstay.yaml"),
+            format!("listen: {{ api: \"{address}\" }}\n{lines}"),
+        )
+        .expect("a file can be written");
         let mut command = Command::new(binary::mainstay(Profile::Dev).expect("mainstay builds"));
         command.arg("up").arg(folder.path().join("mainstay.yaml"));
         let mut server = Server::spawn(command, &folder.path().join("log")).expect("it starts");
@@ -69,6 +77,13 @@ fn node_clients_are_served_over_http_1_and_2() {
 fn metrics_are_read_by_the_prometheus_parser() {
     let node = Node::start();
     passes("python3", "metrics.py", &[&node.address]);
+    node.stop();
+}
+
+#[test]
+fn what_is_committed_is_served_as_its_openapi_document_says() {
+    let node = Node::start_with("collections: { kv: {} }\napi: { timeout: 2s }\n");
+    passes("python3", "api.py", &[&node.address]);
     node.stop();
 }
 
