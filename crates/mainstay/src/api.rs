@@ -130,8 +130,6 @@ pub struct Context {
     pub shards: NodeShards,
     /// Copies of all shards.
     pub backups: Arc<Backups>,
-    /// The resources over what is committed, with their own settings.
-    pub committed: mainstay_api::Api,
     /// The log output, whose levels can be changed.
     pub logs: Arc<Logs>,
     /// The metrics to show and to count in.

@@ -13,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 use mainstay_base::position::{Index, ShardId};
 use mainstay_base::time::{Clock, Entropy};
 use mainstay_log::local::disk::Disk;
-use mainstay_shard::space::Space;
 
 use crate::api::{self, serve};
 use crate::backups::Backups;
@@ -171,18 +170,12 @@ async fn start(
     shards.count_in(&metrics);
     readiness.up("log");
     let settings = Arc::new(ArcSwap::from_pointee(config.api.clone()));
-    let committed = mainstay_api::Api {
-        shards: Arc::<Space>::clone(shards.space()),
-        settings: Arc::new(ArcSwap::from_pointee(config.api.committed(config.machine_settings()))),
-        clock: Arc::clone(&clock),
-    };
     let context = api::Context {
         settings: Arc::clone(&settings),
         readiness: readiness.clone(),
         log: log.clone(),
         shards: shards.clone(),
         backups: Arc::new(Backups::new(&config, shards.space(), &clock)?),
-        committed: committed.clone(),
         logs: Arc::clone(&logs),
         metrics,
         reloads: Arc::clone(&reloads),
@@ -203,7 +196,6 @@ async fn start(
         logs.configure(&next.telemetry.logs);
         settings.store(Arc::new(next.api.clone()));
         served.configure(next);
-        committed.settings.store(Arc::new(next.api.committed(next.machine_settings())));
         current.store(Arc::new(next.clone()));
     });
     let (reload, requests) = mpsc::channel(1);

@@ -98,6 +98,7 @@ pub struct NodeShards {
     pool: Arc<Pool>,
     settings: Arc<ArcSwap<Settings>>,
     rules: Arc<ArcSwap<Rules>>,
+    resources: mainstay_api::Api,
     scope: Scope,
 }
 
@@ -151,7 +152,12 @@ impl Opened {
         };
         let closing = scope.closing();
         scope.spawn("snapshots", async move { keeper.run(closing.cancelled()).await });
-        NodeShards { space, pool: self.pool, settings, rules, scope }
+        let resources = mainstay_api::Api {
+            shards: Arc::<Space>::clone(&space),
+            settings: Arc::new(ArcSwap::from_pointee(config.api.committed(config.machine_settings()))),
+            clock: Arc::clone(clock),
+        };
+        NodeShards { space, pool: self.pool, settings, rules, resources, scope }
     }
 }
 
@@ -161,8 +167,14 @@ impl NodeShards {
         &self.space
     }
 
+    /// What the resources over what is committed work with.
+    pub fn resources(&self) -> &mainstay_api::Api {
+        &self.resources
+    }
+
     /// Puts a new configuration in force.
     pub fn configure(&self, config: &Config) {
+        self.resources.settings.store(Arc::new(config.api.committed(config.machine_settings())));
         self.settings.store(Arc::new(config.machine_settings()));
         self.rules.store(Arc::new(rules(config)));
     }

@@ -157,7 +157,6 @@ mod tests {
     use axum::routing::get;
 
     use mainstay_base::time::{Clock, Entropy, ManualClock, SeededEntropy};
-    use mainstay_shard::space::Space;
 
     use super::*;
     use crate::backups::Backups;
@@ -182,18 +181,12 @@ mod tests {
         let kept = (&clock, &entropy);
         let opened = open_data(config, kept, &scope, &mut Started::default(), crate::log::directory).await;
         let (log, shards) = opened.expect("a new directory");
-        let committed = mainstay_api::Api {
-            shards: Arc::<Space>::clone(shards.space()),
-            settings: Arc::new(ArcSwap::from_pointee(config.api.committed(config.machine_settings()))),
-            clock: Arc::clone(&clock),
-        };
         let context = Context {
             settings: Arc::new(ArcSwap::from_pointee(config.api.clone())),
             readiness: Readiness::expecting(&["api"]),
             backups: Arc::new(Backups::new(config, shards.space(), &clock).expect("a folder")),
             log,
             shards,
-            committed,
             logs: Arc::new(Logs::start(&config.telemetry.logs)),
             reloads: Arc::new(Reloads::new(&loaded, Arc::clone(&clock), &metrics)),
             clock,

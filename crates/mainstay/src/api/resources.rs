@@ -41,7 +41,8 @@ pub fn router(context: &Context, counts: &Counts) -> Router {
         router = router.route(path, measured(path, guarded.fallback(answer::wrong_method), counts));
     }
     for (path, methods) in mainstay_api::routes() {
-        router = router.route(path, measured(path, methods, counts).with_state(context.committed.clone()));
+        router = router
+            .route(path, measured(path, methods, counts).with_state(context.shards.resources().clone()));
     }
     let unmatched = measured(NO_ROUTE, axum::routing::any(answer::unknown), counts);
     router.fallback_service(unmatched.with_state(context.clone())).with_state(context.clone())

@@ -104,7 +104,7 @@ fn take(config: &Config, name: Option<Name>) -> Result<Named> {
     match locked(config, &*clock) {
         Ok(lock) => runtime()?.block_on(take_here(config, &clock, name, lock)),
         Err(lock::Error::Held { holder: Some(holder), .. }) if holder.api.is_some() => {
-            ask(config, holder.api.expect("it was just looked at"), name)
+            ask(config, holder.api.expect("it was just looked at"), name.as_ref())
         }
         Err(error) => Err(error.into()),
     }
@@ -121,7 +121,7 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 }
 
 /// Asks the node that has the data directory.
-fn ask(config: &Config, api: SocketAddr, name: Option<Name>) -> Result<Named> {
+fn ask(config: &Config, api: SocketAddr, name: Option<&Name>) -> Result<Named> {
     let token = config.api.token.as_ref().map(|token| token.expose().to_owned());
     let asked = json!({ "name": name });
     let answer = fetch::post(api, "/v1/backups", &asked, token.as_deref(), TAKE_MAX)?;

@@ -40,6 +40,7 @@ struct Told {
 }
 
 impl Drop for Told {
+    #[expect(clippy::print_stdout, reason = "whoever looks at a failed test is told how to repeat it")]
     fn drop(&mut self) {
         if thread::panicking() {
             let seed = self.seed;
@@ -68,7 +69,7 @@ impl World {
     }
 
     /// All clients send until the node is killed.
-    fn killed(&mut self, node: Node, life: Life) -> tempfile::TempDir {
+    fn killed(&mut self, node: Node, life: &Life) -> tempfile::TempDir {
         let api = node.api;
         let (acknowledged, counting) = sync_channel(1);
         let folder = thread::scope(|scope| {
@@ -152,7 +153,7 @@ impl Life {
 }
 
 /// Counts what happens to a node, and kills it.
-fn kill(node: Node, counting: Receiver<()>, life: Life) -> tempfile::TempDir {
+fn kill(node: Node, counting: Receiver<()>, life: &Life) -> tempfile::TempDir {
     // When nobody sends any more something is wrong, which the clients tell.
     let more = |count: u64| (0..count).all(|_| counting.recv().is_ok());
     while snapshots(&node) < life.snapshots && more(20) {}
@@ -188,7 +189,7 @@ fn run(seed: u64, config: &str, kills: u64, lost: impl Fn(u64) -> bool) -> tempf
             node = node.serving();
             world.verified(&node);
         }
-        folder = world.killed(node, life);
+        folder = world.killed(node, &life);
         if lost(kill) {
             std::fs::remove_dir_all(folder.path().join("data/stores")).expect("it is there");
         }
@@ -207,7 +208,7 @@ fn run(seed: u64, config: &str, kills: u64, lost: impl Fn(u64) -> bool) -> tempf
 
 /// What one seed does, of many or again.
 fn run_seed(seed: u64) {
-    let config = if seed % 2 == 0 { PLAIN } else { BUSY };
+    let config = if seed.is_multiple_of(2) { PLAIN } else { BUSY };
     run(seed, config, KILLS, |kill| (kill + seed) % 5 == 2);
 }
 

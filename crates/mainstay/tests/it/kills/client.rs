@@ -125,7 +125,10 @@ impl Client {
         let own = |item: &str| format!("w{}/{item}", self.number);
         let changes = match self.random.below(8) {
             0..=2 => {
-                vec![(own("count"), Change::Add(i64::try_from(self.random.between(1, 1 << 20)).unwrap()))]
+                vec![(
+                    own("count"),
+                    Change::Add(i64::try_from(self.random.between(1, 1 << 20)).expect("it is small")),
+                )]
             }
             3 | 4 => self.transfer(),
             5 | 6 => {
@@ -133,7 +136,7 @@ impl Client {
                 PAIR.map(|item| (own(item), Change::Set(value.clone()))).into()
             }
             _ => {
-                let large = usize::try_from(self.made % DOCUMENT_STEPS * DOCUMENT_STEP).unwrap();
+                let large = usize::try_from(self.made % DOCUMENT_STEPS * DOCUMENT_STEP).expect("it is small");
                 let value = format!("{}-{}", self.made, "x".repeat(large));
                 vec![(own(&format!("doc-{}", self.made % 4)), Change::Set(value))]
             }
@@ -144,7 +147,7 @@ impl Client {
     fn transfer(&self) -> Vec<(String, Change)> {
         let from = self.random.below(ACCOUNTS);
         let to = (from + self.random.between(1, ACCOUNTS)) % ACCOUNTS;
-        let by = i64::try_from(self.random.between(1, 300)).unwrap();
+        let by = i64::try_from(self.random.between(1, 300)).expect("it is small");
         [(from, -by), (to, by)].map(|(account, by)| (format!("{BANK}a{account}"), Change::Add(by))).into()
     }
 }
