@@ -4,7 +4,7 @@
 //! the doubts it has about it. Nothing that runs in production depends on it; the binary, the automation and
 //! tests do.
 //!
-//! [`load`] makes requests, [`process`] watches who paid for them, [`stats`] says what the figures are worth,
+//! [`load`] makes requests, [`items`] says for which items, [`process`] watches who paid for them, [`stats`] says what the figures are worth,
 //! [`plot`] and [`report`] write them down, [`duel`] compares servers fairly, [`mod@bench`] measures logs,
 //! [`comparison`] judges for both, [`experiment`] asks one question each.
 
@@ -14,6 +14,7 @@ pub mod comparison;
 pub mod duel;
 pub mod experiment;
 pub mod fetch;
+pub mod items;
 pub mod load;
 pub mod plot;
 pub mod process;

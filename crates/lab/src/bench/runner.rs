@@ -42,13 +42,13 @@ impl Stop {
     }
 
     /// Errors: it was asked to end.
-    pub(super) fn check(&self) -> Result<()> {
+    pub fn check(&self) -> Result<()> {
         ensure!(!self.is_asked(), "interrupted");
         Ok(())
     }
 
     /// Blocks until `moment` or until it is asked to end.
-    fn sleep_until(&self, moment: Moment) {
+    pub fn sleep_until(&self, moment: Moment) {
         while !self.is_asked() {
             let left = moment.since(Moment::now());
             if left.is_zero() {

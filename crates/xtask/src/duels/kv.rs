@@ -3,21 +3,19 @@
 mod etcd;
 mod fill;
 mod grpc;
-mod http;
 mod nats;
 mod postgres;
 mod postgres_server;
 mod proto;
 mod redis;
 mod talk;
-mod work;
 
 use anyhow::Result;
 use mainstay_lab::duel::{Duel, Offer};
+use mainstay_lab::items::{Http, Operation, Task, VALUE_BYTES};
 use mainstay_lab::load::Wire;
 
 use super::{Effort, Times, mainstay};
-use work::{Operation, Task};
 
 const WRITES: &str = "\
 What a durable write of one item costs: every answer comes after a sync. Mainstay is sent `PUT` of an item over HTTP/1.1, etcd \
@@ -66,8 +64,8 @@ fn prepare(effort: Effort, operation: Operation, (name, title, about): (&str, &s
         Effort::Full => 100_000,
         Effort::Quick => 10_000,
     };
-    let task = Task { operation, items };
-    let ours = move |address| fill::then(task, |work| Wire(http::Http::new(address, work)));
+    let task = Task { operation, items, value_bytes: VALUE_BYTES };
+    let ours = move |address| fill::then(task, |work| Wire(Http::new(address, work)));
     Ok(Duel {
         name: name.to_owned(),
         title: title.to_owned(),

@@ -9,11 +9,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use mainstay_lab::duel::{Contestant, Started};
 use mainstay_lab::fetch;
+use mainstay_lab::items::Task;
 use mainstay_lab::process::{Probe, Server, free_port};
 
 use super::fill;
 use super::grpc::Grpc;
-use super::work::Task;
 use crate::peers;
 
 /// It keeps old values until it is told to forget them; at 2 GiB, the default, it would refuse writes.

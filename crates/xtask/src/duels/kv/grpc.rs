@@ -12,12 +12,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use h2::client::SendRequest;
 use http::{HeaderMap, Method, Request, Uri};
+use mainstay_lab::items::{Hand, Operation, Work};
 use mainstay_lab::load::{Answer, Client, Failure, Target};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::proto;
-use super::work::{Hand, Operation, Work, bare};
+use super::talk::bare;
 
 /// Clients of an etcd server.
 pub(super) struct Grpc {
@@ -126,7 +127,7 @@ impl GrpcClient {
         let key = target.work.next(hand);
         let message = match target.work.operation() {
             Operation::Get => proto::range(&key),
-            Operation::Put => proto::put(&key, &target.work.value(hand)),
+            Operation::Put => proto::put(&key, target.work.value(hand)),
         };
         let (answer, mut body) = sender.send_request(target.request(), false).map_err(|_| Failure::Unsent)?;
         body.send_data(message.into(), true).map_err(|_| Failure::Closed)?;

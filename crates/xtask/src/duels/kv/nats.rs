@@ -12,13 +12,13 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use mainstay_lab::duel::{Contestant, Started};
 use mainstay_lab::fetch;
+use mainstay_lab::items::{Hand, Operation, Task, VALUE_BYTES, Work};
 use mainstay_lab::load::{Answer, Multiplexed, Protocol, Read, Shared};
 use mainstay_lab::process::{Probe, Server, free_port};
 use serde_json::{Value, json};
 
 use super::fill;
-use super::talk::{self, line, number};
-use super::work::{Hand, Operation, Task, VALUE_BYTES, Work, bare};
+use super::talk::{self, bare, line, number};
 use crate::peers;
 
 const CONNECT: &str =
@@ -154,7 +154,7 @@ impl Protocol for Nats {
                 out.extend_from_slice(b"PUB $KV.kv.");
                 out.extend_from_slice(&key);
                 out.extend_from_slice(format!(" _INBOX.{inbox} {VALUE_BYTES}\r\n").as_bytes());
-                out.extend_from_slice(&self.work.value(hand));
+                out.extend_from_slice(self.work.value(hand));
                 out.extend_from_slice(b"\r\n");
             }
         }
@@ -190,7 +190,7 @@ mod tests {
 
     fn nats(operation: Operation) -> Nats {
         let address = SocketAddr::from(([127, 0, 0, 1], 9));
-        Nats { address, work: Work::at_random(Task { operation, items: 1 }) }
+        Nats { address, work: Work::at_random(Task { operation, items: 1, value_bytes: 256 }) }
     }
 
     #[test]

@@ -5,9 +5,10 @@
 use std::net::SocketAddr;
 
 use mainstay_lab::duel::Contestant;
+use mainstay_lab::items::{Hand, Operation, Task, Work};
 use mainstay_lab::load::{Protocol, Read, Wire};
 
-use super::work::{Hand, Operation, Task, Work, bare};
+use super::talk::bare;
 use super::{fill, postgres_server};
 
 const WRITE: &str =
@@ -68,7 +69,7 @@ impl Protocol for Postgres {
             Operation::Put => {
                 let value = self.work.value(hand);
                 let value_length = (value.len() as u32).to_be_bytes();
-                message(out, b'B', &[begin, &[0, 2], &key_length, &key, &value_length, &value, end]);
+                message(out, b'B', &[begin, &[0, 2], &key_length, &key, &value_length, value, end]);
             }
         }
         message(out, b'E', &[b"\0", &[0; 4]]);
@@ -136,7 +137,7 @@ mod tests {
 
     fn postgres(operation: Operation) -> Postgres {
         let address = SocketAddr::from(([127, 0, 0, 1], 9));
-        Postgres { address, work: Work::at_random(Task { operation, items: 1 }) }
+        Postgres { address, work: Work::at_random(Task { operation, items: 1, value_bytes: 256 }) }
     }
 
     fn kinds(mut input: &[u8]) -> Vec<(u8, Vec<u8>)> {

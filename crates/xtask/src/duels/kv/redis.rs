@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use mainstay_lab::duel::{Contestant, Load, Started};
+use mainstay_lab::items::{Hand, Operation, Task, Work};
 use mainstay_lab::load::{Multiplexed, Protocol, Read, Shared, Wire};
 use mainstay_lab::process::{Probe, Server, free_port};
 
 use super::fill;
-use super::talk::{self, line};
-use super::work::{Hand, Operation, Task, Work, bare};
+use super::talk::{self, bare, line};
 use crate::peers;
 
 /// What decides its speed and what it promises, asked of the running one.
@@ -113,7 +113,7 @@ impl Protocol for Redis {
                 out.extend_from_slice(b"*3\r\n$3\r\nSET\r\n$8\r\n");
                 out.extend_from_slice(&key);
                 out.extend_from_slice(b"\r\n$256\r\n");
-                out.extend_from_slice(&self.work.value(hand));
+                out.extend_from_slice(self.work.value(hand));
             }
         }
         out.extend_from_slice(b"\r\n");
@@ -147,7 +147,7 @@ mod tests {
 
     fn redis(operation: Operation) -> Redis {
         let address = SocketAddr::from(([127, 0, 0, 1], 9));
-        Redis { address, work: Work::at_random(Task { operation, items: 1 }) }
+        Redis { address, work: Work::at_random(Task { operation, items: 1, value_bytes: 256 }) }
     }
 
     #[test]

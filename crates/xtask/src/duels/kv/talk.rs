@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use mainstay_lab::load::Answer;
 
 /// How long a server may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,4 +36,9 @@ pub(super) fn line(input: &[u8]) -> Option<(&[u8], &[u8])> {
 /// A decimal number.
 pub(super) fn number(digits: &[u8]) -> Option<usize> {
     std::str::from_utf8(digits).ok()?.trim().parse().ok()
+}
+
+/// An answer without a value.
+pub(super) const fn bare(status: u16) -> Answer {
+    Answer { status, body_bytes: 0 }
 }

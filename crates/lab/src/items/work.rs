@@ -3,26 +3,23 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use mainstay_lab::load::Answer;
+use crate::load::Answer;
 
 /// Bytes of a key: a letter and a number.
-pub(super) const KEY_BYTES: usize = 8;
+pub const KEY_BYTES: usize = 8;
 
-/// Bytes of a value.
-pub(super) const VALUE_BYTES: usize = 256;
+/// Bytes of a value, where nothing else is asked for.
+pub const VALUE_BYTES: usize = 256;
 
-/// Bytes of chance that values are cut from: no compression finds anything in them.
-const NOISE_BYTES: usize = 1 << 16;
+/// Places in the bytes of chance at which a value begins: no compression finds anything in them.
+const NOISE_PLACES: usize = 1 << 16;
 
 /// A key.
-pub(super) type Key = [u8; KEY_BYTES];
-
-/// A value: its key, then noise.
-pub(super) type Value = [u8; VALUE_BYTES];
+pub type Key = [u8; KEY_BYTES];
 
 /// What is done to items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Operation {
+pub enum Operation {
     /// Store a new value.
     Put,
     /// Read the value.
@@ -31,15 +28,18 @@ pub(super) enum Operation {
 
 /// An operation on so many items.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Task {
-    pub(super) operation: Operation,
-    /// At most 10,000,000: keys have seven digits.
-    pub(super) items: u32,
+pub struct Task {
+    /// What is done.
+    pub operation: Operation,
+    /// How many there are, at most 10,000,000: keys have seven digits.
+    pub items: u32,
+    /// Bytes of each value: its key, as far as there is room, then noise.
+    pub value_bytes: usize,
 }
 
 /// What all clients of a target do.
 #[derive(Debug)]
-pub(super) struct Work {
+pub struct Work {
     task: Task,
     /// If set, items come in turn from here; else each is as likely as any other.
     turn: Option<AtomicU64>,
@@ -49,44 +49,56 @@ pub(super) struct Work {
 
 /// What one client keeps: its chance, and what it asked for last.
 #[derive(Debug)]
-pub(super) struct Hand {
+pub struct Hand {
     /// Which client it is, from 0.
-    pub(super) client: u64,
+    pub client: u64,
     random: u64,
     key: Key,
+    value: Vec<u8>,
 }
 
 impl Work {
     /// The task on items drawn at random.
-    pub(super) fn at_random(task: Task) -> Self {
+    #[must_use]
+    pub fn at_random(task: Task) -> Self {
         let mut random = 1;
-        let mut noise = Vec::with_capacity(NOISE_BYTES);
-        while noise.len() < NOISE_BYTES {
+        let bytes = NOISE_PLACES + task.value_bytes;
+        let mut noise = Vec::with_capacity(bytes + 8);
+        while noise.len() < bytes {
             noise.extend_from_slice(&next(&mut random).to_le_bytes());
         }
         Self { task, turn: None, clients: AtomicU64::new(0), noise }
     }
 
-    /// Stores each item in turn.
-    pub(super) fn in_turn(items: u32) -> Self {
-        let task = Task { operation: Operation::Put, items };
+    /// Stores each of the task's items in turn.
+    #[must_use]
+    pub fn in_turn(task: Task) -> Self {
+        let task = Task { operation: Operation::Put, ..task };
         Self { turn: Some(AtomicU64::new(0)), ..Self::at_random(task) }
     }
 
-    pub(super) fn operation(&self) -> Operation {
+    /// What is done.
+    #[must_use]
+    pub fn operation(&self) -> Operation {
         self.task.operation
     }
 
+    /// Bytes of each value.
+    #[must_use]
+    pub fn value_bytes(&self) -> usize {
+        self.task.value_bytes
+    }
+
     /// That of the next client.
-    pub(super) fn hand(&self) -> Hand {
+    pub fn hand(&self) -> Hand {
         let client = self.clients.fetch_add(1, Ordering::Relaxed);
         // Far apart in the generator's sequence: neighbours would draw the same numbers one step later.
         let mut place = client;
-        Hand { client, random: next(&mut place), key: key(0) }
+        Hand { client, random: next(&mut place), key: key(0), value: Vec::new() }
     }
 
     /// The key of the next request.
-    pub(super) fn next(&self, hand: &mut Hand) -> Key {
+    pub fn next(&self, hand: &mut Hand) -> Key {
         let items = u64::from(self.task.items);
         let number = match &self.turn {
             Some(turn) => turn.fetch_add(1, Ordering::Relaxed) % items,
@@ -97,27 +109,25 @@ impl Work {
     }
 
     /// A new value for the key of the request.
-    pub(super) fn value(&self, hand: &mut Hand) -> Value {
-        let places = NOISE_BYTES - VALUE_BYTES;
-        let at = usize::try_from(next(&mut hand.random) % places as u64).expect("below the noise's length");
-        let mut value = [0; VALUE_BYTES];
-        value.copy_from_slice(&self.noise[at..at + VALUE_BYTES]);
-        value[..KEY_BYTES].copy_from_slice(&hand.key);
+    pub fn value<'a>(&self, hand: &'a mut Hand) -> &'a [u8] {
+        let at = usize::try_from(next(&mut hand.random) % NOISE_PLACES as u64).expect("it is below 65,536");
+        let Hand { key, value, .. } = hand;
+        value.clear();
+        value.extend_from_slice(&self.noise[at..at + self.task.value_bytes]);
+        let told = KEY_BYTES.min(value.len());
+        value[..told].copy_from_slice(&key[..told]);
         value
     }
 }
 
 impl Hand {
     /// The answer to a read that showed `value`; 409 if it is another item's.
-    pub(super) fn shown(&self, value: &[u8]) -> Answer {
-        let status = if value.starts_with(&self.key) { 200 } else { 409 };
+    #[must_use]
+    pub fn shown(&self, value: &[u8]) -> Answer {
+        let told = &self.key[..KEY_BYTES.min(value.len())];
+        let status = if !value.is_empty() && value.starts_with(told) { 200 } else { 409 };
         Answer { status, body_bytes: value.len() as u64 }
     }
-}
-
-/// An answer without a value.
-pub(super) const fn bare(status: u16) -> Answer {
-    Answer { status, body_bytes: 0 }
 }
 
 fn key(mut number: u64) -> Key {
@@ -144,7 +154,7 @@ mod tests {
 
     use super::*;
 
-    const READS: Task = Task { operation: Operation::Get, items: 100 };
+    const READS: Task = Task { operation: Operation::Get, items: 100, value_bytes: VALUE_BYTES };
 
     #[test]
     fn every_item_is_as_likely_as_any_other() {
@@ -168,12 +178,13 @@ mod tests {
         let drawn = |hand: &mut Hand| (0..100).map(|_| work.next(hand)).collect::<Vec<Key>>();
         let (first, second) = (drawn(&mut one), drawn(&mut two));
         assert!(first.iter().all(|key| !second.contains(key)));
-        assert_ne!(work.value(&mut one), work.value(&mut one));
+        let value = work.value(&mut one).to_vec();
+        assert_ne!(value, work.value(&mut one));
     }
 
     #[test]
     fn items_in_turn_are_all_there_is() {
-        let work = Work::in_turn(3);
+        let work = Work::in_turn(Task { items: 3, ..READS });
         let (mut one, mut two) = (work.hand(), work.hand());
         let keys = [work.next(&mut one), work.next(&mut two), work.next(&mut one), work.next(&mut two)];
         assert_eq!(keys.map(|key| key[7]), *b"0120");
@@ -185,12 +196,23 @@ mod tests {
         let work = Work::at_random(READS);
         let (mut asked, mut other) = (work.hand(), work.hand());
         let key = work.next(&mut asked);
-        let value = work.value(&mut asked);
+        let value = work.value(&mut asked).to_vec();
         assert!(value.starts_with(&key));
         assert_eq!(asked.shown(&value), Answer { status: 200, body_bytes: 256 });
         while work.next(&mut other) == key {}
         assert_eq!(other.shown(&value).status, 409);
         assert_eq!(asked.shown(b"").status, 409);
+    }
+
+    #[test]
+    fn values_have_any_length() {
+        for value_bytes in [1, 8, 100_000] {
+            let work = Work::at_random(Task { value_bytes, ..READS });
+            let mut hand = work.hand();
+            work.next(&mut hand);
+            let value = work.value(&mut hand).to_vec();
+            assert_eq!(hand.shown(&value), Answer { status: 200, body_bytes: value_bytes as u64 });
+        }
     }
 
     #[test]
