@@ -246,7 +246,7 @@ async fn open_log(
 }
 
 /// Raises the process's limit of open files to what the system allows, and says so when that is too few.
-fn allow_open_files(connections_max: u32) {
+pub(crate) fn allow_open_files(connections_max: u32) {
     /// For the listener, the log, the lock and what is to come.
     const OTHER_FILES: u64 = 128;
     let before = getrlimit(Resource::Nofile);

@@ -1,34 +1,23 @@
-//! `mainstay bench`: what this machine can do.
+//! `mainstay bench log`: durable appends to the log, beside what the bare disk can do.
 
 use std::io;
-use std::path::{Path, PathBuf};
-use std::thread;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use clap::{Args, Subcommand, ValueEnum};
-use mainstay_base::time::Clock;
+use clap::{Args, ValueEnum};
 use mainstay_base::units::Size;
-use mainstay_lab::bench::{self, Cell, Place, Plan, Results, Stop};
+use mainstay_lab::bench::{self, Cell, Place, Plan, Results};
 use mainstay_log::Durability;
-use tokio::sync::oneshot;
 
-use super::{FAILED, OK, Output, OutputArg, output};
-use crate::life::signals::Signals;
-use crate::system::SystemClock;
+use super::super::{FAILED, OK, Output, OutputArg, output};
+use super::{check_space, folder_in, today, until_signal};
 
 /// Rounds in which each kind of work is measured; their medians are reported.
 const ROUNDS: u32 = 5;
 
 /// What producers leave in the log before they trim it: less than the spare segments hold, so that none is made meanwhile.
 const KEEP: Size = Size::from_mib(32);
-
-/// The commands under `bench`.
-#[derive(Debug, Subcommand)]
-pub enum Bench {
-    /// Measure durable appends to the log, beside what the bare disk can do
-    Log(Log),
-}
 
 /// Arguments of `bench log`.
 #[derive(Debug, Args)]
@@ -66,9 +55,8 @@ enum Survives {
 }
 
 /// Runs a command, and returns the exit code. The error is that of writing the result.
-pub fn run(bench: Bench) -> io::Result<u8> {
-    let Bench::Log(log) = bench;
-    let results = match measure(&log) {
+pub fn run(log: &Log) -> io::Result<u8> {
+    let results = match measure(log) {
         Ok(results) => results,
         Err(error) => {
             output::note(&format!("error: the log could not be measured: {error:#}"));
@@ -87,8 +75,7 @@ fn measure(log: &Log) -> Result<Results> {
     check_flight(&plan.cells)?;
     let place = Place::look(&log.dir)?;
     check_space(&place, plan.space(), &log.dir)?;
-    let folder = tempfile::Builder::new().prefix(".mainstay-bench-").tempdir_in(&log.dir);
-    let folder = folder.with_context(|| format!("make a folder in {}", log.dir.display()))?;
+    let folder = folder_in(&log.dir)?;
     output::note(&format!(
         "measuring in {}, {} kinds of work for {} s each; Ctrl-C ends it and removes the folder",
         folder.path().display(),
@@ -155,51 +142,6 @@ fn check_flight(cells: &[Cell]) -> Result<()> {
     Ok(())
 }
 
-/// Errors: there is too little space, with how much is missing.
-fn check_space(place: &Place, needed: Size, dir: &Path) -> Result<()> {
-    ensure!(
-        place.available >= needed,
-        "{} has {} MiB free, and this needs {} MiB for a while: free some, or name a folder on another disk with --dir",
-        dir.display(),
-        place.available.bytes() >> 20,
-        needed.bytes().div_ceil(1 << 20),
-    );
-    Ok(())
-}
-
-/// Does the work on this thread; a signal to stop asks it to end.
-fn until_signal<T>(work: impl FnOnce(&Stop) -> Result<T>) -> Result<T> {
-    let stop = Stop::default();
-    let (done, ended) = oneshot::channel::<()>();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.context("build a runtime for signals")?;
-    let mut signals = {
-        let _entered = runtime.enter();
-        Signals::listen().context("listen for signals")?
-    };
-    thread::scope(|scope| {
-        let asked = stop.clone();
-        let watch = thread::Builder::new().name("signals".to_owned()).spawn_scoped(scope, move || {
-            runtime.block_on(async {
-                tokio::select! {
-                    () = signals.stop() => asked.ask(),
-                    _ = ended => {}
-                }
-            });
-        });
-        watch.context("start the thread for signals")?;
-        let worked = work(&stop);
-        // Gone already if a signal came.
-        let _ = done.send(());
-        worked
-    })
-}
-
-fn today() -> String {
-    let now = SystemClock::new().wall().to_string();
-    now.split('T').next().unwrap_or_default().to_owned()
-}
-
 fn heading(results: &Results) -> String {
     let machine = &results.machine;
     let settings =
@@ -215,32 +157,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn too_little_space_is_refused_with_what_to_do() {
-        let place = Place {
-            file_system: "ext4".to_owned(),
-            source: "/dev/sda1".to_owned(),
-            available: Size::from_mib(100),
-        };
-        assert!(check_space(&place, Size::from_mib(100), Path::new("here")).is_ok());
-        let error = check_space(&place, Size::from_mib(101), Path::new("here")).unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "here has 100 MiB free, and this needs 101 MiB for a while: free some, or name a folder on another disk \
-             with --dir"
-        );
-    }
-
-    #[test]
     fn more_in_flight_than_the_log_takes_is_refused() {
         let cell = |producers, payload| [Cell { producers, payload }];
         assert!(check_flight(&cell(1_024, Size::from_kib(4))).is_ok());
         let error = check_flight(&cell(4_096, Size::from_kib(64))).unwrap_err().to_string();
         assert!(error.starts_with("4096 producers with payloads of 64KiB have"), "{error}");
         assert!(check_flight(&cell(1, Size::ZERO)).is_err());
-    }
-
-    #[test]
-    fn work_returns_its_outcome_without_a_signal() {
-        assert_eq!(until_signal(|_| Ok(7)).unwrap(), 7);
     }
 }
