@@ -111,12 +111,12 @@ fn measure(items: &Items, operation: Operation) -> Result<Report> {
     let place = Place::look(&items.dir)?;
     check_space(&place, plan.space(), &items.dir)?;
     let folder = folder_in(&items.dir)?;
-    output::note(&format!(
-        "measuring in {}: {}; Ctrl-C ends it and removes the folder",
-        folder.path().display(),
-        plan.sentence(),
-    ));
     let observed = until_signal(|stop| {
+        output::note(&format!(
+            "measuring in {}: {}; Ctrl-C ends it and removes the folder",
+            folder.path().display(),
+            plan.sentence(),
+        ));
         // Where it is put on a command line or into a file it must not depend on where that is.
         let folder = folder.path().canonicalize().context("find the folder")?;
         let observed = if plan.embedded {
