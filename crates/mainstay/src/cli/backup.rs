@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -173,6 +173,10 @@ fn bring_back(config: &Config, from: &str) -> Result<Restored> {
     }
     let from = shards::location("backups.to", &place)?;
     let lock = locked(config, &*clock)?;
+    let data = config.data.as_path();
+    if has_files(data, place.folder()).with_context(|| format!("cannot look into {}", data.display()))? {
+        bail!(backup::Error::NotEmpty(data.display().to_string()));
+    }
     let snapshots = shards::location("snapshots.to", &config.snapshots_to())?;
     let restoring = backup::restore(&from, config.data.as_path(), &snapshots, &SystemEntropy);
     let restored = runtime()?.block_on(restoring);
@@ -185,6 +189,19 @@ fn bring_back(config: &Config, from: &str) -> Result<Restored> {
         ));
     }
     Ok(restored)
+}
+
+/// Whether a data directory has anything but its lock, folders without anything, and the backup itself.
+fn has_files(data: &Path, backup: Option<&Path>) -> io::Result<bool> {
+    let backup = backup.map(Path::canonicalize).transpose()?;
+    for entry in data.canonicalize()?.read_dir()? {
+        let path = entry?.path();
+        let is_ours = path.ends_with(lock::FILE) || backup.as_ref().is_some_and(|it| it.starts_with(&path));
+        if !is_ours && (!path.is_dir() || path.read_dir()?.next().is_some()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn taken(Named { name, place, backup }: &Named) -> String {

@@ -1,6 +1,7 @@
 //! Mainstay from outside: the built binary, its files, its signals and its listener.
 
 mod api;
+mod backup;
 mod bench;
 mod check;
 mod docs;
