@@ -8,6 +8,7 @@ mod docs;
 mod guide;
 mod h2;
 mod inspect;
+mod items;
 mod kills;
 mod life;
 mod log;
