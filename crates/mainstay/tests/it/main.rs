@@ -14,5 +14,6 @@ mod life;
 mod log;
 mod logs;
 mod output;
+mod overload;
 mod reference;
 mod support;

@@ -141,6 +141,12 @@ impl Client {
         Ok(Self { stream: BufReader::new(stream), address })
     }
 
+    /// On a connection that is there.
+    pub fn of(stream: TcpStream) -> Self {
+        let address = stream.peer_addr().expect("it is connected");
+        Self { stream: BufReader::new(stream), address }
+    }
+
     /// Sends bytes as they are.
     pub fn send(&mut self, text: &str) {
         self.try_send(text).expect("the connection is open");
