@@ -3,6 +3,7 @@
 //! One rule finds what is lost, doubled and torn: the items are what all acknowledged operations have made of them, and any
 //! of the unanswered ones, each whole. Beside it versions and positions never go back.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use mainstay_machine::{Position, Version};
@@ -147,8 +148,13 @@ impl Model {
             let (seen, told) = (reading.items.get(*item), self.items.get(*item));
             let is_value = seen.map(|seen| &seen.value) == values.get(*item);
             let versions = (seen.map(|seen| seen.version), told.map(|told| told.version));
-            is_value
-                && if changing.contains(*item) { versions.0 > versions.1 } else { versions.0 == versions.1 }
+            let is_version = match versions.0.cmp(&versions.1) {
+                Ordering::Less => false,
+                // Others may have been told of a later change of an account.
+                Ordering::Equal => !changing.contains(*item) || item.starts_with(BANK),
+                Ordering::Greater => changing.contains(*item),
+            };
+            is_value && is_version
         })
     }
 }
@@ -270,6 +276,21 @@ mod tests {
         assert_eq!(model.check(&reading, &[&add, &pair("2")]), Ok(vec![false, false]));
         set(&mut reading, "c0/count", "16", 6);
         assert_eq!(model.check(&reading, &[&pair("2"), &add]), Ok(vec![false, true]));
+    }
+
+    #[test]
+    fn a_transfer_that_was_not_answered_may_be_older_than_one_that_was() {
+        let (mut model, mut reading) = world();
+        let later = operation(&[("bank/a0", Change::Add(-2)), ("bank/a2", Change::Add(2))]);
+        let told = Told { versions: vec![version(7); 2], position: position(7), replayed: false };
+        model.acknowledged(&later, &told);
+        for (item, value, sequence) in [("a0", "986", 7), ("a1", "1012", 6), ("a2", "1002", 7)] {
+            set(&mut reading, &format!("{BANK}{item}"), value, sequence);
+        }
+        reading.position = position(7);
+        assert_eq!(model.check(&reading, &[&transfer(9)]), Ok(vec![true]));
+        set(&mut reading, "bank/a0", "986", 6);
+        model.check(&reading, &[&transfer(9)]).expect_err("a version went back");
     }
 
     #[test]
