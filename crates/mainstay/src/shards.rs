@@ -14,7 +14,6 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use mainstay_base::position::{Index, ShardId};
 use mainstay_base::time::{Clock, Entropy};
-use mainstay_log::record::Timeline;
 use mainstay_machine::Settings;
 use mainstay_shard::inbox::Bounds;
 use mainstay_shard::owner;
@@ -33,9 +32,6 @@ use crate::telemetry::metrics::Metrics;
 
 /// The folder of the stores below the data directory.
 const FOLDER: &str = "stores";
-
-/// The line of history of data that were never restored.
-const FIRST_TIMELINE: Timeline = Timeline { number: 1, id: [0; 16] };
 
 /// Why a node cannot have its shards.
 #[derive(Debug, thiserror::Error)]
@@ -206,7 +202,7 @@ fn stores(
     let manifest = match Manifest::read(data)? {
         Some(manifest) => manifest,
         None => {
-            let manifest = Manifest { shards, timeline: FIRST_TIMELINE, is_restoring: false };
+            let manifest = Manifest { shards, timeline: owner::Applied::START.timeline, is_restoring: false };
             manifest.write(data)?;
             manifest
         }

@@ -38,6 +38,22 @@ impl Place {
     pub fn is_in_memory(&self) -> bool {
         IN_MEMORY.contains(&self.file_system.as_str())
     }
+
+    /// What makes all figures that this program measures there doubtful.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if cfg!(debug_assertions) {
+            notes.push("This is a debug build: its figures say little about a release build.".to_owned());
+        }
+        if self.is_in_memory() {
+            let kind = &self.file_system;
+            notes.push(format!(
+                "The folder is on {kind}, which is memory: to sync there makes nothing durable."
+            ));
+        }
+        notes
+    }
 }
 
 /// Type and source of the file system that `folder` is on (proc_pid_mountinfo(5)): of the mounts above it the deepest,

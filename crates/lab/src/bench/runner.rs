@@ -99,7 +99,7 @@ pub fn run(
         seed: plan.seed,
         settings: plan.settings(&place),
         verdict: Verdict::default(),
-        notes: notes(&place),
+        notes: place.notes(),
     })
 }
 
@@ -121,19 +121,6 @@ impl Plan {
         ];
         pairs.map(|(name, value)| (name.to_owned(), value)).into()
     }
-}
-
-/// What makes all figures doubtful.
-fn notes(place: &Place) -> Vec<String> {
-    let mut notes = Vec::new();
-    if cfg!(debug_assertions) {
-        notes.push("This is a debug build: its figures say little about a release build.".to_owned());
-    }
-    if place.is_in_memory() {
-        let kind = &place.file_system;
-        notes.push(format!("The folder is on {kind}, which is memory: to sync there makes nothing durable."));
-    }
-    notes
 }
 
 struct Bench<'a> {

@@ -242,14 +242,7 @@ fn settings(plan: &Plan, place: &Place) -> BTreeMap<&'static str, String> {
 
 /// What makes figures doubtful.
 fn notes(place: &Place, cpu: CpuShares) -> Vec<String> {
-    let mut notes = Vec::new();
-    if cfg!(debug_assertions) {
-        notes.push("This is a debug build: its figures say little about a release build.".to_owned());
-    }
-    if place.is_in_memory() {
-        let kind = &place.file_system;
-        notes.push(format!("The folder is on {kind}, which is memory: to sync there makes nothing durable."));
-    }
+    let mut notes = place.notes();
     for (cores, who) in [(cpu.foreign, "Other processes"), (cpu.stolen, "The virtual machine's host")] {
         if cores > FOREIGN_CORES_MAX {
             notes.push(format!("{who} used {:.0} % of a core meanwhile.", cores * 100.0));
