@@ -74,12 +74,8 @@ impl Backups {
 
     /// All of them, by name. Errors: [`Error`].
     pub async fn list(&self) -> Result<Vec<Named>, Error> {
-        let mut all = Vec::new();
-        for name in backup::names(&self.to).await? {
-            let backup = backup::read(&self.to.below(&name)).await?;
-            all.push(Named { name, place: self.place.clone(), backup });
-        }
-        Ok(all)
+        let all = backup::list(&self.to).await?.into_iter();
+        Ok(all.map(|(name, backup)| Named { name, place: self.place.clone(), backup }).collect())
     }
 }
 

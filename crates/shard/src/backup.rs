@@ -12,6 +12,7 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use mainstay_base::error::{Classify, Code, Retry};
 use mainstay_base::hlc::HybridTime;
+use mainstay_base::key::Slot;
 use mainstay_base::position::{Index, ShardId};
 use mainstay_base::time::{Clock, Entropy, Timestamp};
 use mainstay_base::units::{Duration, Size};
@@ -20,11 +21,11 @@ use mainstay_machine::shards;
 use serde::{Deserialize, Serialize};
 
 use crate::owner::Applied;
-use crate::snapshot::copy::{self, Saved};
-use crate::snapshot::format::{Decoder, Encoder, Found, Header};
+use crate::snapshot::copy::{self, Reader, Saved};
+use crate::snapshot::format::{Encoder, Header};
 use crate::snapshot::location::{self, Location, Name};
-use crate::space::Space;
 use crate::space::manifest::{self, Manifest};
+use crate::space::{Space, shard_id};
 
 /// The document that makes a folder of snapshots a backup.
 const DOCUMENT: &str = "backup.json";
@@ -46,7 +47,7 @@ pub struct Backup {
     /// Everything that was committed up to this time is in it, and nothing else.
     pub cut: Cut,
     /// The number of the line of history that it is of.
-    pub timeline: u64,
+    pub timeline: u32,
     /// Each shard's part, in the order of shards.
     pub shards: Vec<Part>,
 }
@@ -119,6 +120,23 @@ pub enum Error {
     Manifest(#[from] manifest::Error),
 }
 
+impl Backup {
+    /// How many shards it has.
+    fn count(&self) -> u32 {
+        u32::try_from(self.shards.len()).expect("taking and restoring have checked it")
+    }
+
+    /// Errors: its parts are not those of all shards of a node.
+    fn check(&self) -> Result<(), Error> {
+        let is_slots = (1..=usize::from(Slot::COUNT)).contains(&self.shards.len());
+        let is_each = self.shards.iter().enumerate().all(|(place, part)| part.shard == shard_id(place));
+        if is_slots && is_each {
+            return Ok(());
+        }
+        Err(Error::Damaged("its document does not name each shard once, in their order".into()))
+    }
+}
+
 /// Takes a backup of all shards into an empty location, each part no faster than `rate` bytes a second. Errors: [`Error`].
 ///
 /// Dropped or failed, it leaves parts behind that are no backup.
@@ -141,7 +159,7 @@ pub async fn take(
     let mut shards = Vec::new();
     for (shard, view) in views {
         let header = Header::of(&view, shard, count, taken)?;
-        timeline = timeline.max(header.timeline.into());
+        timeline = timeline.max(header.timeline);
         let Saved { name, bytes, rows } = copy::save(to, &header, view, rate, clock).await?;
         shards.push(Part { shard, index: name.index, rows, bytes });
     }
@@ -175,9 +193,17 @@ async fn cut(space: &Space, clock: &dyn Clock) -> Result<(HybridTime, Views), Er
     }
 }
 
-/// The names of the backups below a location. Errors: [`Error::Location`].
-pub async fn names(location: &Location) -> Result<Vec<String>, Error> {
-    Ok(location.with_document(DOCUMENT).await?)
+/// The backups below a location with their names, in the order of these. Errors: [`Error`].
+pub async fn list(location: &Location) -> Result<Vec<(String, Backup)>, Error> {
+    let mut all = Vec::new();
+    for name in location.folders().await? {
+        match read(&location.below(&name)).await {
+            Ok(backup) => all.push((name, backup)),
+            Err(Error::Missing) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(all)
 }
 
 /// Reads what a location says of the backup in it. Errors: [`Error`].
@@ -210,16 +236,13 @@ pub async fn restore(
     if Manifest::read(data)?.is_some() {
         return Err(Error::NotEmpty(data.display().to_string()));
     }
-    let shards =
-        u32::try_from(backup.shards.len()).map_err(|_| Error::Damaged("it has too many shards".into()))?;
+    backup.check()?;
+    let last = || Error::Damaged("its line of history is the last that can be numbered".into());
+    let number = backup.timeline.checked_add(1).ok_or_else(last)?;
     let mut id = [0; 16];
     entropy.fill(&mut id);
-    let number = backup.timeline + 1;
-    if number > u32::MAX.into() {
-        return Err(Error::Damaged("its line of history is the last that can be numbered".into()));
-    }
-    let timeline = Timeline { number, id };
-    let mut manifest = Manifest { shards, timeline, is_restoring: true };
+    let timeline = Timeline { number: number.into(), id };
+    let mut manifest = Manifest { shards: backup.count(), timeline, is_restoring: true };
     manifest.write(data)?;
     for part in &backup.shards {
         move_part(from, snapshots, &backup, part, timeline).await?;
@@ -237,31 +260,23 @@ async fn move_part(
     part: &Part,
     timeline: Timeline,
 ) -> Result<(), Error> {
-    let old = Name {
-        shard: part.shard,
-        timeline: u32::try_from(backup.timeline).expect("restoring has checked it"),
-        index: part.index,
-    };
-    let (shards, name) = (backup.shards.len() as u32, old);
-    let damaged = |damage| Error::Copy(copy::Error::Damaged { name, damage });
+    let old = Name { shard: part.shard, timeline: backup.timeline, index: part.index };
+    let mut reader = Reader::new(old, backup.count());
     let mut stream = from.read(old).await?;
-    let mut decoder = Decoder::default();
     let mut moved: Option<(Encoder, location::Upload<'_>)> = None;
     let mut rows = 0;
     while let Some(piece) = stream.next().await {
-        decoder.push(&piece?);
-        loop {
-            match decoder.advance().map_err(damaged)? {
-                Found::More | Found::End => break,
-                Found::Header(found) => {
-                    let header = copy::check(found, old, shards)?;
+        reader.push(&piece?);
+        while let Some(found) = reader.advance()? {
+            match found {
+                copy::Part::Header(header) => {
                     let header = renewed(&header, timeline, backup.cut)?;
                     let (encoder, head) = Encoder::new(&header);
                     let mut upload = to.write(header.name()).await?;
                     upload.put(head).await?;
                     moved = Some((encoder, upload));
                 }
-                Found::Rows(found) => {
+                copy::Part::Rows(found) => {
                     let (encoder, upload) = moved.as_mut().expect("a header comes before rows");
                     for (key, value) in found {
                         rows += 1;
@@ -273,7 +288,7 @@ async fn move_part(
             }
         }
     }
-    decoder.finish().map_err(damaged)?;
+    reader.finish()?;
     if rows != part.rows {
         let what = format!("shard {} has {rows} rows, and its document says {}", part.shard, part.rows);
         return Err(Error::Damaged(what));
@@ -314,6 +329,45 @@ impl Classify for Error {
             Self::Moved => Retry::Safe,
             Self::Shard(error) => error.retry(),
             _ => Retry::Never,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mainstay_base::time::SeededEntropy;
+    use object_store::memory::InMemory;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// What becomes of a restore from a backup with this document and nothing else.
+    async fn restored(document: &Value, data: &Path) -> Error {
+        let from = Location::within(std::sync::Arc::new(InMemory::new()), "");
+        from.write_document(DOCUMENT, document.to_string().into()).await.unwrap();
+        restore(&from, data, &from.below("to"), &SeededEntropy::new(1)).await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn a_document_that_says_what_no_node_has_is_refused_before_anything_is_written() {
+        let data = tempfile::tempdir().unwrap();
+        let part = |shard: u32| json!({ "shard": shard, "index": 1, "rows": 1, "bytes": 1 });
+        let document = |timeline: u64, shards: Vec<Value>| {
+            let (at, cut) = ("2026-01-01T00:00:00Z", json!({ "time": "2026-01-01T00:00:00Z", "bits": 0 }));
+            json!({ "format": 1, "taken": at, "cut": cut, "timeline": timeline, "shards": shards })
+        };
+        for (document, says) in [
+            (document(1, vec![]), "each shard once"),
+            (document(1, vec![part(2)]), "each shard once"),
+            (document(1, vec![part(1), part(1)]), "each shard once"),
+            (document(u32::MAX.into(), vec![part(1)]), "the last that can be numbered"),
+            (document(u64::MAX, vec![part(1)]), "cannot be read"),
+            (json!({ "format": 2 }), "use a newer one"),
+            (json!({}), "it has no format"),
+        ] {
+            let error = restored(&document, data.path()).await.to_string();
+            assert!(error.contains(says), "{error}");
+            assert_eq!(data.path().read_dir().unwrap().count(), 0);
         }
     }
 }

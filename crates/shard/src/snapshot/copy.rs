@@ -209,50 +209,83 @@ pub async fn load(location: &Location, name: Name, shards: u32, store: &Store) -
 
 /// Reads a snapshot through, and looks whether it could be loaded. Errors: [`Error`].
 pub async fn verify(location: &Location, name: Name, shards: u32) -> Result<Header, Error> {
-    let damaged = |damage| Error::Damaged { name, damage };
     let mut stream = location.read(name).await?;
-    let (mut decoder, mut header) = (Decoder::default(), None);
+    let mut reader = Reader::new(name, shards);
     while let Some(piece) = stream.next().await {
-        decoder.push(&piece?);
-        loop {
-            match decoder.advance().map_err(damaged)? {
-                Found::More | Found::End => break,
-                Found::Header(found) => header = Some(check(found, name, shards)?),
-                Found::Rows(_) => {}
-            }
-        }
+        reader.push(&piece?);
+        while reader.advance()?.is_some() {}
         // Decoding is work, and others have some too.
         tokio::task::yield_now().await;
     }
-    decoder.finish().map_err(damaged)?;
-    Ok(header.expect("a snapshot that has ended has begun"))
+    reader.finish()
 }
 
 fn fill(store: &Store, name: Name, shards: u32, mut pieces: Receiver<Bytes>) -> Result<Header, Error> {
-    let damaged = |damage| Error::Damaged { name, damage };
-    let (mut decoder, mut loader, mut header) = (Decoder::default(), store.load()?, None);
+    let (mut reader, mut loader) = (Reader::new(name, shards), store.load()?);
     while let Some(piece) = pieces.blocking_recv() {
-        decoder.push(&piece);
-        loop {
-            match decoder.advance().map_err(damaged)? {
-                Found::More | Found::End => break,
-                Found::Header(found) => header = Some(check(found, name, shards)?),
-                Found::Rows(rows) => {
-                    for (key, value) in rows {
-                        loader.write(&key, &value)?;
-                    }
+        reader.push(&piece);
+        while let Some(part) = reader.advance()? {
+            if let Part::Rows(rows) = part {
+                for (key, value) in rows {
+                    loader.write(&key, &value)?;
                 }
             }
         }
     }
-    decoder.finish().map_err(damaged)?;
-    let header = header.expect("a snapshot that has ended has begun");
+    let header = reader.finish()?;
     loader.finish(&Applied { index: header.index, memo: header.memo.clone() })?;
     Ok(header)
 }
 
-/// Errors: it is not the snapshot of this name, or not of a shard among so many.
-pub(crate) fn check(header: Header, name: Name, shards: u32) -> Result<Header, Error> {
+/// Reads the pieces of a snapshot, and sees that it is whole, the one of its name, and of a shard among so many.
+pub(crate) struct Reader {
+    decoder: Decoder,
+    name: Name,
+    shards: u32,
+    header: Option<Header>,
+}
+
+/// What a reader has come to.
+pub(crate) enum Part {
+    /// The beginning: what it is of.
+    Header(Header),
+    /// The next rows, in the order of their keys.
+    Rows(Vec<(Bytes, Bytes)>),
+}
+
+impl Reader {
+    pub(crate) fn new(name: Name, shards: u32) -> Self {
+        Self { decoder: Decoder::default(), name, shards, header: None }
+    }
+
+    /// Adds the bytes that follow.
+    pub(crate) fn push(&mut self, piece: &[u8]) {
+        self.decoder.push(piece);
+    }
+
+    /// The next part; none before more bytes are there. The first one is the header. Errors: [`Error::Damaged`],
+    /// [`Error::Foreign`].
+    pub(crate) fn advance(&mut self) -> Result<Option<Part>, Error> {
+        let damaged = |damage| Error::Damaged { name: self.name, damage };
+        match self.decoder.advance().map_err(damaged)? {
+            Found::More | Found::End => Ok(None),
+            Found::Header(found) => {
+                let header = check(found, self.name, self.shards)?;
+                self.header = Some(header.clone());
+                Ok(Some(Part::Header(header)))
+            }
+            Found::Rows(rows) => Ok(Some(Part::Rows(rows))),
+        }
+    }
+
+    /// There are no more bytes. Errors: [`Error::Damaged`] unless it was read to its end.
+    pub(crate) fn finish(self) -> Result<Header, Error> {
+        self.decoder.finish().map_err(|damage| Error::Damaged { name: self.name, damage })?;
+        Ok(self.header.expect("a snapshot that has ended has begun"))
+    }
+}
+
+fn check(header: Header, name: Name, shards: u32) -> Result<Header, Error> {
     if header.name() != name {
         let found = format!("that of shard {}, {}", header.shard, header.name());
         return Err(Error::Foreign { name, found });

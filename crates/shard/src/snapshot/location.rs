@@ -101,19 +101,14 @@ impl Location {
         Self { store: Arc::clone(&self.store), above: self.above.clone().join(PathPart::from(folder)) }
     }
 
-    /// The folders below it that have a document of this name, in the order of their names. Errors: [`Error`].
-    pub async fn with_document(&self, name: &str) -> Result<Vec<String>, Error> {
+    /// The folders right below it, in the order of their names. Errors: [`Error`].
+    pub async fn folders(&self) -> Result<Vec<String>, Error> {
         let listed = self.store.list_with_delimiter(Some(&self.above)).await;
         let listed = listed.map_err(|error| self.error("list", &self.above, error))?;
-        let mut folders = Vec::new();
-        for folder in listed.common_prefixes {
-            let Some(last) = folder.filename() else { continue };
-            if self.below(last).document(name).await?.is_some() {
-                folders.push(last.to_owned());
-            }
-        }
-        folders.sort();
-        Ok(folders)
+        let names = listed.common_prefixes.iter().filter_map(|folder| folder.filename());
+        let mut names: Vec<_> = names.map(str::to_owned).collect();
+        names.sort();
+        Ok(names)
     }
 
     /// Reads a small document; none when it is not there. Errors: [`Error`].
