@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::{Buf as _, BytesMut};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinSet;
 
 use super::wire::{READ_BYTES, connect, receive};
@@ -44,6 +44,7 @@ impl<P: Multiplexed> Target for Shared<P> {
             let group = Rc::new(Group {
                 speaker: Speaker { target: Arc::clone(self), memories: Rc::new(RefCell::new(memories)) },
                 connection: RefCell::new(None),
+                opening: Mutex::new(()),
             });
             clients.extend((0..share).map(|place| SharedClient {
                 group: Rc::clone(&group),
@@ -59,6 +60,7 @@ impl<P: Multiplexed> Target for Shared<P> {
 struct Group<P: Multiplexed> {
     speaker: Speaker<P>,
     connection: RefCell<Option<Rc<Connection>>>,
+    opening: Mutex<()>,
 }
 
 /// Who knows the protocol.
@@ -103,12 +105,13 @@ pub struct SharedClient<P: Multiplexed> {
 
 impl<P: Multiplexed> Client for SharedClient<P> {
     async fn connect(&mut self) -> Result<(), Failure> {
-        self.open = self.group.standing();
-        if self.open.is_none() {
+        // One at a time: what is said to one connection would also come on another that is being opened.
+        let _opening = self.group.opening.lock().await;
+        if self.group.standing().is_none() {
             let opened = self.group.open().await?;
-            // Another client may have been first. Answers for all of them would come on each connection.
-            self.open = Some(self.group.standing().unwrap_or_else(|| self.group.stand(opened)));
+            *self.group.connection.borrow_mut() = Some(Rc::new(opened));
         }
+        self.open = self.group.standing();
         Ok(())
     }
 
@@ -195,12 +198,6 @@ impl<P: Multiplexed> Group<P> {
         self.connection.borrow().clone().filter(|connection| !connection.desk.is_broken.get())
     }
 
-    fn stand(&self, opened: Connection) -> Rc<Connection> {
-        let connection = Rc::new(opened);
-        *self.connection.borrow_mut() = Some(Rc::clone(&connection));
-        connection
-    }
-
     async fn open(&self) -> Result<Connection, Failure> {
         let speaker = self.speaker.clone();
         let protocol = &self.speaker.target.protocol;
@@ -211,7 +208,9 @@ impl<P: Multiplexed> Group<P> {
         while awaited > 0 {
             desk.write(&mut stream).await.map_err(|_| Failure::NotConnected)?;
             receive(&mut stream, &mut input).await.map_err(|_| Failure::NotConnected)?;
-            awaited -= speaker.take(&mut input, &desk, |_, _| true).map_err(|_| Failure::NotConnected)?;
+            let taken = speaker.take(&mut input, &desk, |_, _| true).map_err(|_| Failure::NotConnected)?;
+            // More, if something comes late for the connection before it.
+            awaited = awaited.saturating_sub(taken);
         }
         let served = Rc::clone(&desk);
         let mut task = JoinSet::new();
