@@ -8,15 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use bytes::Bytes;
 use lsm_tree::config::{CompressionPolicy, PinningPolicy};
-use lsm_tree::{
-    AbstractTree, AnyTree, CompressionType, Config, InternalValue, Memtable, SeqNo, SequenceNumberCounter,
-    Slice, ValueType,
-};
+use lsm_tree::{AbstractTree, AnyTree, CompressionType, Config, SeqNo, SequenceNumberCounter};
 use mainstay_base::position::Index;
 use mainstay_base::units::Duration;
 use mainstay_machine::Mutation;
 
 use super::maintain::Deletion;
+use super::memtable::Memtable;
 use super::pool::{Jobs, Kind, Place, Pool, Shared, Work};
 use super::stats::Counters;
 use super::view::{Layers, Sealed, View};
@@ -137,7 +135,7 @@ impl Inner {
         let found = self.layers().find(applied::KEY, SeqNo::MAX);
         let found = found.map_err(|error| not_opened(&self.directory, &error))?;
         if let Some(row) = found {
-            let applied = applied::decode(&row.value.into()).map_err(|what| self.damaged(what))?;
+            let applied = applied::decode(&row).map_err(|what| self.damaged(what))?;
             self.show_loaded(applied.index);
         }
         Ok(())
@@ -185,12 +183,7 @@ impl Inner {
     ) {
         let layers = self.layers();
         let seqno = self.seqno.next();
-        let mut bytes = 0;
-        for (key, value) in rows {
-            let kind = if value.is_some() { ValueType::Value } else { ValueType::Tombstone };
-            let value = Slice::from(value.unwrap_or_default());
-            bytes += layers.active.insert(InternalValue::from_components(key, value, seqno, kind)).0;
-        }
+        let bytes = layers.active.write(rows, seqno);
         self.memory.fetch_add(bytes, Ordering::Relaxed);
         self.shared.take_memory(bytes);
         if let Some(applied) = applied {

@@ -84,7 +84,7 @@ impl Inner {
         let sealed = self.layers().sealed.clone();
         if let (Some(last), false) = (sealed.last(), self.is_broken()) {
             // Views keep their memtables, so that older versions are of use to nobody.
-            let rows = Newest::new(sealed.iter().map(|sealed| sealed.memtable.iter().map(Ok)).collect());
+            let rows = Newest::new(sealed.iter().map(|sealed| sealed.memtable.iter()).collect());
             if let Some((tables, _)) = self.tree.flush_to_tables(rows)? {
                 let bytes: u64 = tables.iter().map(|table| table.metadata.file_size).sum();
                 self.counters.bytes_flushed.fetch_add(bytes, Ordering::Relaxed);

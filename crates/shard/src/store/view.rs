@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use lsm_tree::table::filter::standard_bloom::Builder as Bloom;
-use lsm_tree::{InternalValue, Memtable, Result as TreeResult, SeqNo, Slice, Table};
+use lsm_tree::{InternalValue, Result as TreeResult, SeqNo, Slice, Table};
 use mainstay_machine::State;
 use mainstay_machine::row::RowRange;
 use mainstay_machine::state;
 
 use super::inner::Inner;
-use super::memtable;
+use super::memtable::{self, Memtable};
 use super::merge::Newest;
 use super::{Applied, Error, OWN_KEYS, applied};
 
@@ -62,34 +62,39 @@ impl Layers {
         self.memtables().map(|memtable| memtable.size()).sum()
     }
 
-    /// The newest version of a row below a number; it may be a tombstone.
-    pub(super) fn find(&self, key: &[u8], below: SeqNo) -> TreeResult<Option<InternalValue>> {
-        if let Some(row) = self.memtables().find_map(|memtable| memtable.get(key, below)) {
-            return Ok(Some(row));
+    /// The value of a row as it was below a number; none if there was none.
+    pub(super) fn find(&self, key: &[u8], below: SeqNo) -> TreeResult<Option<Bytes>> {
+        if let Some(version) = self.memtables().find_map(|memtable| memtable.get(key, below)) {
+            return Ok(version.value);
         }
         let hash = Bloom::get_hash(key);
         for run in self.runs.iter() {
             let place = run.partition_point(|table| table.metadata.key_range.max()[..] < *key);
             let table = run.get(place).filter(|table| table.metadata.key_range.min()[..] <= *key);
             if let Some(row) = table.map_or(Ok(None), |table| table.get(key, SeqNo::MAX, hash))? {
-                return Ok(Some(row));
+                return Ok((!row.is_tombstone()).then(|| row.value.into()));
             }
         }
         Ok(None)
     }
 
     /// The newest versions below a number, tombstones too; `start` is below `end`.
-    fn walk(&self, start: &Slice, end: &Slice, below: SeqNo) -> Newest<Walk> {
+    fn walk(&self, start: &Bytes, end: &Bytes, below: SeqNo) -> Newest<Walk> {
         let mut sources: Vec<Walk> = Vec::new();
         for memtable in self.memtables().filter(|memtable| !memtable.is_empty()) {
-            let memtable = Arc::clone(memtable);
-            sources.push(Box::new(memtable::Rows::new(memtable, start.clone(), end.clone(), below)));
+            sources.push(Box::new(memtable::Walk::between(
+                memtable,
+                start.clone(),
+                Some(end.clone()),
+                below,
+            )));
         }
         for run in self.runs.iter() {
             let first = run.partition_point(|table| table.metadata.key_range.max() < start);
             let last = run.partition_point(|table| table.metadata.key_range.min() < end);
             if first < last {
-                let bounds = (Bound::Included(start.clone()), Bound::Excluded(end.clone()));
+                let bounds =
+                    (Bound::Included(Slice::from(start.clone())), Bound::Excluded(end.clone().into()));
                 let run = Arc::clone(run);
                 sources.push(Box::new((first..last).flat_map(move |table| run[table].range(bounds.clone()))));
             }
@@ -113,23 +118,22 @@ impl View {
 
     /// The value of a row; none if there is none. Errors: [`Error::Unreadable`].
     pub fn value(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
-        let found = self.layers.find(key, self.below).map_err(|error| self.store.unreadable(&error))?;
-        Ok(found.filter(|row| !row.is_tombstone()).map(|row| row.value.into()))
+        self.layers.find(key, self.below).map_err(|error| self.store.unreadable(&error))
     }
 
     /// The rows of a range in the order of their keys, from the disk as they are walked over.
     pub fn rows(&self, range: &RowRange) -> Rows {
         let (start, end) = (bound(&range.start), bound(&range.end));
-        let end = if end[..] > *OWN_KEYS { Slice::from(OWN_KEYS) } else { end };
+        let end = if end[..] > *OWN_KEYS { Bytes::from_static(OWN_KEYS) } else { end };
         let walk = (start < end).then(|| self.layers.walk(&start, &end, self.below));
         Rows { walk, store: Arc::clone(&self.store) }
     }
 }
 
 /// A bound that the tree takes, with the same rows on either side: keys of rows are not empty, and shorter than its longest.
-fn bound(key: &Bytes) -> Slice {
+fn bound(key: &Bytes) -> Bytes {
     let key = if key.is_empty() { Bytes::from_static(&[0]) } else { key.clone() };
-    key.slice(..key.len().min(u16::MAX.into())).into()
+    key.slice(..key.len().min(u16::MAX.into()))
 }
 
 impl State for View {
