@@ -18,10 +18,30 @@ use crate::text::shown;
 ///
 /// `application/json`, in any case and with or without `charset=utf-8`, is one value, [`ContentType::JSON`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct ContentType(
-    /// None is JSON.
-    Option<Arc<str>>,
-);
+pub struct ContentType(Kind);
+
+/// A content type has one kind, so that two that are equal compare as such.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Kind {
+    Json,
+    /// One of [`USUAL`].
+    Usual(&'static str),
+    Other(Arc<str>),
+}
+
+/// What most values are that are not JSON, as it is mostly written: read and cloned without a check or an allocation.
+const USUAL: [&str; 10] = [
+    "application/octet-stream",
+    "text/plain",
+    "text/plain; charset=utf-8",
+    "text/html; charset=utf-8",
+    "application/protobuf",
+    "application/cbor",
+    "application/msgpack",
+    "application/x-www-form-urlencoded",
+    "image/jpeg",
+    "image/png",
+];
 
 /// A text that is not a [`ContentType`].
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -44,17 +64,17 @@ impl ContentType {
     pub const BYTES_MAX: usize = 255;
 
     /// JSON (RFC 8259).
-    pub const JSON: Self = Self(None);
+    pub const JSON: Self = Self(Kind::Json);
 
     /// The content type as text.
     pub fn as_str(&self) -> &str {
-        self.0.as_deref().unwrap_or("application/json")
+        self.stored().unwrap_or("application/json")
     }
 
     /// Whether values of this type are JSON texts: `application/json`, and every type that ends in `+json`
     /// (RFC 6839, section 3.1).
     pub fn is_json(&self) -> bool {
-        self.0.as_deref().is_none_or(|text| {
+        self.stored().is_none_or(|text| {
             let essence = essence(text);
             let has_suffix = essence
                 .len()
@@ -67,7 +87,11 @@ impl ContentType {
 
     /// None for [`ContentType::JSON`].
     pub(crate) fn stored(&self) -> Option<&str> {
-        self.0.as_deref()
+        match &self.0 {
+            Kind::Json => None,
+            Kind::Usual(text) => Some(text),
+            Kind::Other(text) => Some(text),
+        }
     }
 }
 
@@ -86,6 +110,9 @@ impl FromStr for ContentType {
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let text = text.trim_matches([' ', '\t']);
+        if let Some(usual) = USUAL.iter().find(|usual| **usual == text) {
+            return Ok(Self(Kind::Usual(usual)));
+        }
         let essence = essence(text);
         let is_token = |part: &str| {
             let is_allowed = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
@@ -102,7 +129,7 @@ impl FromStr for ContentType {
             || parameters.eq_ignore_ascii_case("charset=utf-8")
             || parameters.eq_ignore_ascii_case("charset=\"utf-8\"");
         let is_json = essence.eq_ignore_ascii_case("application/json") && is_plain;
-        Ok(Self((!is_json).then(|| text.into())))
+        Ok(Self(if is_json { Kind::Json } else { Kind::Other(text.into()) }))
     }
 }
 

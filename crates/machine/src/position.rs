@@ -8,7 +8,7 @@ use mainstay_base::error::{Classify, Code};
 use mainstay_base::position::{Index, ShardId};
 use thiserror::Error;
 
-use crate::text::shown;
+use crate::text::{Hex, shown};
 
 /// A place in the logs of any number of shards. Merged by the maximum; the empty one is before everything.
 ///
@@ -65,8 +65,16 @@ impl Display for Position {
             return f.write_str("0");
         }
         for (place_of, (shard, place)) in self.places().enumerate() {
-            let separator = if place_of == 0 { "" } else { "_" };
-            write!(f, "{separator}{:x}.{:x}.{:x}", place.timeline, shard.get(), place.index.get())?;
+            let mut text = Hex::default();
+            if place_of > 0 {
+                text.push(b'_');
+            }
+            text.push_number(place.timeline.into());
+            text.push(b'.');
+            text.push_number(shard.get().into());
+            text.push(b'.');
+            text.push_number(place.index.get());
+            f.write_str(text.as_str())?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use mainstay_base::error::{Classify, Code};
 use thiserror::Error;
 
-use crate::text::shown;
+use crate::text::{Hex, shown};
 
 /// Which commit wrote an item: the timeline, and the commit's number in its slot.
 ///
@@ -27,7 +27,11 @@ pub struct ParseError(String);
 
 impl Display for Version {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}-{:x}", self.timeline, self.sequence)
+        let mut text = Hex::default();
+        text.push_number(self.timeline.into());
+        text.push(b'-');
+        text.push_number(self.sequence);
+        f.write_str(text.as_str())
     }
 }
 

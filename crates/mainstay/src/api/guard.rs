@@ -24,11 +24,12 @@ use super::Config;
 
 /// Refuses what must not reach any resource.
 pub fn check(request: &Parts, settings: &Config) -> Result<(), Problem> {
-    let hosts = hosts(request)?;
-    for host in &hosts {
+    let named = named_host(request)?;
+    let target = request.uri.authority();
+    for host in target.into_iter().chain(&named) {
         known_host(host, settings)?;
     }
-    same_site(&request.headers, hosts.first())?;
+    same_site(&request.headers, target.or(named.as_ref()))?;
     if is_probe(request) { Ok(()) } else { token(&request.headers, settings) }
 }
 
@@ -39,20 +40,19 @@ pub async fn json_only(request: Request<Body>, next: Next) -> Result<Response<Bo
     Ok(next.run(request).await)
 }
 
-/// The hosts the caller named: in the request's target, in `Host`, or in both. HTTP/1.1 needs exactly one `Host`
+/// The host of the header `Host`, beside which the request's target may name one. HTTP/1.1 needs exactly one `Host`
 /// (RFC 9112, section 3.2); HTTP/1.0, which some probes speak and no browser does, may go without.
-fn hosts(request: &Parts) -> Result<Vec<Authority>, Problem> {
-    let sent = request.headers.get_all(HOST);
-    let parsed: Option<Vec<Authority>> = sent.iter().map(|it| it.to_str().ok()?.parse().ok()).collect();
-    let fits = |hosts: &Vec<Authority>| match request.version {
-        Version::HTTP_11 => hosts.len() == 1,
-        _ => hosts.len() <= 1,
-    };
-    let named = parsed.filter(fits).ok_or_else(|| {
+fn named_host(request: &Parts) -> Result<Option<Authority>, Problem> {
+    let mut sent = request.headers.get_all(HOST).iter();
+    let wrong = || {
         let detail = "the request needs exactly one `Host` header with a host name or address";
         Problem::new(Code::Malformed, detail)
-    })?;
-    Ok(request.uri.authority().cloned().into_iter().chain(named).collect())
+    };
+    let (Some(host), None) = (sent.next(), sent.next()) else {
+        let is_complete = request.version != Version::HTTP_11 && request.headers.get(HOST).is_none();
+        return if is_complete { Ok(None) } else { Err(wrong()) };
+    };
+    Authority::try_from(host.as_bytes()).map(Some).map_err(|_| wrong())
 }
 
 fn known_host(authority: &Authority, settings: &Config) -> Result<(), Problem> {

@@ -4,12 +4,12 @@
 //! number of routes.
 
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 
 use axum::extract::Request;
 use axum::http::StatusCode;
-use axum::middleware::Next;
-use axum::response::Response;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge};
+use tower::{Layer, Service};
 
 use mainstay_base::error::Code;
 use mainstay_base::units::Duration;
@@ -110,13 +110,48 @@ impl Matched {
     }
 }
 
-/// Tells the request which route it has reached.
-pub async fn matched(route: Arc<Route>, request: Request, next: Next) -> Response {
-    if let Some(Matched(slot)) = request.extensions().get() {
-        // A request reaches one route, once.
-        let _ = slot.set(route);
+/// Tells requests which route they have reached.
+#[derive(Clone)]
+pub struct Matching(Arc<Route>);
+
+impl Matching {
+    /// Those of this route.
+    pub fn new(route: Route) -> Self {
+        Self(Arc::new(route))
     }
-    next.run(request).await
+}
+
+impl<S> Layer<S> for Matching {
+    type Service = MatchingService<S>;
+
+    fn layer(&self, inner: S) -> MatchingService<S> {
+        MatchingService { route: Arc::clone(&self.0), inner }
+    }
+}
+
+/// A route that tells requests that they have reached it.
+#[derive(Clone)]
+pub struct MatchingService<S> {
+    route: Arc<Route>,
+    inner: S,
+}
+
+impl<S: Service<Request>> Service<Request> for MatchingService<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> S::Future {
+        if let Some(Matched(slot)) = request.extensions().get() {
+            // A request reaches one route, once.
+            let _ = slot.set(Arc::clone(&self.route));
+        }
+        self.inner.call(request)
+    }
 }
 
 fn class(status: StatusCode) -> usize {

@@ -60,7 +60,9 @@ impl Pipeline {
         let id = self.request_id();
         let begun = self.context.clock.now();
         let (mut parts, body) = request.into_parts();
-        let (method, uri, version) = (parts.method.clone(), parts.uri.clone(), parts.version);
+        let version = parts.version;
+        let is_logged = tracing::enabled!(target: "mainstay::api", tracing::Level::DEBUG);
+        let asked = is_logged.then(|| (parts.method.clone(), parts.uri.clone()));
         let matched = Matched::default();
         let response = match self.admit(&parts) {
             Ok(()) => {
@@ -75,15 +77,17 @@ impl Pipeline {
         }
         let taken = self.context.clock.now().saturating_since(begun);
         matched.route().unwrap_or(&self.no_route).count(response.status(), taken);
-        tracing::debug!(
-            target: "mainstay::api",
-            request_id = %id,
-            method = method.as_str(),
-            path = uri.path(),
-            status = response.status().as_u16(),
-            duration_us = taken.as_std().as_micros() as u64,
-            "request answered"
-        );
+        if let Some((method, uri)) = asked {
+            tracing::debug!(
+                target: "mainstay::api",
+                request_id = %id,
+                method = method.as_str(),
+                path = uri.path(),
+                status = response.status().as_u16(),
+                duration_us = taken.as_std().as_micros() as u64,
+                "request answered"
+            );
+        }
         response
     }
 

@@ -5,8 +5,6 @@ mod config;
 mod health;
 mod logs;
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
@@ -18,7 +16,7 @@ use serde_json::json;
 
 use mainstay_api::answer;
 
-use super::measure::{self, Counts, NO_ROUTE};
+use super::measure::{Counts, Matching, NO_ROUTE};
 use super::{Context, guard};
 use crate::telemetry::metrics::MEDIA_TYPE;
 
@@ -54,9 +52,7 @@ fn measured<S: Clone + Send + Sync + 'static>(
     methods: MethodRouter<S>,
     counts: &Counts,
 ) -> MethodRouter<S> {
-    let route = Arc::new(counts.route(route));
-    methods
-        .layer(middleware::from_fn(move |request, next| measure::matched(Arc::clone(&route), request, next)))
+    methods.layer(Matching::new(counts.route(route)))
 }
 
 async fn overview() -> Response<Body> {

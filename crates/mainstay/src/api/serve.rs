@@ -180,6 +180,7 @@ impl Acceptor {
             });
             let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
             let mut served = tokio::select! {
+                biased;
                 served = connection.as_mut() => Some(served),
                 () = flights.idle(head_timeout) => None,
                 () = closing.cancelled() => None,

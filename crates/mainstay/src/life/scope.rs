@@ -93,8 +93,9 @@ impl Scope {
     /// Starts an essential task: its panic stops the node in order.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         let alarm = self.inner.alarm.clone();
+        let guarded = Guarded::new(name, task);
         self.start(name, async move {
-            if Guarded::new(name, task).await.is_err() {
+            if guarded.await.is_err() {
                 alarm.send_if_modified(|raised| raised.replace(name.to_owned()).is_none());
             }
         });
@@ -102,9 +103,11 @@ impl Scope {
 
     /// Starts a task whose panic costs only itself.
     pub fn spawn_contained(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        // Boxed here: each of the wrappers around it would copy the task as it is, and those of streams are large.
+        let guarded = Guarded::new(name, task);
         self.start(name, async move {
             // The panic is logged; there is nobody else to tell.
-            let _ = Guarded::new(name, task).await;
+            let _ = guarded.await;
         });
     }
 
