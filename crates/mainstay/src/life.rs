@@ -4,6 +4,7 @@
 //! [`Started`], so that the two cannot drift apart and a failed start undoes what came before it.
 
 pub mod lock;
+pub mod rare;
 pub mod ready;
 pub mod scope;
 pub mod signals;

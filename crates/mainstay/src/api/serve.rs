@@ -23,6 +23,7 @@ use super::Context;
 use super::flights::Flights;
 use super::measure::Counts;
 use super::pipeline::Pipeline;
+use crate::life::rare::Rare;
 use crate::life::{Scope, Unfinished};
 
 /// Pause after an accept that failed for want of file descriptors or memory.
@@ -33,6 +34,10 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 const FAREWELL: Duration = Duration::from_millis(500);
 /// What is read of a request that is refused with its connection.
 const REFUSAL_READ_BYTES_MAX: u64 = 64 << 10;
+/// What an HTTP/1 connection may hold of a request that is not read yet, and so the longest head.
+const BUFFER_BYTES: usize = 64 << 10;
+/// The same of HTTP/2, of all of its streams: more is not sent before it is read.
+const WINDOW_BYTES: u32 = 256 << 10;
 /// HTTP/2 streams of one connection that may be open at once.
 const STREAMS_MAX: u32 = 256;
 
@@ -179,11 +184,16 @@ impl Acceptor {
                 }
             });
             let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+            let mut over = pin!(Rare::new(async {
+                tokio::select! {
+                    () = flights.idle(head_timeout) => {}
+                    () = closing.cancelled() => {}
+                }
+            }));
             let mut served = tokio::select! {
                 biased;
                 served = connection.as_mut() => Some(served),
-                () = flights.idle(head_timeout) => None,
-                () = closing.cancelled() => None,
+                () = over.as_mut() => None,
             };
             if served.is_none() && flights.none_yet() {
                 // Accepted at the last moment: its first request may be on its way, or here and not read yet.
@@ -216,8 +226,13 @@ async fn farewell(flights: &Flights) {
 
 fn builder(scope: &Scope, head_timeout: Duration) -> auto::Builder<Streams> {
     let mut builder = auto::Builder::new(Streams(scope.clone()));
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(head_timeout);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(head_timeout).max_buf_size(BUFFER_BYTES);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES);
     builder
 }
 

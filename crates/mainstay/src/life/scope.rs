@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Unfinished;
+use super::rare::Rare;
 
 /// First pause before a restartable task starts anew; doubles up to [`RESTART_PAUSE_MAX`].
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
@@ -143,7 +144,12 @@ impl Scope {
         let kill = self.inner.kill.clone();
         self.inner.tracker.spawn(async move {
             let _running = running;
-            kill.run_until_cancelled(task).await;
+            let mut killed = pin!(Rare::new(kill.cancelled_owned()));
+            tokio::select! {
+                biased;
+                () = task => {}
+                () = killed.as_mut() => {}
+            }
         });
     }
 
