@@ -25,9 +25,18 @@ pub struct Limits {
     pub timeout: Duration,
 }
 
+/// A body came for which there is no room beside those of other requests. Whoever gives out the room yields it as the body's error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("request bodies take all of {limit}, which they may take together")]
+pub struct NoRoom {
+    /// What all bodies may take, which the configuration knows as `api.bodies_max`.
+    pub limit: Size,
+}
+
 /// Reads a whole body. `left` is the time until the request's deadline, if that is sooner than the limit.
 ///
-/// Errors: [`Code::TooLarge`], [`Code::RequestTimeout`], [`Code::Deadline`], [`Code::Malformed`] when it breaks off.
+/// Errors: [`Code::TooLarge`], [`Code::RequestTimeout`], [`Code::Deadline`], [`Code::Overloaded`] for [`NoRoom`],
+/// [`Code::Malformed`] when it breaks off.
 pub async fn read(body: Body, limits: &Limits, left: Option<Duration>) -> Result<Bytes, Problem> {
     let Limits { size_max, timeout } = *limits;
     let bytes_max = usize::try_from(size_max.bytes()).unwrap_or(usize::MAX);
@@ -45,8 +54,21 @@ pub async fn read(body: Body, limits: &Limits, left: Option<Duration>) -> Result
     match whole {
         Ok(whole) => Ok(whole.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(too_large(size_max)),
-        Err(error) => Err(Problem::new(Code::Malformed, format!("the body broke off: {error}"))),
+        Err(error) => Err(match no_room(&*error) {
+            Some(NoRoom { limit }) => {
+                let detail = format!(
+                    "request bodies take all of {limit}, the limit `api.bodies_max`: send it again later"
+                );
+                Problem::new(Code::Overloaded, detail).fact("limit_bytes", limit.bytes())
+            }
+            None => Problem::new(Code::Malformed, format!("the body broke off: {error}")),
+        }),
     }
+}
+
+fn no_room<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e NoRoom> {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.find_map(|error| error.downcast_ref())
 }
 
 /// The problem of a body over the limit.

@@ -3,6 +3,7 @@
 //! A connection is accepted by [`serve`], a request passes the fixed steps of [`pipeline`], and what remains
 //! reaches a resource. Every answer carries `Mainstay-Request-Id`; every error is a problem document.
 
+mod bodies;
 mod flights;
 mod guard;
 mod measure;
@@ -48,6 +49,9 @@ pub struct Config {
     /// The largest request body: at least four thirds of `limits.commit_size_max`, since bytes that are not text are sent in
     /// base64. The default leaves room for the JSON around them.
     pub body_max: Size,
+    /// The memory that the request bodies of all connections may take, from their arrival until they are answered; at least
+    /// `body_max`. A body that goes beyond it is answered 503.
+    pub bodies_max: Size,
     /// How long a request's body may take to arrive, at least `100ms`. One that does not is answered 408.
     pub body_timeout: Duration,
     /// How long a commit or a reading may take when its caller does not say so with `Mainstay-Timeout`, at least `100ms`. What was
@@ -67,6 +71,7 @@ impl Default for Config {
             hosts: Vec::new(),
             token: None,
             body_max: Size::from_mib(8),
+            bodies_max: Size::from_mib(256),
             body_timeout: Duration::from_secs(30),
             timeout: Duration::from_secs(30),
             head_timeout: Duration::from_secs(30),
@@ -105,6 +110,17 @@ impl Config {
                     help: format!("allow at least {}", Self::TIMEOUT_MIN),
                 });
             }
+        }
+        if self.bodies_max < self.body_max {
+            let is_default = self.bodies_max == Self::default().bodies_max;
+            broken.push(Broken {
+                path: if is_default { &["api", "body_max"] } else { &["api", "bodies_max"] },
+                message: format!(
+                    "all bodies together may take {}, and a single one {}",
+                    self.bodies_max, self.body_max
+                ),
+                help: format!("let `api.bodies_max` be at least {}", self.body_max),
+            });
         }
         if let Some(host) = self.hosts.iter().find(|it| it.is_empty() || it.contains([':', '/', ' '])) {
             broken.push(Broken {

@@ -29,6 +29,8 @@ pub struct Counts {
     pub connections: IntGauge,
     /// Connections refused because of the limit.
     pub refused: IntCounter,
+    /// What request bodies take.
+    pub body_bytes: IntGauge,
 }
 
 impl Counts {
@@ -55,6 +57,10 @@ impl Counts {
             problems: Arc::new(Code::ALL.map(|code| problems.with_label_values(&[code.as_str()]))),
             connections: metrics.gauge("mainstay_api_connections", "Connections open now."),
             refused: refused.with_label_values::<&str>(&[]),
+            body_bytes: metrics.gauge(
+                "mainstay_api_body_bytes",
+                "Bytes of request bodies in memory, until their requests are answered.",
+            ),
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! 1. id: so that every answer, also a refusal, can be found in the logs;
 //! 2. guard: web pages and strangers are refused before anything is read;
-//! 3. size: a body that announces too much is refused before it is sent;
+//! 3. size: a body that announces too much is refused before it is sent, and one that arrives is counted with all others;
 //! 4. resource: routed, its content type looked at, and run; a panic there is contained and answered as 500;
 //! 5. problem: whatever failed becomes a problem document;
 //! 6. headers, one log line.
@@ -24,6 +24,7 @@ use mainstay_base::id::RequestId;
 use mainstay_base::problem::Problem;
 use mainstay_base::units::Duration;
 
+use super::bodies::Bodies;
 use super::measure::{Counts, Matched, NO_ROUTE, Route};
 use super::{Config, Context, guard, resources};
 use crate::life::scope::Guarded;
@@ -35,6 +36,7 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("mainstay-request-id"
 pub struct Pipeline {
     context: Context,
     router: Router,
+    bodies: Bodies,
     counts: Counts,
     /// Counts what was refused before it reached a route.
     no_route: Route,
@@ -47,7 +49,8 @@ impl Pipeline {
     pub fn new(context: Context, counts: Counts) -> Self {
         let router = resources::router(&context, &counts);
         let no_route = counts.route(NO_ROUTE);
-        Self { context, router, counts, no_route, draining: AtomicBool::new(false) }
+        let bodies = Bodies::new(counts.body_bytes.clone());
+        Self { context, router, bodies, counts, no_route, draining: AtomicBool::new(false) }
     }
 
     /// From now on every answer is the last of its connection.
@@ -67,6 +70,7 @@ impl Pipeline {
         let response = match self.admit(&parts) {
             Ok(()) => {
                 parts.extensions.insert(matched.clone());
+                let (body, _held) = self.bodies.count(body, self.context.settings.load().bodies_max);
                 self.resource(Request::from_parts(parts, body)).await
             }
             Err(problem) => axum::response::IntoResponse::into_response(Failure::from(problem)),

@@ -75,6 +75,40 @@ fn every_refusal_is_a_problem_that_says_what_to_do() {
 }
 
 #[test]
+fn a_body_that_there_is_no_room_for_is_refused_until_others_are_answered() {
+    let node = Node::start(
+        "{ api: { body_max: 64KiB, bodies_max: 64KiB }, limits: { commit_size_max: 48KiB, value_size_max: 48KiB }, \
+         collections: { kv: {} } }",
+    )
+    .serving();
+    let taken = || {
+        let metrics = node.get("/metrics").body;
+        let line =
+            metrics.lines().find(|line| line.starts_with("mainstay_api_body_bytes{")).expect("a gauge");
+        line.rsplit(' ').next().and_then(|it| it.parse::<usize>().ok()).expect("a number")
+    };
+    let path = |key: &str| format!("/v1/collections/kv/items/{key}");
+    let body = "x".repeat(40 << 10);
+    let (first, rest) = body.split_at(39 << 10);
+    let mut slow = node.connect();
+    slow.send(&format!("PUT {} HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n", path("slow")));
+    slow.send(&format!("Content-Length: {}\r\n\r\n{first}", body.len()));
+    while taken() < first.len() {}
+    let put = || node.connect().request("PUT", &path("quick"), &[("Content-Type", "text/plain")], &body);
+    let refused = put();
+    let problem = refused.problem(503, "overloaded");
+    assert!(problem["detail"].as_str().is_some_and(|it| it.contains("api.bodies_max")), "{problem}");
+    assert_eq!((&problem["limit_bytes"], refused.header("retry-after")), (&(64 << 10).into(), Some("1")));
+    // Small ones still have room.
+    let small = node.connect().request("PUT", &path("small"), &[("Content-Type", "text/plain")], "x");
+    assert_eq!(small.status, 201, "{small:?}");
+    slow.send(rest);
+    assert_eq!(slow.answer(false).status, 201);
+    while put().status != 201 {}
+    while taken() > 0 {}
+}
+
+#[test]
 fn a_web_page_cannot_drive_the_api() {
     let node = Node::start("api: { hosts: [admin.local] }");
     let get = |headers: &[(&str, &str)]| node.connect().request("GET", "/v1/config", headers, "");
