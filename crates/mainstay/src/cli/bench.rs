@@ -3,6 +3,7 @@
 mod embedded;
 mod items;
 mod log;
+mod recovery;
 mod report;
 mod served;
 
@@ -31,6 +32,8 @@ pub enum Bench {
     Commits(items::Items),
     /// Measure linearizable reads: clients get items, each drawn at random, all of which were stored before
     Reads(items::Items),
+    /// Measure how long a start takes that has to make its stores again from the log
+    Recovery(recovery::Recovery),
 }
 
 /// Runs a command, and returns the exit code. The error is that of writing the result.
@@ -39,6 +42,7 @@ pub fn run(bench: Bench) -> io::Result<u8> {
         Bench::Log(log) => log::run(&log),
         Bench::Commits(items) => items::run(&items, Operation::Put),
         Bench::Reads(items) => items::run(&items, Operation::Get),
+        Bench::Recovery(recovery) => recovery::run(&recovery),
     }
 }
 

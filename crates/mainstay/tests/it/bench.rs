@@ -142,6 +142,21 @@ fn reads_find_what_was_stored_and_commit_nothing() {
 }
 
 #[test]
+fn recovery_is_measured_from_a_log_without_snapshots() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let work = ["--values", "64KiB", "--value", "100B", "--items", "100", "--shards", "2", "--rounds", "2"];
+    let arguments: Vec<&str> = work.into_iter().chain(["--output", "json"]).collect();
+    let output = run(folder.path(), "recovery", &arguments);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(is_empty(folder.path()));
+    let results: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((&results["upserts"], &results["value"]), (&656.into(), &"100B".into()), "{results}");
+    assert_eq!(results["rounds"].as_array().map(Vec::len), Some(2));
+    assert!(figure(&results, "/log_bytes") > 656.0 * 100.0, "{results}");
+    assert!(figure(&results, "/median_seconds") > 0.0 && figure(&results, "/rounds/1/rss_bytes") > 0.0);
+}
+
+#[test]
 fn an_interrupt_ends_a_node_that_was_started_for_it() {
     for more in ["--output=human", "--embedded"] {
         let folder = tempfile::tempdir().expect("a folder");

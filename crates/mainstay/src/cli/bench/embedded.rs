@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -40,15 +40,40 @@ const CLOSE_MAX: Duration = Duration::from_secs(60);
 /// Clients are spread over so many tallies, so that they hardly ever wait for each other.
 const TALLIES: usize = 16;
 
+/// Data that are open in this process.
+pub struct Data {
+    pub config: Config,
+    pub log: NodeLog,
+    pub shards: NodeShards,
+}
+
+impl Data {
+    /// Metrics that show what its parts count.
+    pub fn metrics(&self) -> Metrics {
+        let metrics = Metrics::new(&self.config.node.id);
+        self.log.count_in(&metrics);
+        self.shards.count_in(&metrics);
+        metrics
+    }
+}
+
 /// Measures with files in `folder`. Errors: the data cannot be opened or closed, items cannot be stored, or `stop` was asked for.
 pub fn measure(plan: &Plan, folder: &Path, stop: &Stop) -> Result<Observed> {
-    let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let file = plan.configure(folder, nowhere)?;
-    let request =
-        config::Request { file: Some(file), directory: folder.into(), ..config::Request::default() };
+    let file = plan.configure(folder, nowhere())?;
+    with_data(file, |data, runtime| put_under_load(plan, data, runtime, stop))
+}
+
+/// Where nobody listens.
+pub fn nowhere() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+}
+
+/// Opens the data of a configuration file, waits until all shards are served, does the work, and closes them.
+pub fn with_data<T>(file: PathBuf, work: impl FnOnce(&Data, &Runtime) -> Result<T>) -> Result<T> {
+    let request = config::Request { file: Some(file), ..config::Request::default() };
     let config = config::load(&request).map_err(|findings| anyhow!(findings.render(false)))?.config;
     // Nobody else knows of it, so that nobody needs to be kept out.
-    fs::create_dir(config.data.as_path()).context("make the data directory")?;
+    fs::create_dir_all(config.data.as_path()).context("make the data directory")?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let runtime =
@@ -56,40 +81,42 @@ pub fn measure(plan: &Plan, folder: &Path, stop: &Stop) -> Result<Observed> {
     let (scope, _alarm) = Scope::new("bench");
     let mut started = Started::default();
     let opening = node::open_data(&config, (&clock, &entropy), &scope, &mut started, crate::log::directory);
-    let observed = match runtime.block_on(Box::pin(opening)) {
-        Ok((log, shards)) => put_under_load(plan, (&config, &log, &shards), &runtime, stop),
+    let done = match runtime.block_on(Box::pin(opening)) {
+        Ok((log, shards)) => match runtime.block_on(shards.space().ready()) {
+            Ok(()) => work(&Data { config, log, shards }, &runtime),
+            Err(reason) => Err(anyhow!(reason)),
+        },
         Err(error) => Err(error.into()),
     };
     let undone = runtime.block_on(started.stop(CLOSE_MAX));
-    let observed = observed?;
+    let done = done?;
     let undone: Vec<String> = undone.iter().map(ToString::to_string).collect();
     ensure!(undone.is_empty(), "the data could not be closed: {}", undone.join("; "));
-    Ok(observed)
+    Ok(done)
 }
 
-fn put_under_load(
-    plan: &Plan,
-    (config, log, shards): (&Config, &NodeLog, &NodeShards),
+/// Makes `calls` calls of this work, or a few more, with so many clients. Errors: one failed, or `stop` was asked for.
+pub fn call_all(
+    data: &Data,
     runtime: &Runtime,
+    work: Work,
+    (calls, clients): (u32, usize),
     stop: &Stop,
-) -> Result<Observed> {
-    let metrics = Metrics::new(&config.node.id);
-    log.count_in(&metrics);
-    shards.count_in(&metrics);
-    runtime.block_on(shards.space().ready()).map_err(|reason| anyhow!(reason))?;
+) -> Result<()> {
+    let share = calls.div_ceil(u32::try_from(clients).expect("the command line allows few"));
+    let load = Load::new(data.shards.space(), work, (Moment::now(), Moment::now()), stop);
+    let load = Arc::new(load);
+    runtime.block_on(all((0..clients).map(|_| Arc::clone(&load).fill(share)))).context("store the items")
+}
+
+fn put_under_load(plan: &Plan, data: &Data, runtime: &Runtime, stop: &Stop) -> Result<Observed> {
+    let metrics = data.metrics();
     if plan.task.operation == Operation::Get {
-        let share =
-            plan.task.items.div_ceil(u32::try_from(plan.clients).expect("the command line allows few"));
-        let filling =
-            Load::new(shards.space(), Work::in_turn(plan.task), (Moment::now(), Moment::now()), stop);
-        let filling = Arc::new(filling);
-        runtime
-            .block_on(all((0..plan.clients).map(|_| Arc::clone(&filling).fill(share))))
-            .context("store the items")?;
+        call_all(data, runtime, Work::in_turn(plan.task), (plan.task.items, plan.clients), stop)?;
     }
     let begin = Moment::now().plus(plan.warm_up);
     let window = (begin, begin.plus(plan.duration));
-    let load = Arc::new(Load::new(shards.space(), Work::at_random(plan.task), window, stop));
+    let load = Arc::new(Load::new(data.shards.space(), Work::at_random(plan.task), window, stop));
     let clients = {
         let _entered = runtime.enter();
         let mut clients = JoinSet::new();

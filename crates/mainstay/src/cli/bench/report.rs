@@ -89,6 +89,11 @@ impl Counted {
         })
     }
 
+    /// Bytes that were written to the log.
+    pub fn logged_bytes(self) -> u64 {
+        self.logged_bytes as u64
+    }
+
     /// What was counted between `earlier` and this.
     pub fn since(self, earlier: Self) -> Self {
         Self {
@@ -241,7 +246,7 @@ fn settings(plan: &Plan, place: &Place) -> BTreeMap<&'static str, String> {
 }
 
 /// What makes figures doubtful.
-fn notes(place: &Place, cpu: CpuShares) -> Vec<String> {
+pub fn notes(place: &Place, cpu: CpuShares) -> Vec<String> {
     let mut notes = place.notes();
     for (cores, who) in [(cpu.foreign, "Other processes"), (cpu.stolen, "The virtual machine's host")] {
         if cores > FOREIGN_CORES_MAX {
