@@ -53,7 +53,7 @@ impl Backups {
     pub fn new(config: &Config, space: &Arc<Space>, clock: &Arc<dyn Clock>) -> Result<Self, shards::Error> {
         let place = config.backups_to();
         Ok(Self {
-            to: shards::location("backups.to", &place)?,
+            to: shards::location("backups.to", &place, config)?,
             place: place.to_string(),
             rate: config.snapshots.rate_max,
             space: Arc::clone(space),

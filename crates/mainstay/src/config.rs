@@ -80,6 +80,8 @@ pub struct Config {
     pub snapshots: Snapshots,
     /// Copies to restore from, best kept where the loss of the data directory does not reach them.
     pub backups: Backups,
+    /// The object store that places such as `s3://bucket/prefix` are in: AWS S3, or another that speaks its protocol.
+    pub s3: crate::s3::Config,
     /// The API: building blocks and operations.
     pub api: crate::api::Config,
     /// What it tells about itself.
@@ -103,6 +105,7 @@ impl Default for Config {
             store: Store::default(),
             snapshots: Snapshots::default(),
             backups: Backups::default(),
+            s3: crate::s3::Config::default(),
             api: crate::api::Config::default(),
             telemetry: crate::telemetry::Config::default(),
             shutdown: crate::life::Config::default(),
@@ -177,14 +180,20 @@ impl Config {
         broken.extend(self.log.broken_rules());
         broken.extend(self.api.broken_rules());
         broken.extend(crate::shards::config::broken_rules(self));
+        broken.extend(self.s3.broken_rules());
         broken
     }
 
     /// Every secret with its path and what it must be like.
     fn secrets(&mut self) -> Vec<(&'static [&'static str], &mut Secret, Rule)> {
-        let rule = Rule::header(crate::api::TOKEN_CHARS_MIN);
-        let token = self.api.token.as_mut();
-        token.map(|it| (["api", "token"].as_slice(), it, rule)).into_iter().collect()
+        let (of_api, of_store) = (Rule::header(crate::api::TOKEN_CHARS_MIN), Rule::header(1));
+        let found: [(&'static [&'static str], _, _); 4] = [
+            (&["api", "token"], &mut self.api.token, of_api),
+            (&["s3", "access_key"], &mut self.s3.access_key, of_store),
+            (&["s3", "secret_key"], &mut self.s3.secret_key, of_store),
+            (&["s3", "session_token"], &mut self.s3.session_token, of_store),
+        ];
+        found.into_iter().filter_map(|(path, secret, rule)| Some((path, secret.as_mut()?, rule))).collect()
     }
 
     /// The keys that differ in `next` and that a running process cannot change.
@@ -211,6 +220,9 @@ impl Config {
             compare(&format!("store.{key}"), &now, &next);
         }
         let shown = |to: &Option<Place>| to.as_ref().map_or_else(|| "in `data`".to_owned(), Place::to_string);
+        for ((key, now), (_, next)) in self.s3.options().into_iter().zip(next.s3.options()) {
+            compare(&format!("s3.{key}"), &now, &next);
+        }
         compare("snapshots.to", &shown(&self.snapshots.to), &shown(&next.snapshots.to));
         compare("backups.to", &shown(&self.backups.to), &shown(&next.backups.to));
         keys

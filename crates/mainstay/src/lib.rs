@@ -11,6 +11,7 @@ pub mod life;
 pub mod log;
 mod node;
 pub mod reload;
+pub mod s3;
 pub mod shards;
 pub mod system;
 pub mod telemetry;

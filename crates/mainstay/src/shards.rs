@@ -17,6 +17,7 @@ use mainstay_base::time::{Clock, Entropy};
 use mainstay_machine::Settings;
 use mainstay_shard::inbox::Bounds;
 use mainstay_shard::owner;
+use mainstay_shard::snapshot::bucket;
 use mainstay_shard::snapshot::keeper::{Keeper, Rules};
 use mainstay_shard::snapshot::location::{self, Location};
 use mainstay_shard::space::manifest::{self, Manifest};
@@ -31,7 +32,7 @@ use crate::log::NodeLog;
 use crate::telemetry::metrics::Metrics;
 
 /// The folder of the stores below the data directory.
-const FOLDER: &str = "stores";
+pub const FOLDER: &str = "stores";
 
 /// Why a node cannot have its shards.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +73,16 @@ pub enum Error {
         /// Why not.
         source: std::io::Error,
     },
+    /// A bucket for snapshots or backups.
+    #[error("cannot use {place} of `{key}`: {source}")]
+    Bucket {
+        /// The key that names it.
+        key: &'static str,
+        /// The bucket and the prefix.
+        place: Place,
+        /// Why not.
+        source: bucket::Error,
+    },
     /// The location of snapshots.
     #[error("{0}; it is needed to tell what the log must have")]
     Location(#[from] location::Error),
@@ -101,13 +112,22 @@ pub struct NodeShards {
 impl Opened {
     /// Opens the stores below the data directory, which this process has locked, or makes them.
     pub async fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Self, Error> {
-        let snapshots = location("snapshots.to", &config.snapshots_to())?;
+        let snapshots = location("snapshots.to", &config.snapshots_to(), config)?;
         let (data, shards) = (config.data.as_path().to_owned(), config.shards);
         let (options, clock) = (config.store_options(), Arc::clone(clock));
         let opening = tokio::task::spawn_blocking(move || stores(&data, shards, &options, clock));
         let opened = opening.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
         let (manifest, pool, stores) = opened?;
-        let known = mainstay_shard::space::known(&stores, &snapshots, manifest.timeline_number()).await?;
+        let (known, error) =
+            mainstay_shard::space::known(&stores, &snapshots, manifest.timeline_number()).await;
+        match error {
+            None => {}
+            // Whoever can't read a folder can mend it. A bucket that is out of reach must not keep a node down.
+            Some(error) if config.snapshots_to().folder().is_some() => return Err(error.into()),
+            Some(error) => {
+                tracing::warn!(target: "mainstay::shard", %error, "snapshots not listed, so what the log must have is known from the stores alone");
+            }
+        }
         Ok(Self { pool, stores, snapshots, shards, known })
     }
 
@@ -224,10 +244,17 @@ fn stores(
     Ok((manifest, pool, stores))
 }
 
-/// The place that a key names: a folder, made if it is not there. Errors: [`Error::Folder`].
-pub fn location(key: &'static str, place: &Place) -> Result<Location, Error> {
-    let Place::Folder(folder) = place else { unreachable!("the configuration was checked") };
-    Location::folder(folder).map_err(|source| Error::Folder { key, folder: folder.clone(), source })
+/// The place that a key names; a folder is made if it is not there. Errors: [`Error::Folder`], [`Error::Bucket`].
+pub fn location(key: &'static str, place: &Place, config: &Config) -> Result<Location, Error> {
+    match place {
+        Place::Folder(folder) => {
+            Location::folder(folder).map_err(|source| Error::Folder { key, folder: folder.clone(), source })
+        }
+        Place::S3 { bucket, prefix } => {
+            let found = config.s3.access().bucket(bucket, prefix);
+            found.map_err(|source| Error::Bucket { key, place: place.clone(), source })
+        }
+    }
 }
 
 fn rules(config: &Config) -> Rules {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ pub struct Backup {
 pub struct Restore {
     #[command(flatten)]
     source: Source,
-    /// The backup: a name below `backups.to`, or the path of its folder
+    /// The backup: a name below `backups.to`, the path of its folder, or `s3://bucket/prefix/name`
     #[arg(long, value_name = "NAME")]
     from: String,
     #[command(flatten)]
@@ -162,22 +162,23 @@ async fn take_here(
 
 fn bring_back(config: &Config, from: &str) -> Result<Restored> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let place = match config.backups_to() {
-        Place::Folder(folder) if !from.contains('/') => Place::Folder(folder.join(from)),
-        _ => Place::Folder(PathBuf::from(from)),
+    let place = match from.parse::<Place>() {
+        Ok(place) if from.contains('/') => place,
+        Err(reason) if from.contains('/') => bail!("{reason}"),
+        _ => config.backups_to().below(from),
     };
     if let Some(folder) = place.folder()
         && !folder.is_dir()
     {
         bail!("there is no backup at {place}: name one below `backups.to`, or the path of its folder");
     }
-    let from = shards::location("backups.to", &place)?;
+    let from = shards::location("backups.to", &place, config)?;
     let lock = locked(config, &*clock)?;
     let data = config.data.as_path();
     if has_files(data, place.folder()).with_context(|| format!("cannot look into {}", data.display()))? {
         bail!(backup::Error::NotEmpty(data.display().to_string()));
     }
-    let snapshots = shards::location("snapshots.to", &config.snapshots_to())?;
+    let snapshots = shards::location("snapshots.to", &config.snapshots_to(), config)?;
     let restoring = backup::restore(&from, config.data.as_path(), &snapshots, &SystemEntropy);
     let restored = runtime()?.block_on(restoring);
     drop(lock);

@@ -240,6 +240,7 @@ fn parser(schema: &Json) -> Option<Parser> {
         "Place" => Some(parse::<value::Place>),
         "Secret" => Some(parse::<Secret>),
         "Size" => Some(parse::<Size>),
+        "URL" => Some(parse::<value::Url>),
         _ => None,
     }
 }

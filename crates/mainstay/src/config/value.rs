@@ -116,6 +116,18 @@ impl Place {
             Self::S3 { .. } => None,
         }
     }
+
+    /// The same place, further down.
+    #[must_use]
+    pub fn below(&self, name: &str) -> Self {
+        match self {
+            Self::Folder(path) => Self::Folder(path.join(name)),
+            Self::S3 { bucket, prefix } => {
+                let prefix = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
+                Self::S3 { bucket: bucket.clone(), prefix }
+            }
+        }
+    }
 }
 
 impl fmt::Display for Place {
@@ -151,6 +163,49 @@ impl FromStr for Place {
             return Err(format!("`{prefix}` is not a prefix: put single slashes between names"));
         }
         Ok(Self::S3 { bucket: bucket.into(), prefix: prefix.into() })
+    }
+}
+
+/// Where a server is reached: `http://` or `https://`, a host, and a port if it is another than the usual one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Url(String);
+
+impl Url {
+    /// As it was written, without a slash at the end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Url {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+        let rest = rest.ok_or_else(|| format!("`{text}` has no scheme: write `https://{text}`"))?;
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        if authority.contains(['/', '?', '#']) {
+            return Err(format!("`{text}` has more than a host and a port"));
+        }
+        if authority.contains('@') {
+            // Not shown: what stands before it is a secret.
+            return Err("a URL with a user name: credentials have keys of their own".to_owned());
+        }
+        let has_form = authority.parse::<axum::http::uri::Authority>().is_ok_and(|it| {
+            let after = &authority[it.host().len()..];
+            let has_port = after.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
+            !it.host().is_empty() && (after.is_empty() || has_port)
+        });
+        if !has_form {
+            return Err(format!("`{authority}` is not a host with or without a port"));
+        }
+        Ok(Self(text.strip_suffix('/').unwrap_or(text).to_owned()))
     }
 }
 
@@ -280,7 +335,13 @@ as_text!(Place, "Place", {
     "type": "string",
     "title": "Place",
     "minLength": 1,
-    "examples": ["./snapshots", "/mnt/backups"],
+    "examples": ["./snapshots", "/mnt/backups", "s3://bucket/prefix"],
+});
+as_text!(Url, "URL", {
+    "type": "string",
+    "title": "URL",
+    "pattern": "^https?://[^/?#@]+/?$",
+    "examples": ["https://s3.example.com", "http://127.0.0.1:8333"],
 });
 as_text!(Secret, "Secret", {
     "type": "string",
@@ -332,6 +393,35 @@ mod tests {
             let error = text.parse::<Place>().expect_err(text);
             assert!(error.contains(hint), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_place_further_down_is_of_the_same_kind() {
+        for (place, below) in
+            [("/a", "/a/b"), ("s3://bucket", "s3://bucket/b"), ("s3://bucket/a", "s3://bucket/a/b")]
+        {
+            assert_eq!(place.parse::<Place>().unwrap().below("b").to_string(), below);
+        }
+    }
+
+    #[test]
+    fn a_url_is_a_scheme_a_host_and_perhaps_a_port() {
+        for text in ["http://127.0.0.1:8333", "https://s3.example.com", "http://[::1]:80"] {
+            assert_eq!(text.parse::<Url>().unwrap().as_str(), text);
+            assert_eq!(format!("{text}/").parse::<Url>().unwrap().as_str(), text);
+        }
+        for (text, hint) in [
+            ("127.0.0.1:8333", "write `https://127.0.0.1:8333`"),
+            ("ftp://host", "no scheme"),
+            ("http://", "is not a host"),
+            ("http://host:port", "is not a host"),
+            ("http://host/bucket", "more than a host"),
+        ] {
+            let error = text.parse::<Url>().expect_err(text);
+            assert!(error.contains(hint), "{text}: {error}");
+        }
+        let error = "https://me:hunter2@host".parse::<Url>().unwrap_err();
+        assert!(!error.contains("hunter2"), "{error}");
     }
 
     #[test]

@@ -166,12 +166,12 @@ impl Config {
         Bounds { waiting_max: wide(self.inbox.waiting_max), size_max: self.inbox.size_max }
     }
 
-    /// Where snapshots are kept: a folder, in a configuration that was checked.
+    /// Where snapshots are kept.
     pub fn snapshots_to(&self) -> Place {
         self.place(self.snapshots.to.as_ref(), "snapshots")
     }
 
-    /// Where backups are kept: a folder, in a configuration that was checked.
+    /// Where backups are kept.
     pub fn backups_to(&self) -> Place {
         self.place(self.backups.to.as_ref(), "backups")
     }
@@ -357,24 +357,22 @@ fn places(config: &Config) -> Option<Broken> {
         let steps = place.folder()?.components().filter(|step| *step != Component::CurDir);
         Some(steps.map(|step| step.as_os_str().to_owned()).collect())
     };
-    (steps(&snapshots).is_some() && steps(&snapshots) == steps(&backups)).then(|| Broken {
+    let are_same = match (steps(&snapshots), steps(&backups)) {
+        (None, None) => snapshots == backups,
+        (snapshots, backups) => snapshots == backups,
+    };
+    are_same.then(|| Broken {
         path: if config.backups.to.is_some() { &["backups", "to"] } else { &["snapshots", "to"] },
         message: format!(
             "{backups} would have both snapshots and backups, which are removed at different times"
         ),
-        help: "name another folder, best on another disk or machine".into(),
+        help: "name another place, best on another disk or machine".into(),
     })
 }
 
 /// Why files cannot be kept in a place.
 fn place(path: &'static [&'static str], place: &Place) -> Option<Broken> {
-    let Some(folder) = place.folder() else {
-        return Some(Broken {
-            path,
-            message: format!("object stores are not yet supported for `{}`", path.join(".")),
-            help: "use a folder; one of another machine can be mounted".into(),
-        });
-    };
+    let folder = place.folder()?;
     let (message, help) = directory::problem(folder)?;
     Some(Broken { path, message, help })
 }

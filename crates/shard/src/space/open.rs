@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use mainstay_base::position::{Index, ShardId};
 use tokio::task::spawn_blocking;
 
@@ -68,26 +69,34 @@ pub fn open(
     Ok((all, rebuilt))
 }
 
-/// What the log must have, since it is elsewhere already: the next index of each shard of which something is known.
-///
-/// Errors: the location of snapshots does not answer.
+/// Listings of snapshots that are under way at once.
+const LISTINGS: usize = 16;
+
+/// What the log must have, since it is elsewhere already: the next index of each shard of which something is known. If the
+/// location of snapshots does not answer, the stores alone tell, and the error comes as well.
 pub async fn known(
     stores: &Stores,
     snapshots: &Location,
     timeline_min: u32,
-) -> Result<BTreeMap<ShardId, Index>, location::Error> {
-    let mut known = BTreeMap::new();
-    for (id, opened) in stores {
-        let latest = snapshots.list(*id).await?.into_iter().next();
+) -> (BTreeMap<ShardId, Index>, Option<location::Error>) {
+    let durable = stores.iter().map(|(id, opened)| (*id, opened.store().durable_applied()));
+    let mut reached: BTreeMap<_, _> = durable.collect();
+    let latest = |(id, _): &(ShardId, Opened)| {
+        let id = *id;
+        async move { Ok((id, snapshots.list(id).await?.into_iter().next())) }
+    };
+    let listings = stream::iter(stores.iter().map(latest)).buffer_unordered(LISTINGS);
+    let listed: Result<Vec<_>, _> = listings.try_collect().await;
+    let (latest, error) = listed.map_or_else(|error| (Vec::new(), Some(error)), |latest| (latest, None));
+    for (id, latest) in latest {
         // A snapshot of an earlier line of history speaks of another log.
-        let latest = latest.filter(|latest| latest.timeline >= timeline_min).map(|latest| latest.index);
-        let durable = opened.store().durable_applied();
-        let index = latest.map_or(durable, |latest| latest.max(durable));
-        if index.get() > 0 {
-            known.insert(*id, index.next());
+        if let Some(latest) = latest.filter(|latest| latest.timeline >= timeline_min) {
+            let index = reached.entry(id).or_insert(latest.index);
+            *index = latest.index.max(*index);
         }
     }
-    Ok(known)
+    let known = reached.into_iter().filter(|(_, index)| index.get() > 0);
+    (known.map(|(id, index)| (id, index.next())).collect(), error)
 }
 
 /// Fills an empty store from the latest snapshot that can be used, if there is one.

@@ -1,6 +1,8 @@
 //! Mainstay as programs that are not ours see it: the clients that its users have, and the references of its formats.
 //!
-//! Run by `make conformance`, which provides the Python packages in `requirements.txt`.
+//! Run by `make conformance`, which provides the Python packages in `requirements.txt`; SeaweedFS is one of them.
+
+mod s3;
 
 use std::path::Path;
 use std::process::Command;

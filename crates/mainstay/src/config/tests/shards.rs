@@ -5,6 +5,7 @@ use mainstay_base::key::PartitionBy;
 use mainstay_base::units::{Duration, Size};
 use mainstay_machine::content::ContentType;
 use mainstay_shard::inbox::Bounds;
+use mainstay_shard::snapshot::bucket::{Access, Keys};
 use mainstay_shard::store;
 
 use super::*;
@@ -140,12 +141,36 @@ fn copies_are_kept_in_the_data_directory_unless_another_folder_is_named() {
     assert_eq!(config.snapshots_to(), Place::Folder(case.path("here/snapshots")));
     assert_eq!(config.backups_to(), Place::Folder(case.path("copies")));
     assert_eq!(Config::default().backups_to(), Place::Folder("./data/backups".into()));
-    let told = case.set("snapshots.to=s3://bucket/a").refused();
-    assert!(told.contains("object stores are not yet supported for `snapshots.to`"), "{told}");
     let told = Case::new(&[("f", "")]).set("backups.to=f/x").refused();
     assert!(told.contains("backups.to: ") && told.contains("is not a directory"), "{told}");
     let told = Case::new(&[]).set("backups.to=data/./snapshots").refused();
     assert!(told.contains("both snapshots and backups"), "{told}");
+}
+
+#[test]
+fn copies_are_kept_in_a_bucket_with_the_keys_that_are_configured() {
+    let text = "snapshots: { to: s3://bucket/a }\nbackups: { to: s3://bucket/b/ }\n\
+                s3: { endpoint: http://127.0.0.1:8333/, access_key: '${env:ID}', secret_key: '${file:key}' }\n";
+    let files = [("mainstay.yaml", text), ("key", "hunter2\n")];
+    let config = Case::new(&files).variable("ID", "me").load().config;
+    assert_eq!(config.backups_to(), Place::S3 { bucket: "bucket".into(), prefix: "b".into() });
+    let keys = Keys { id: "me".into(), secret: "hunter2".into(), session: None };
+    let endpoint = Some("http://127.0.0.1:8333".to_owned());
+    let access = Access { endpoint, region: "us-east-1".into(), keys: Some(keys) };
+    assert_eq!(config.s3.access(), access);
+    assert!(!format!("{access:?} {config:?}").contains("hunter2"));
+    access.bucket("bucket", "a").expect("it is not asked yet");
+
+    let without = Case::new(&[]).set("backups.to=s3://bucket").load().config;
+    assert_eq!(without.s3.access(), Access { endpoint: None, region: "us-east-1".into(), keys: None });
+    let told = Case::new(&[]).set("backups.to=s3://bucket/a").set("snapshots.to=s3://bucket/a/").refused();
+    assert!(told.contains("both snapshots and backups"), "{told}");
+
+    let keys = config.needs_restart(&without);
+    for key in ["`s3.endpoint` (http://127.0.0.1:8333 -> not set)", "`s3.access_key` (${env:ID} -> not set)"]
+    {
+        assert!(keys.iter().any(|it| it == key), "{key} in {keys:?}");
+    }
 }
 
 #[test]

@@ -138,8 +138,8 @@ impl World {
         let pool = Arc::new(Pool::new(&self.stores, clock()).expect("threads can be started"));
         let (stores, rebuilt) =
             open(&pool, &self.stores(), self.shards, self.timeline_min).expect("stores can be opened");
-        let known =
-            known(&stores, &self.snapshots, self.timeline_min).await.expect("snapshots can be listed");
+        let (known, error) = known(&stores, &self.snapshots, self.timeline_min).await;
+        assert!(error.is_none(), "{error:?}");
         let entropy = Arc::new(SeededEntropy::new(self.starts.fetch_add(1, Ordering::Relaxed)));
         let options = local::Options {
             known,
