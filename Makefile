@@ -8,7 +8,8 @@ SHELL := bash
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mainstay
 TOOLS := $(CACHE)/tools
 export CARGO_TARGET_DIR ?= $(CACHE)/target
-export PATH := $(TOOLS)/bin:$(PATH)
+# One for all commands: what is built from C is built again when it changes.
+export PATH := $(TOOLS)/bin:$(TOOLS)/python/bin:$(PATH)
 
 # Cargo, claiming the shared target directory for this checkout first.
 CARGO := scripts/with-target cargo
@@ -33,7 +34,7 @@ test: nextest ## Unit, property and integration tests, and the house rules
 
 conformance: nextest python-packages postgresql strace ## Foreign clients and suites against the running binary; real engines
 	$(CARGO) build --locked --package mainstay
-	PATH=$(TOOLS)/python/bin:$$PATH $(CARGO) nextest run --locked --workspace --profile conformance
+	$(CARGO) nextest run --locked --workspace --profile conformance
 
 soak: nextest ## The same tests with many more generated cases, and the long ones
 	PROPTEST_CASES=$(or $(PROPTEST_CASES),20000) $(CARGO) nextest run --locked --workspace --profile soak --run-ignored all
