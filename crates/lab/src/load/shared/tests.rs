@@ -1,6 +1,6 @@
 //! A protocol of numbered lines against a server that answers out of order.
 
-use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -125,7 +125,8 @@ fn clients_that_connect_at_once_open_one_connection() {
         let mut stream = listener.accept().unwrap().0;
         // The other one connects as well before this one is greeted, if it does not wait.
         listener.set_nonblocking(true).unwrap();
-        std::thread::sleep(Duration::from_millis(20));
+        stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        while stream.read(&mut [0; 64]).is_ok_and(|bytes| bytes > 0) {}
         assert_eq!(listener.accept().map_err(|error| error.kind()).unwrap_err(), ErrorKind::WouldBlock);
         stream.write_all(b"welcome\n").unwrap();
     };
