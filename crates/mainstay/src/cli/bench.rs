@@ -7,8 +7,9 @@ mod recovery;
 mod report;
 mod served;
 
+use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
@@ -50,6 +51,17 @@ pub fn run(bench: Bench) -> io::Result<u8> {
 fn folder_in(dir: &Path) -> Result<TempDir> {
     let folder = tempfile::Builder::new().prefix(".mainstay-bench-").tempdir_in(dir);
     folder.with_context(|| format!("make a folder in {}", dir.display()))
+}
+
+/// Writes the configuration of a node with one collection, its data below `folder`, and these lines; returns the file.
+fn configure(folder: &Path, shards: u32, lines: &str) -> Result<PathBuf> {
+    let data = serde_json::Value::from(folder.join("data").to_string_lossy());
+    let text = format!(
+        "data: {data}\nshards: {shards}\ncollections: {{ kv: {{}} }}\ntelemetry: {{ logs: {{ level: warn, format: json }} }}\n{lines}"
+    );
+    let file = folder.join("mainstay.yaml");
+    fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
+    Ok(file)
 }
 
 /// Errors: there is too little space, with how much is missing.

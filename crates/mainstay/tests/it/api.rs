@@ -81,19 +81,14 @@ fn a_body_that_there_is_no_room_for_is_refused_until_others_are_answered() {
          collections: { kv: {} } }",
     )
     .serving();
-    let taken = || {
-        let metrics = node.get("/metrics").body;
-        let line =
-            metrics.lines().find(|line| line.starts_with("mainstay_api_body_bytes{")).expect("a gauge");
-        line.rsplit(' ').next().and_then(|it| it.parse::<usize>().ok()).expect("a number")
-    };
+    let taken = || metric(&node.get("/metrics").body, "mainstay_api_body_bytes", &[]);
     let path = |key: &str| format!("/v1/collections/kv/items/{key}");
     let body = "x".repeat(40 << 10);
     let (first, rest) = body.split_at(39 << 10);
     let mut slow = node.connect();
     slow.send(&format!("PUT {} HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n", path("slow")));
     slow.send(&format!("Content-Length: {}\r\n\r\n{first}", body.len()));
-    while taken() < first.len() {}
+    while taken() < first.len() as f64 {}
     let put = || node.connect().request("PUT", &path("quick"), &[("Content-Type", "text/plain")], &body);
     let refused = put();
     let problem = refused.problem(503, "overloaded");
@@ -105,7 +100,7 @@ fn a_body_that_there_is_no_room_for_is_refused_until_others_are_answered() {
     slow.send(rest);
     assert_eq!(slow.answer(false).status, 201);
     while put().status != 201 {}
-    while taken() > 0 {}
+    while taken() > 0.0 {}
 }
 
 #[test]

@@ -5,7 +5,6 @@
 //! what HTTP costs is left out. What is watched meanwhile is the same.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -24,7 +23,7 @@ use mainstay_machine::settings::Limits;
 
 use super::super::{FAILED, OK, Output, OutputArg, output};
 use super::report::{Counted, Report};
-use super::{check_space, embedded, folder_in, served, until_signal};
+use super::{check_space, configure, embedded, folder_in, served, until_signal};
 
 /// The part of the load that is not measured.
 const WARM_UP: Duration = Duration::from_secs(1);
@@ -189,16 +188,10 @@ impl Plan {
     pub fn configure(&self, folder: &Path, api: SocketAddr) -> Result<PathBuf> {
         // As many again are for whoever looks at it, and for a probe before its connection is gone.
         let connections = self.clients * 2 + 64;
-        let data = serde_json::Value::from(folder.join("data").to_string_lossy());
-        let text = format!(
-            "data: {data}\nshards: {}\nlisten: {{ api: \"{api}\" }}\ncollections: {{ kv: {{}} }}\n\
-             api: {{ connections_max: {connections} }}\nlog: {{ durability: synced }}\n\
-             telemetry: {{ logs: {{ level: warn, format: json }} }}\n",
-            self.shards,
+        let lines = format!(
+            "listen: {{ api: \"{api}\" }}\napi: {{ connections_max: {connections} }}\nlog: {{ durability: synced }}\n"
         );
-        let file = folder.join("mainstay.yaml");
-        fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
-        Ok(file)
+        configure(folder, self.shards, &lines)
     }
 }
 

@@ -17,12 +17,13 @@ use mainstay_lab::clock::Moment;
 use mainstay_lab::duel::{CpuShares, Spent};
 use mainstay_lab::items::{Operation, Task, Work};
 use mainstay_lab::process::{Machine, memory};
+use mainstay_lab::stats::median;
 use mainstay_machine::settings::Limits;
 use serde::Serialize;
 
 use super::super::{FAILED, OK, Output, OutputArg, output};
 use super::report::{Counted, notes};
-use super::{check_space, embedded, folder_in, today, until_signal};
+use super::{check_space, configure, embedded, folder_in, today, until_signal};
 use crate::shards;
 
 /// Clients that fill the log: more make it no quicker.
@@ -129,9 +130,8 @@ fn measure(recovery: &Recovery) -> Result<Report> {
     });
     folder.close().context("remove the folder")?;
     let (log_bytes, rounds) = measured?;
-    let mut seconds: Vec<f64> = rounds.iter().map(|round| round.seconds).collect();
-    seconds.sort_by(f64::total_cmp);
-    let median_seconds = seconds[seconds.len() / 2];
+    let seconds: Vec<f64> = rounds.iter().map(|round| round.seconds).collect();
+    let median_seconds = median(&seconds).context("no start was measured")?;
     let mut notes: Vec<String> = rounds.iter().flat_map(|round| notes(&place, round.cpu)).collect();
     notes.dedup();
     notes.push("The log is in the page cache: a disk may be slower to read.".to_owned());
@@ -163,7 +163,9 @@ fn needed(upserts: u32, value: Size) -> Size {
 
 /// Fills the log, and starts without stores. Returns how large the log is, and what the starts took.
 fn recover(recovery: &Recovery, upserts: u32, folder: &Path, stop: &Stop) -> Result<(u64, Vec<Round>)> {
-    let file = configure(recovery, folder)?;
+    // No snapshots, so that the log is never trimmed.
+    let lines = "snapshots: { every: 1TiB }\nlog: { durability: synced, pin_bytes_max: 4TiB }\n";
+    let file = configure(folder, recovery.shards, lines)?;
     let value_bytes = usize::try_from(recovery.value.bytes()).expect("it is below the limit");
     let task = Task { operation: Operation::Put, items: recovery.items, value_bytes };
     let log_bytes = embedded::with_data(file.clone(), |data, runtime| {
@@ -189,19 +191,6 @@ fn recover(recovery: &Recovery, upserts: u32, folder: &Path, stop: &Stop) -> Res
         })?);
     }
     Ok((log_bytes, rounds))
-}
-
-/// A node that takes no snapshots, whose log is never trimmed.
-fn configure(recovery: &Recovery, folder: &Path) -> Result<PathBuf> {
-    let data = serde_json::Value::from(folder.join("data").to_string_lossy());
-    let text = format!(
-        "data: {data}\nshards: {}\ncollections: {{ kv: {{}} }}\nsnapshots: {{ every: 1TiB }}\n\
-         log: {{ durability: synced, pin_bytes_max: 4TiB }}\ntelemetry: {{ logs: {{ level: warn, format: json }} }}\n",
-        recovery.shards,
-    );
-    let file = folder.join("mainstay.yaml");
-    fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
-    Ok(file)
 }
 
 impl Report {
