@@ -127,9 +127,11 @@ impl Inspection {
     }
 
     fn has_same_damage(&self, other: &Self) -> bool {
-        let places =
-            |found: &Self| found.damage.iter().map(|bad| (bad.segment, bad.offset)).collect::<Vec<_>>();
-        places(self) == places(other)
+        // With the words: of a log that cannot be opened the place is its beginning, whatever file is to blame.
+        let damage = |found: &Self| -> Vec<_> {
+            found.damage.iter().map(|bad| (bad.segment, bad.offset, bad.what.clone())).collect()
+        };
+        damage(self) == damage(other)
     }
 }
 
