@@ -7,17 +7,18 @@ use axum::http::{HeaderMap, Request};
 use bytes::Bytes;
 
 use mainstay_base::error::Code;
-use mainstay_base::id::Tenant;
-use mainstay_base::key::Partition;
+use mainstay_base::id::{Name, Tenant};
+use mainstay_base::key::{Partition, PartitionBy};
 use mainstay_base::problem::Problem;
-use mainstay_machine::command::{Caller, Commit, Idempotency, Request as Asked};
+use mainstay_machine::command::{Caller, Commit, Define, Idempotency, Request as Asked};
 use mainstay_machine::content::ContentType;
 use mainstay_machine::evaluate::check_limits;
 use mainstay_machine::outcome::OperationResult;
-use mainstay_machine::shards::Answer;
+use mainstay_machine::shards::{self, Answer};
 use mainstay_machine::{Command, Outcome};
 
 use crate::answer::Failure;
+use crate::collections::missing;
 use crate::terms::{Terms, one};
 use crate::{Api, Settings, body, stamp};
 
@@ -67,6 +68,43 @@ impl<'a> Call<'a> {
         body::read(body, &self.settings.body, left).await
     }
 
+    /// The rule of a collection's partitions. Errors: [`Code::NotFound`] when it is not served.
+    pub(crate) fn partition_by(&self, collection: &Name) -> Result<PartitionBy, Problem> {
+        let (definitions, tenant) = (self.api.shards.definitions(), self.tenant());
+        let served = definitions.collection(&tenant, collection);
+        let retired = || definitions.get(&tenant, collection);
+        served.map(|it| it.partition_by).ok_or_else(|| missing(collection, retired()))
+    }
+
+    /// Changes a definition, and answers when all shards have it or time is up. Errors: as [`Call::commit`].
+    pub(crate) async fn define(&self, define: Define) -> Result<Committed, Failure> {
+        let command = self.command(define.partition(), Asked::Define(define));
+        committed(self.api.shards.define(command, self.terms.deadline).await)
+    }
+
+    /// What a change of a definition would come to, and what that was read from. Errors: as [`Call::commit`].
+    pub(crate) async fn rehearse(
+        &self,
+        define: Define,
+    ) -> Result<(Vec<OperationResult>, HeaderMap), Failure> {
+        let command = self.command(define.partition(), Asked::Define(define));
+        let read = self.api.shards.rehearse(command, self.terms.deadline).await;
+        let reading = read.map_err(|error| Problem::of(&error))?;
+        let headers = stamp::of_reading(&reading);
+        match reading.value {
+            Outcome::Committed(results) => Ok((results, headers)),
+            Outcome::Refused(refusal) => Err(Failure::from(Problem::from(*refusal)).headers(headers)),
+        }
+    }
+
+    fn command(&self, partition: Partition<'static>, request: Asked) -> Command {
+        let (tenant, caller) = (self.tenant(), Caller::ANONYMOUS);
+        let idempotency = self.terms.idempotency.as_ref();
+        let idempotency =
+            idempotency.map(|key| Idempotency::new(key, &tenant, &caller, &partition, &request));
+        Command { tenant, caller, partition, idempotency, trace: self.terms.trace, request }
+    }
+
     /// Commits, and answers when the outcome is durable.
     ///
     /// Errors: every refusal and every error of the port as its problem, that of a refusal with the answer's headers.
@@ -75,19 +113,18 @@ impl<'a> Call<'a> {
         partition: Partition<'static>,
         commit: Commit,
     ) -> Result<Committed, Failure> {
-        let (tenant, caller, request) = (self.tenant(), Caller::ANONYMOUS, Asked::Commit(commit));
-        let idempotency = self.terms.idempotency.as_ref();
-        let idempotency =
-            idempotency.map(|key| Idempotency::new(key, &tenant, &caller, &partition, &request));
-        let command = Command { tenant, caller, partition, idempotency, trace: self.terms.trace, request };
+        let command = self.command(partition, Asked::Commit(commit));
         check_limits(&command, &self.settings.machine.limits).map_err(|refusal| Problem::from(*refusal))?;
-        let submitted = self.api.shards.submit(command, self.terms.deadline).await;
-        let mut answer = submitted.map_err(|error| Problem::of(&error))?;
-        let headers = stamp::of_answer(&answer);
-        match std::mem::replace(&mut answer.outcome, Outcome::Committed(Vec::new())) {
-            Outcome::Committed(results) => Ok(Committed { answer, results, headers }),
-            Outcome::Refused(refusal) => Err(Failure::from(Problem::from(*refusal)).headers(headers)),
-        }
+        committed(self.api.shards.submit(command, self.terms.deadline).await)
+    }
+}
+
+fn committed(answer: Result<Answer, shards::Error>) -> Result<Committed, Failure> {
+    let mut answer = answer.map_err(|error| Problem::of(&error))?;
+    let headers = stamp::of_answer(&answer);
+    match std::mem::replace(&mut answer.outcome, Outcome::Committed(Vec::new())) {
+        Outcome::Committed(results) => Ok(Committed { answer, results, headers }),
+        Outcome::Refused(refusal) => Err(Failure::from(Problem::from(*refusal)).headers(headers)),
     }
 }
 

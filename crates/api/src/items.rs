@@ -10,14 +10,12 @@ use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName
 use axum::http::{HeaderMap, Request, Response, StatusCode};
 
 use mainstay_base::error::Code;
-use mainstay_base::id::Name;
 use mainstay_base::key::Partition;
 use mainstay_base::problem::Problem;
 use mainstay_machine::Version;
 use mainstay_machine::command::{Commit, ItemName, Operation};
 use mainstay_machine::content::{ContentType, Value};
 use mainstay_machine::json::{self, Json};
-use mainstay_machine::settings::Collection;
 use mainstay_machine::shards::Get;
 
 use crate::Api;
@@ -118,15 +116,7 @@ async fn change(call: &Call<'_>, operation: Operation) -> Result<Response<Body>,
 
 /// The partition of an item, by the rule of its collection.
 fn partition(call: &Call<'_>, item: &ItemName) -> Result<Partition<'static>, Failure> {
-    let collection = collection(call, &item.collection)?;
-    Ok(collection.partition_by.partition(&item.key).into_owned())
-}
-
-fn collection<'c>(call: &'c Call<'_>, name: &Name) -> Result<&'c Collection, Failure> {
-    call.settings.machine.collections.get(&call.tenant(), name).ok_or_else(|| {
-        let detail = format!("there is no collection {:?}: create it first", name.as_str());
-        Problem::new(Code::NotFound, detail).fact("collection", name.as_str()).into()
-    })
+    Ok(call.partition_by(&item.collection)?.partition(&item.key).into_owned())
 }
 
 fn missing(item: &ItemName) -> Failure {

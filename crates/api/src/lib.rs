@@ -22,6 +22,7 @@
 pub mod answer;
 pub mod body;
 mod call;
+mod collections;
 mod commits;
 mod items;
 pub mod openapi;
@@ -56,8 +57,7 @@ pub struct Api {
 /// What can be set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Those of evaluation: a request that is too large by itself is refused before it waits, and a key's partition is found
-    /// by the rule of its collection.
+    /// Those of evaluation: a request that is too large by itself is refused before it waits.
     pub machine: mainstay_machine::Settings,
     /// How large request bodies may be, and how long they may take.
     pub body: body::Limits,

@@ -19,6 +19,7 @@ use mainstay_base::error::Code;
 use mainstay_base::id::Name;
 use mainstay_base::key::Key;
 use mainstay_base::problem::Problem;
+use mainstay_machine::Collection;
 
 use crate::Api;
 use crate::answer::Failure;
@@ -27,7 +28,10 @@ use crate::resources::{self, Content, Operation, PROBLEMS_OF_ALL, Parameter, Que
 use crate::stamp::{AGE, DURABILITY, REPLAYED};
 use crate::target::Query;
 use crate::terms::{CONSISTENCY, IDEMPOTENCY_KEY, POSITION};
-use crate::wire::{CommitAnswer, CommitBody, PageBody};
+use crate::wire::{
+    CollectionBody, CollectionsBody, CommitAnswer, CommitBody, HistoryBody, PageBody, RehearsalBody,
+    RollbackBody,
+};
 
 /// `GET /v1/openapi.json`.
 pub(crate) async fn show(State(api): State<Api>, request: Request<Body>) -> Result<Response<Body>, Failure> {
@@ -119,6 +123,18 @@ impl Writer {
             Content::CommitAnswer => schema::<CommitAnswer>(&mut self.answered),
             Content::Page => schema::<PageBody<'_>>(&mut self.answered),
             Content::Value | Content::NewValue | Content::MergePatch => json!({}),
+            Content::NewCollection => schema::<Collection>(&mut self.sent),
+            Content::Collection => schema::<CollectionBody>(&mut self.answered),
+            Content::CollectionOrDryRun => {
+                let either = [
+                    schema::<CollectionBody>(&mut self.answered),
+                    schema::<RehearsalBody>(&mut self.answered),
+                ];
+                json!({ "anyOf": either })
+            }
+            Content::Collections => schema::<CollectionsBody>(&mut self.answered),
+            Content::CollectionHistory => schema::<HistoryBody>(&mut self.answered),
+            Content::Rollback => schema::<RollbackBody>(&mut self.sent),
             Content::OpenApi => json!({ "type": "object" }),
         };
         let media_types = content.media_types().iter();
@@ -146,6 +162,7 @@ impl Writer {
             Parameter::Query { name, about, schema } => {
                 let schema = match schema {
                     QuerySchema::Text => json!({ "type": "string" }),
+                    QuerySchema::Flag => json!({ "type": "boolean", "default": false }),
                     QuerySchema::Whole { min, max, default } => {
                         json!({ "type": "integer", "minimum": min, "maximum": max, "default": default })
                     }

@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use mainstay_base::problem::Problem;
 use mainstay_machine::Version;
-use mainstay_machine::command::{Condition, ItemName};
+use mainstay_machine::command::{Condition, Expected, ItemName};
 
 use crate::answer::header;
 use crate::terms::{one, wrong};
@@ -32,6 +32,20 @@ pub(crate) fn for_change(headers: &HeaderMap, item: &ItemName) -> Result<Vec<Con
         }
     }
     Ok(conditions)
+}
+
+/// What a change of a definition depends on. Errors: a header that cannot be read, or that no change can depend on.
+pub(crate) fn for_definition(headers: &HeaderMap) -> Result<Expected, Problem> {
+    match (tag(headers, &IF_MATCH)?, tag(headers, &IF_NONE_MATCH)?) {
+        (None, None) => Ok(Expected::Anything),
+        (Some(Tag::Any), None) => Ok(Expected::Present),
+        (Some(Tag::Version(is)), None) => Ok(Expected::Version(is)),
+        (None, Some(Tag::Any)) => Ok(Expected::Absent),
+        (_, Some(_)) => {
+            let why = "cannot hold, or not together with `If-Match`";
+            Err(wrong(&IF_NONE_MATCH, why, "`*` alone, or `If-Match` with the version that it must have"))
+        }
+    }
 }
 
 /// What a reading of an item depends on.

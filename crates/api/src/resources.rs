@@ -10,7 +10,7 @@ use mainstay_base::error::Code;
 
 use crate::items::{LIMIT_DEFAULT, LIMIT_MAX, MERGE_PATCH};
 use crate::terms::{CONSISTENCY, GRPC_TIMEOUT, IDEMPOTENCY_KEY, POSITION, TIMEOUT};
-use crate::{Api, commits, items, openapi};
+use crate::{Api, collections, commits, items, openapi};
 
 /// A path and what can be done there.
 pub(crate) struct Resource {
@@ -50,6 +50,7 @@ pub(crate) enum Parameter {
 pub(crate) enum QuerySchema {
     Text,
     Whole { min: usize, max: usize, default: usize },
+    Flag,
 }
 
 /// What a body holds.
@@ -63,6 +64,12 @@ pub(crate) enum Content {
     /// A value to be: of any type too, of which a description can only name some.
     NewValue,
     MergePatch,
+    NewCollection,
+    Collection,
+    CollectionOrDryRun,
+    Collections,
+    CollectionHistory,
+    Rollback,
     OpenApi,
 }
 
@@ -70,7 +77,16 @@ impl Content {
     /// The media types, or a range of them.
     pub(crate) fn media_types(self) -> &'static [&'static str] {
         match self {
-            Self::Commit | Self::CommitAnswer | Self::Page | Self::OpenApi => &["application/json"],
+            Self::Commit
+            | Self::CommitAnswer
+            | Self::Page
+            | Self::NewCollection
+            | Self::Collection
+            | Self::CollectionOrDryRun
+            | Self::Collections
+            | Self::CollectionHistory
+            | Self::Rollback
+            | Self::OpenApi => &["application/json"],
             Self::Value => &["*/*"],
             Self::NewValue => &["application/json", "application/octet-stream"],
             Self::MergePatch => &[MERGE_PATCH],
@@ -141,6 +157,13 @@ pub(crate) fn all() -> Vec<Resource> {
                 )
             }],
         },
+        Resource { path: "/v1/collections", operations: vec![list_collections()] },
+        Resource {
+            path: "/v1/collections/{collection}",
+            operations: vec![read_collection(), put_collection(), delete_collection()],
+        },
+        Resource { path: "/v1/collections/{collection}/history", operations: vec![collection_history()] },
+        Resource { path: "/v1/collections/{collection}/rollback", operations: vec![rollback_collection()] },
         Resource { path: "/v1/collections/{collection}/items", operations: vec![listing()] },
         Resource {
             path: "/v1/collections/{collection}/items/{*key}",
@@ -160,8 +183,112 @@ pub(crate) fn all() -> Vec<Resource> {
     ]
 }
 
+const OF_DEFINITIONS: [Code; 12] = [
+    Code::RequestTimeout,
+    Code::NotFound,
+    Code::Conflict,
+    Code::OwnedByFile,
+    Code::ConditionFailed,
+    Code::TooLarge,
+    Code::UnsupportedMediaType,
+    Code::Invalid,
+    Code::IdempotencyMismatch,
+    Code::OutcomeUnknown,
+    Code::StorageFull,
+    Code::QuotaExceeded,
+];
+
+const COLLECTION_CHANGED: &[(u16, &str, Option<Content>)] = &[
+    (200, "What it says now, or what the change would come to.", Some(Content::CollectionOrDryRun)),
+    (201, "The collection is new.", Some(Content::Collection)),
+];
+
+fn list_collections() -> Operation {
+    let parameters = vec![
+        query(
+            "limit",
+            "How many collections at most.",
+            QuerySchema::Whole { min: 1, max: collections::LIMIT_MAX, default: collections::LIMIT_DEFAULT },
+        ),
+        query("cursor", "Where to go on: `next` of the page before.", QuerySchema::Text),
+    ];
+    Operation {
+        parameters: with_headers(parameters, [TIMEOUT, GRPC_TIMEOUT]),
+        answers: &[(200, "A page of collections.", Some(Content::Collections))],
+        problems: &[Code::Invalid],
+        ..operation(Method::GET, collections::list, ("list_collections", "Lists collections"))
+    }
+}
+
+fn read_collection() -> Operation {
+    Operation {
+        parameters: with_headers(vec![Parameter::Collection], [TIMEOUT, GRPC_TIMEOUT]),
+        answers: &[(200, "The definition.", Some(Content::Collection))],
+        problems: &[Code::NotFound, Code::Invalid],
+        ..operation(Method::GET, collections::get, ("get_collection", "Reads a collection's definition"))
+    }
+}
+
+fn put_collection() -> Operation {
+    Operation {
+        parameters: of_definition_change(),
+        request: Some(Content::NewCollection),
+        answers: COLLECTION_CHANGED,
+        problems: &OF_DEFINITIONS,
+        ..operation(Method::PUT, collections::put, ("put_collection", "Defines a collection"))
+    }
+}
+
+fn delete_collection() -> Operation {
+    Operation {
+        parameters: of_definition_change(),
+        answers: &[(200, "It is not served any more; its items stay.", Some(Content::CollectionOrDryRun))],
+        problems: &OF_DEFINITIONS,
+        ..operation(Method::DELETE, collections::delete, ("retire_collection", "Retires a collection"))
+    }
+}
+
+fn collection_history() -> Operation {
+    Operation {
+        parameters: with_headers(vec![Parameter::Collection], [TIMEOUT, GRPC_TIMEOUT]),
+        answers: &[(200, "Its versions, the latest first.", Some(Content::CollectionHistory))],
+        problems: &[Code::NotFound, Code::Invalid],
+        ..operation(
+            Method::GET,
+            collections::history,
+            ("get_collection_history", "Reads what a collection's definition was"),
+        )
+    }
+}
+
+fn rollback_collection() -> Operation {
+    Operation {
+        parameters: of_definition_change(),
+        request: Some(Content::Rollback),
+        answers: COLLECTION_CHANGED,
+        problems: &OF_DEFINITIONS,
+        ..operation(
+            Method::POST,
+            collections::rollback,
+            ("roll_back_collection", "Goes back to an earlier definition"),
+        )
+    }
+}
+
+fn of_definition_change() -> Vec<Parameter> {
+    for_changes(vec![
+        Parameter::Collection,
+        query(collections::DRY_RUN, "Only tells what would become of it.", QuerySchema::Flag),
+        Parameter::Header(axum::http::header::IF_MATCH),
+        Parameter::Header(axum::http::header::IF_NONE_MATCH),
+    ])
+}
+
+fn query(name: &'static str, about: &str, schema: QuerySchema) -> Parameter {
+    Parameter::Query { name, about: about.to_owned(), schema }
+}
+
 fn listing() -> Operation {
-    let query = |name, about: &str, schema| Parameter::Query { name, about: about.to_owned(), schema };
     let parameters = vec![
         Parameter::Collection,
         query("prefix", "What the keys begin with.", QuerySchema::Text),

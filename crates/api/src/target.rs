@@ -76,6 +76,28 @@ impl<'u> Query<'u> {
     }
 }
 
+/// How many there are to be on a page. Errors: [`Code::Invalid`] when it is no number from 1 to `max`.
+pub(crate) fn limit(text: Option<&str>, default: usize, max: usize) -> Result<usize, Problem> {
+    let Some(text) = text else { return Ok(default) };
+    let limit = text.parse().ok().filter(|limit| (1..=max).contains(limit));
+    limit.ok_or_else(|| {
+        let detail = format!("the limit must be a whole number from 1 to {max}");
+        Problem::new(Code::Invalid, detail).fact("parameter", "limit").fact("max", max)
+    })
+}
+
+/// A parameter that is `true` or `false`, and `false` when it is not there. Errors: [`Code::Invalid`].
+pub(crate) fn flag(query: &Query<'_>, name: &str) -> Result<bool, Problem> {
+    match query.get(name) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => {
+            let detail = format!("the parameter {name:?} must be `true` or `false`");
+            Err(Problem::new(Code::Invalid, detail).fact("parameter", name))
+        }
+    }
+}
+
 /// Undoes percent-encoding, and in a query also that of spaces as `+`.
 fn decoded<'u>(encoded: &'u str, is_query: bool, what: &str) -> Result<Cow<'u, str>, Problem> {
     let has_plus = is_query && encoded.contains('+');

@@ -3,6 +3,7 @@
 //! Names of members and kinds are promises to callers. Values stay the bytes that they were sent or stored as.
 
 mod commit;
+mod definition;
 mod kind;
 mod page;
 
@@ -14,6 +15,7 @@ use serde::de::{Deserialize, Deserializer, Error};
 use serde::ser::Serializer;
 
 pub use commit::{CommitAnswer, CommitBody};
+pub use definition::{CollectionBody, CollectionsBody, HistoryBody, RehearsalBody, RollbackBody};
 pub use page::{ItemBody, PageBody};
 
 /// Reads what is written as a text.

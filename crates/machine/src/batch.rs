@@ -23,8 +23,9 @@ use mainstay_base::hlc::HybridTime;
 use mainstay_base::id::Tenant;
 
 use crate::codec::{Reader, put_sized, put_varint};
-use crate::command::{Command, TraceContext};
+use crate::command::TraceContext;
 use crate::overlay::Mutation;
+use crate::task::Input;
 
 pub use crate::codec::Error;
 
@@ -45,12 +46,12 @@ pub struct Batch {
     pub entries: Vec<Entry>,
 }
 
-/// The changes of one command.
+/// The changes of one command or task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Whose command it was.
+    /// Whose it was.
     pub tenant: Tenant,
-    /// Where the command stood in a distributed trace.
+    /// Where it stood in a distributed trace.
     pub trace: Option<TraceContext>,
     /// What it changed.
     pub mutations: Vec<Mutation>,
@@ -62,14 +63,11 @@ impl Batch {
         Self { time, entries: Vec::new() }
     }
 
-    /// Adds the changes of a command, if there are any.
-    pub fn push(&mut self, command: &Command, effects: Vec<Mutation>) {
+    /// Adds the changes of a command or task, if there are any.
+    pub fn push(&mut self, input: &Input, effects: Vec<Mutation>) {
         if !effects.is_empty() {
-            self.entries.push(Entry {
-                tenant: command.tenant.clone(),
-                trace: command.trace,
-                mutations: effects,
-            });
+            let (tenant, trace) = (input.tenant().clone(), input.trace());
+            self.entries.push(Entry { tenant, trace, mutations: effects });
         }
     }
 

@@ -18,8 +18,10 @@ use crate::json::{Json, Pointer};
 use crate::text::shown;
 use crate::version::Version;
 
+mod define;
 mod idempotency;
 
+pub use define::{Change, Define, Expected};
 pub use idempotency::{Idempotency, IdempotencyKey, KeyError};
 
 /// A request of one caller to one partition.
@@ -44,6 +46,8 @@ pub struct Command {
 pub enum Request {
     /// To change items.
     Commit(Commit),
+    /// To change a definition; of the shard `system` only.
+    Define(Define),
 }
 
 /// Who asks: 1 to 255 characters without control characters.
@@ -159,7 +163,7 @@ impl Command {
     /// How large it is, about: what it holds in memory beside a fixed part.
     pub fn bytes(&self) -> usize {
         const PART_BYTES: usize = 64;
-        let Request::Commit(commit) = &self.request;
+        let Request::Commit(commit) = &self.request else { return PART_BYTES };
         let condition = |condition: &Condition| {
             let cel = match condition {
                 Condition::Check { cel, .. } => cel.source().len(),
@@ -186,6 +190,7 @@ impl Request {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Commit(_) => "commit",
+            Self::Define(_) => "define",
         }
     }
 }

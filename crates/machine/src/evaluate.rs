@@ -1,4 +1,4 @@
-//! Evaluation: what a command makes of the state it finds.
+//! Evaluation: what a command or a task makes of the state it finds.
 //!
 //! The order is fixed: a repetition is answered by what was kept; otherwise limits, conditions and operations are gone through
 //! as they stand, the first that does not hold refuses the whole, and the outcome is kept. Whatever a refused command
@@ -6,17 +6,24 @@
 //!
 //! One transition per file: what an operation does to an item is a function of that item alone.
 
+use std::sync::Arc;
+
 use mainstay_base::hlc::HybridTime;
 use mainstay_base::key::slot;
 
 use crate::command::{Command, Request};
-use crate::outcome::{Outcome, Refusal};
+use crate::definition::Definitions;
+use crate::outcome::{OperationResult, Outcome, Refusal};
 use crate::overlay::{Mutation, Overlay};
+use crate::row::RowKey;
 use crate::settings::Settings;
 use crate::state;
+use crate::task::{Input, Task};
 
+mod adopt;
 mod commit;
 mod condition;
+mod define;
 mod delete;
 mod idempotency;
 mod increment;
@@ -27,6 +34,17 @@ mod put;
 
 pub use limits::check_limits;
 
+/// What evaluation depends on beside the rows.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// When.
+    pub moment: Moment,
+    /// Limits, and how long outcomes are kept.
+    pub settings: &'a Settings,
+    /// What the shard's rows define: [`Definitions::load`].
+    pub definitions: &'a Definitions,
+}
+
 /// When a command is evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
@@ -36,7 +54,7 @@ pub struct Moment {
     pub timeline: u32,
 }
 
-/// What became of a command.
+/// What became of a command or a task.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluated {
     /// The answer.
@@ -45,6 +63,8 @@ pub struct Evaluated {
     pub replayed: bool,
     /// The rows that change, each once, in the order of their first change. They are in the overlay already.
     pub effects: Vec<Mutation>,
+    /// What the rows define from now on, if that changes.
+    pub definitions: Option<Arc<Definitions>>,
 }
 
 /// Why a command goes no further.
@@ -65,36 +85,39 @@ impl From<state::Error> for Stop {
     }
 }
 
-/// Evaluates a command after all that are in the overlay, and leaves its changes there.
+/// Evaluates a command or a task after all that are in the overlay, and leaves its changes there.
 ///
 /// Errors: [`state::Error`] when a row cannot be read; then the overlay is as it was before.
 pub fn evaluate(
-    command: &Command,
+    input: &Input,
     overlay: &mut Overlay<'_>,
-    moment: Moment,
-    settings: &Settings,
+    context: &Context<'_>,
 ) -> Result<Evaluated, state::Error> {
     overlay.begin();
-    let evaluated = evaluate_in(command, overlay, moment, settings);
+    let evaluated = match input {
+        Input::Command(command) => command_in(command, overlay, context),
+        Input::Task(task) => task_in(task, overlay, context),
+    };
+    let evaluated = evaluated.and_then(|evaluated| defining(evaluated, overlay));
     if evaluated.is_err() {
         overlay.rollback();
     }
     evaluated
 }
 
-fn evaluate_in(
+fn command_in(
     command: &Command,
     overlay: &mut Overlay<'_>,
-    moment: Moment,
-    settings: &Settings,
+    context: &Context<'_>,
 ) -> Result<Evaluated, state::Error> {
     let slot = slot(&command.tenant, &command.partition);
-    let unchanged = |outcome, replayed| Evaluated { outcome, replayed, effects: Vec::new() };
+    let unchanged =
+        |outcome, replayed| Evaluated { outcome, replayed, effects: Vec::new(), definitions: None };
     let kept = match &command.idempotency {
         None => None,
         Some(idempotency) => {
-            let book =
-                idempotency::Book { slot, tenant: &command.tenant, moment, retention: &settings.retention };
+            let (moment, retention) = (context.moment, &context.settings.retention);
+            let book = idempotency::Book { slot, tenant: &command.tenant, moment, retention };
             match idempotency::look_up(&book, idempotency, overlay)? {
                 idempotency::Found::Replay(outcome) => return Ok(unchanged(outcome, true)),
                 idempotency::Found::Mismatch(refusal) => return Ok(unchanged(refusal.into(), false)),
@@ -102,20 +125,49 @@ fn evaluate_in(
             }
         }
     };
-    let outcome = match &command.request {
-        Request::Commit(_) => commit::evaluate(command, slot, overlay, moment, settings),
-    };
-    let outcome = match outcome {
-        Ok(results) => Outcome::Committed(results),
-        Err(Stop::Refused(refusal)) => {
-            overlay.rollback();
-            overlay.begin();
-            Outcome::Refused(refusal)
+    let results = match &command.request {
+        Request::Commit(commit) => commit::evaluate(command, commit, slot, overlay, context),
+        Request::Define(define) => {
+            define::define((&command.tenant, &command.caller), define, overlay, context)
         }
-        Err(Stop::State(error)) => return Err(error),
     };
+    let outcome = outcome(results, overlay)?;
     if let Some((book, idempotency, stale)) = kept {
         idempotency::keep(&book, idempotency, stale, &outcome, overlay)?;
     }
-    Ok(Evaluated { outcome, replayed: false, effects: overlay.changed() })
+    Ok(Evaluated { outcome, replayed: false, effects: overlay.changed(), definitions: None })
+}
+
+fn task_in(task: &Task, overlay: &mut Overlay<'_>, context: &Context<'_>) -> Result<Evaluated, state::Error> {
+    let results = match task {
+        Task::Declare(declare) => define::declare(declare, overlay, context),
+        Task::Adopt(adopt) => adopt::adopt(adopt, overlay),
+    };
+    let outcome = outcome(results, overlay)?;
+    Ok(Evaluated { outcome, replayed: false, effects: overlay.changed(), definitions: None })
+}
+
+/// Reads what the rows define, if the row that says so has changed.
+fn defining(mut evaluated: Evaluated, overlay: &Overlay<'_>) -> Result<Evaluated, state::Error> {
+    let row = RowKey::shard();
+    if evaluated.effects.iter().any(|mutation| mutation.key() == row.bytes()) {
+        evaluated.definitions = Some(Arc::new(Definitions::load(overlay)?));
+    }
+    Ok(evaluated)
+}
+
+/// What becomes of it; a refusal leaves no change.
+fn outcome(
+    results: Result<Vec<OperationResult>, Stop>,
+    overlay: &mut Overlay<'_>,
+) -> Result<Outcome, state::Error> {
+    match results {
+        Ok(results) => Ok(Outcome::Committed(results)),
+        Err(Stop::Refused(refusal)) => {
+            overlay.rollback();
+            overlay.begin();
+            Ok(Outcome::Refused(refusal))
+        }
+        Err(Stop::State(error)) => Err(error),
+    }
 }

@@ -1,7 +1,7 @@
 //! The deterministic heart: a command and the state it finds give an outcome and the rows that change.
 //!
 //! Evaluation is a pure function ([`evaluate()`]). Whatever it depends on comes in: the rows through [`State`],
-//! time and timeline in a [`Moment`], limits and collections in [`Settings`]. It does no I/O, reads no clock,
+//! time and timeline in a [`Moment`], limits in [`Settings`], collections in [`Definitions`]. It does no I/O, reads no clock,
 //! draws no randomness and iterates over nothing that has no order; so the same commands in the same order
 //! give the same rows on every machine, in however many batches they arrive.
 //!
@@ -12,8 +12,10 @@
 
 pub mod batch;
 mod codec;
+pub mod collection;
 pub mod command;
 pub mod content;
+pub mod definition;
 pub mod evaluate;
 pub mod expression;
 #[cfg(any(test, feature = "fuzz"))]
@@ -27,14 +29,18 @@ pub mod row;
 pub mod settings;
 pub mod shards;
 pub mod state;
+pub mod task;
 mod text;
 pub mod version;
 
+pub use collection::Collection;
 pub use command::Command;
-pub use evaluate::{Evaluated, Moment, evaluate};
+pub use definition::{Definition, Definitions};
+pub use evaluate::{Context, Evaluated, Moment, evaluate};
 pub use outcome::{Outcome, Refusal};
 pub use overlay::{Mutation, Overlay};
 pub use position::Position;
 pub use settings::Settings;
 pub use state::State;
+pub use task::{Input, Task};
 pub use version::Version;

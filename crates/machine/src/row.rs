@@ -18,6 +18,8 @@
 //! | 2 | the outcome kept for an idempotency key | hash of the scope (16 bytes) | [`Kept`] |
 //! | 3 | the same, by age | hybrid time (8, big-endian), hash | one byte, the format |
 //!
+//! What belongs to the shard and to no slot stands behind all slots (`row/beside.rs`).
+//!
 //! Every value begins with the byte of its format, which is 1. Integers in values are little-endian. Changing any of
 //! this changes what is stored: the golden bytes of the tests hold it.
 
@@ -30,8 +32,11 @@ use mainstay_base::key::{Key, Slot};
 
 pub use crate::codec::Error;
 
+mod beside;
 mod meta;
 
+pub use beside::ShardMeta;
+pub(crate) use beside::definition_of;
 pub use meta::{Kept, SlotMeta, TenantMeta};
 
 /// The format of all values that this program writes, and the newest that it reads.
@@ -134,6 +139,11 @@ impl RowKey {
     /// The row that finds a kept outcome by its age.
     pub fn kept_by_age(slot: Slot, tenant: &Tenant, time: HybridTime, scope: &Scope) -> Self {
         Self::build(slot, tenant.name().as_str(), KEPT_BY_AGE, &[&time.to_bits().to_be_bytes(), scope])
+    }
+
+    /// The key of a row that was read.
+    pub(crate) fn of(key: Bytes) -> Self {
+        Self(key)
     }
 
     fn build(slot: Slot, tenant: &str, kind: u8, parts: &[&[u8]]) -> Self {

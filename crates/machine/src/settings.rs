@@ -1,16 +1,11 @@
-//! What evaluation depends on beside the state: limits, how long outcomes are kept, and the collections.
+//! What evaluation depends on beside the state: limits, and how long outcomes are kept.
 //!
 //! All owners of a shard should have the same; but since records carry results, nothing that was committed depends on it.
 
-use std::collections::BTreeMap;
-
-use mainstay_base::id::{Name, Tenant};
-use mainstay_base::key::{Key, PartitionBy};
+use mainstay_base::key::Key;
 use mainstay_base::units::{Duration, Size};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use crate::content::ContentType;
 
 /// What evaluation depends on beside the state.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -19,8 +14,6 @@ pub struct Settings {
     pub limits: Limits,
     /// How long outcomes are kept for idempotency keys.
     pub retention: Retention,
-    /// The collections there are.
-    pub collections: Collections,
 }
 
 /// How large commands and what they leave behind may be.
@@ -47,6 +40,10 @@ pub struct Limits {
     /// Bytes of one key. The default is the most there can be; fewer keep the index of the store small.
     #[schemars(range(min = 1, max = 512))]
     pub key_bytes_max: u32,
+    /// Collections of one tenant, retired ones too. Every shard holds the definitions of all of them in memory: the default is some
+    /// MiB of a node.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub collections_max: u32,
     /// Steps that all check expressions of one commit may take together: one for each operator, and one for each 32 bytes
     /// that they read. A step takes some tens of nanoseconds: the default is a few milliseconds of the shard.
     #[schemars(range(min = 1, max = 10_000_000))]
@@ -67,22 +64,6 @@ pub struct Retention {
     pub outcomes_max: u32,
 }
 
-/// The collections of all tenants.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Collections(BTreeMap<Tenant, BTreeMap<Name, Collection>>);
-
-/// What evaluation knows of a collection.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Collection {
-    /// What of a key is its partition: items of one partition can change in one commit. By default those whose keys begin alike
-    /// can, such as all of a user. Fixed once there are items: by another rule they would not be found.
-    pub partition_by: PartitionBy,
-    /// The only content type that its items may have; without one they may have any. Items that are there keep theirs.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub content_type: Option<ContentType>,
-}
-
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -92,6 +73,7 @@ impl Default for Limits {
             read_size_max: Size::from_mib(64),
             value_size_max: Size::from_mib(1),
             key_bytes_max: Key::BYTES_MAX as u32,
+            collections_max: 1_000,
             check_steps_max: 100_000,
         }
     }
@@ -115,17 +97,5 @@ impl Limits {
 impl Default for Retention {
     fn default() -> Self {
         Self { keep: Duration::from_secs(24 * 60 * 60), outcomes_max: 65_536 }
-    }
-}
-
-impl Collections {
-    /// Adds a collection, or replaces the one of this name.
-    pub fn insert(&mut self, tenant: Tenant, name: Name, collection: Collection) {
-        self.0.entry(tenant).or_default().insert(name, collection);
-    }
-
-    /// The collection of this name.
-    pub fn get(&self, tenant: &Tenant, name: &Name) -> Option<&Collection> {
-        self.0.get(tenant)?.get(name)
     }
 }

@@ -5,6 +5,7 @@
 
 use std::fmt::{self, Display, Formatter};
 use std::pin::Pin;
+use std::sync::Arc;
 
 use mainstay_base::error::{Classify, Code, Fault, Retry};
 use mainstay_base::id::{Name, Tenant};
@@ -13,6 +14,7 @@ use mainstay_base::time::Instant;
 use mainstay_base::units::Duration;
 
 use crate::command::{Command, ItemName};
+use crate::definition::{Definition, Definitions};
 use crate::item::{Item, Listed};
 use crate::outcome::Outcome;
 use crate::position::Position;
@@ -46,6 +48,41 @@ pub trait Shards: Send + Sync {
     ///
     /// Errors: [`Error`], never [`Error::OutcomeUnknown`]. Cancel-safe.
     fn list(&self, list: List, deadline: Option<Instant>) -> BoxFuture<'_, Result<Reading<Page>, Error>>;
+
+    /// The definitions of the last revision that is known here.
+    fn definitions(&self) -> Arc<Definitions>;
+
+    /// How many shards have the definitions of this revision or a later one.
+    fn active(&self, revision: u64) -> Active;
+
+    /// Evaluates a command that [defines](crate::command::Request::Define), and answers when its outcome is durable and every
+    /// shard has it, or the deadline has come: then it goes on to the others.
+    ///
+    /// Errors and cancellation as [`Shards::submit`].
+    fn define(&self, command: Command, deadline: Option<Instant>) -> BoxFuture<'_, Result<Answer, Error>>;
+
+    /// What would become of a command that defines, now. Nothing does. Errors as [`Shards::get`]. Cancel-safe.
+    fn rehearse(
+        &self,
+        command: Command,
+        deadline: Option<Instant>,
+    ) -> BoxFuture<'_, Result<Reading<Outcome>, Error>>;
+
+    /// What a definition was, the latest first. Errors as [`Shards::get`]. Cancel-safe.
+    fn history(
+        &self,
+        of: (Tenant, Name),
+        deadline: Option<Instant>,
+    ) -> BoxFuture<'_, Result<Reading<Vec<Definition>>, Error>>;
+}
+
+/// How many shards have the definitions of a revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Active {
+    /// So many,
+    pub shards: u32,
+    /// of these.
+    pub of: u32,
 }
 
 /// What became of a command, and how safe that is.
@@ -241,6 +278,19 @@ impl Durability {
             Self::Synced => "synced",
             Self::Replicated => "replicated",
         }
+    }
+}
+
+impl Active {
+    /// Whether all have them.
+    pub fn is_everywhere(self) -> bool {
+        self.shards == self.of
+    }
+}
+
+impl Display for Active {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.shards, self.of)
     }
 }
 

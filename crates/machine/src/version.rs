@@ -1,9 +1,11 @@
 //! The version of an item: which commit wrote it.
 
+use std::borrow::Cow;
 use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
 
 use mainstay_base::error::{Classify, Code};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
 use crate::text::{Hex, shown};
@@ -47,6 +49,18 @@ impl FromStr for Version {
             Some(Self { timeline, sequence }).filter(|version| version.to_string() == text)
         };
         parts().ok_or_else(|| ParseError(text.to_owned()))
+    }
+}
+
+impl Serialize for Version {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Cow::<str>::deserialize(from)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

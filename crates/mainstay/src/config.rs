@@ -32,9 +32,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_path_to_error::Segment;
 
-use mainstay_base::id::{Name, NodeId};
+use mainstay_base::id::{Name, NodeId, Tenant};
 use mainstay_log::Durability;
-use mainstay_machine::settings::{Collection, Limits, Retention};
+use mainstay_machine::settings::{Limits, Retention};
+use mainstay_machine::task::Declare;
+use mainstay_machine::{Collection, definition};
 
 pub use diagnostic::{Diagnostic, Findings};
 pub use request::Request;
@@ -154,6 +156,24 @@ pub struct Broken {
     pub help: String,
 }
 
+impl Loaded {
+    /// The collections that it defines, and where.
+    pub fn declare(&self) -> Declare {
+        let sources = self.findings.sources();
+        let written = self.tree.entry("collections");
+        let source = |name: &Name| {
+            let entry = written.and_then(|all| all.node.entry(name.as_str()));
+            let (file, line) = sources.file_line(entry.map_or(Origin::DEFAULT, |entry| entry.key_origin));
+            definition::Source { file, line }
+        };
+        let all =
+            self.config.collections.iter().map(|(name, collection)| {
+                ((Tenant::DEFAULT, name.clone()), (collection.clone(), source(name)))
+            });
+        Declare { collections: all.collect() }
+    }
+}
+
 impl Config {
     /// The rules that the types cannot state.
     fn broken_rules(&self) -> Vec<Broken> {
@@ -226,24 +246,6 @@ impl Config {
         compare("snapshots.to", &shown(&self.snapshots.to), &shown(&next.snapshots.to));
         compare("backups.to", &shown(&self.backups.to), &shown(&next.backups.to));
         keys
-    }
-
-    /// Why `next` cannot follow this configuration, whatever is restarted: a line each.
-    pub fn forbids(&self, next: &Self) -> Vec<String> {
-        let word = |by| schema::bare(&serde_json::to_value(by).expect("a word"));
-        let both =
-            self.collections.iter().filter_map(|(name, now)| Some((name, now, next.collections.get(name)?)));
-        let changed = both.filter(|(_, now, next)| now.partition_by != next.partition_by);
-        let told = changed.map(|(name, now, next)| {
-            format!(
-                "`{}` cannot change ({} -> {}): the items would not be found any more; make another collection and copy \
-                 them",
-                tree::display_path(&["collections", name.as_str(), "partition_by"]),
-                word(now.partition_by),
-                word(next.partition_by)
-            )
-        });
-        told.collect()
     }
 }
 

@@ -7,12 +7,14 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use mainstay_base::position::{Index, ShardId};
 use mainstay_base::time::{Clock, Entropy};
 use mainstay_log::local::disk::Disk;
+use mainstay_machine::task::Declare;
 
 use crate::api::{self, serve};
 use crate::backups::Backups;
@@ -24,7 +26,7 @@ use crate::life::signals::{self, Signals};
 use crate::life::{Scope, Started, Unfinished, scope};
 use crate::log::NodeLog;
 use crate::reload::{Apply, Reloads};
-use crate::shards;
+use crate::shards::{self, BringUp};
 use crate::system::{SystemClock, SystemEntropy};
 use crate::telemetry::logs::Logs;
 use crate::telemetry::metrics::Metrics;
@@ -128,6 +130,8 @@ struct Running {
     log: NodeLog,
     shards: shards::NodeShards,
     config: Arc<ArcSwap<Config>>,
+    /// What the configuration defined at the start.
+    declared: Declare,
     /// Has room for one request: reloads that are asked for while one waits are that one.
     reload: mpsc::Sender<()>,
 }
@@ -141,7 +145,7 @@ async fn start(
     started: &mut Started,
     disk: impl OpenDisk,
 ) -> Result<Running, Error> {
-    let config = loaded.config.clone();
+    let (config, declared) = (loaded.config.clone(), loaded.declare());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let metrics = Metrics::new(&config.node.id);
     metrics.register(logs.dropped());
@@ -192,15 +196,26 @@ async fn start(
     readiness.up("api");
 
     let (current, served) = (Arc::clone(&config), shards.clone());
-    let apply: Apply = Box::new(move |next| {
+    let swap = move |next: &Config| {
         logs.configure(&next.telemetry.logs);
         settings.store(Arc::new(next.api.clone()));
         served.configure(next);
         current.store(Arc::new(next.clone()));
-    });
+    };
+    let apply = declaring(shards.clone(), swap);
     let (reload, requests) = mpsc::channel(1);
     scope.spawn("config reload", reloading(requests, reloads, apply, scope.closing()));
-    Ok(Running { api, readiness, log, shards, config, reload })
+    Ok(Running { api, readiness, log, shards, config, declared, reload })
+}
+
+/// Puts in force what may be refused, and then the rest.
+fn declaring(shards: shards::NodeShards, swap: impl Fn(&Config) + Send + Sync + 'static) -> Apply {
+    let runtime = Handle::current();
+    Box::new(move |loaded| {
+        runtime.block_on(shards.declare(loaded.declare()))?;
+        swap(&loaded.config);
+        Ok(())
+    })
 }
 
 /// Opens the stores and the log below the data directory, which this process has locked, and serves the shards. `disk` gives
@@ -273,7 +288,7 @@ async fn watch(signals: &mut Signals, mut alarm: Alarm, running: &Running, ready
     let mut ready = Some(ready);
     let (mut failed, mut has_failed) = (pin!(running.log.failed()), false);
     let space = running.shards.space();
-    let mut served = pin!(space.ready());
+    let mut served = pin!(running.shards.bring_up(running.declared.clone()));
     let (mut unserved, mut is_unserved) = (pin!(space.failed()), false);
     loop {
         tokio::select! {
@@ -292,12 +307,18 @@ async fn watch(signals: &mut Signals, mut alarm: Alarm, running: &Running, ready
                 );
                 running.readiness.fail("log", reason);
             }
-            outcome = &mut served, if ready.is_some() => {
-                if let (Ok(()), Some(ready)) = (outcome, ready.take()) {
+            outcome = &mut served, if ready.is_some() => match (outcome, ready.take()) {
+                (Err(BringUp::Refused(reason)), _) => {
+                    tracing::error!(target: "mainstay::config", reason, "the configuration cannot be in force here, stopping");
+                    return false;
+                }
+                // Whoever waits for shards that are not served is told why.
+                (Err(BringUp::Unserved(_)), _) | (Ok(()), None) => {}
+                (Ok(()), Some(ready)) => {
                     running.readiness.up("shards");
                     ready();
                 }
-            }
+            },
             reason = &mut unserved, if !is_unserved => {
                 is_unserved = true;
                 running.readiness.fail("shards", reason);

@@ -66,8 +66,8 @@ pub fn log_warnings(findings: &Findings) {
     }
 }
 
-/// Puts a new configuration in force. Cannot fail: what can fail was checked before.
-pub type Apply = Box<dyn Fn(&Config) + Send + Sync>;
+/// Puts a new configuration in force. Errors: why it cannot be; then all of the old one is. May block.
+pub type Apply = Box<dyn Fn(&Loaded) -> std::result::Result<(), String> + Send + Sync>;
 
 struct Current {
     config: Config,
@@ -123,16 +123,18 @@ impl Reloads {
         let outcome = match config::load(&current.request) {
             Err(findings) => self.refused(findings.lines(), findings.records()),
             Ok(loaded) => {
-                let mut reasons = current.config.forbids(&loaded.config);
+                let mut reasons = Vec::new();
                 let restart = current.config.needs_restart(&loaded.config);
                 if !restart.is_empty() {
                     reasons.push(format!("a restart is needed to change {}", restart.join(", ")));
                 }
                 log_warnings(&loaded.findings);
                 if reasons.is_empty() {
+                    reasons.extend(apply(&loaded).err());
+                }
+                if reasons.is_empty() {
                     let result =
                         if loaded.config == current.config { Result::Unchanged } else { Result::Applied };
-                    apply(&loaded.config);
                     view.settings = explain::settings(&loaded);
                     view.env.clone_from(&loaded.env);
                     *current = Current { config: loaded.config, request: loaded.request };

@@ -15,13 +15,14 @@ use arc_swap::ArcSwap;
 use mainstay_base::position::{Index, ShardId};
 use mainstay_base::time::{Clock, Entropy};
 use mainstay_machine::Settings;
+use mainstay_machine::task::Declare;
 use mainstay_shard::inbox::Bounds;
 use mainstay_shard::owner;
 use mainstay_shard::snapshot::bucket;
 use mainstay_shard::snapshot::keeper::{Keeper, Rules};
 use mainstay_shard::snapshot::location::{self, Location};
 use mainstay_shard::space::manifest::{self, Manifest};
-use mainstay_shard::space::{Parts, Rebuilt, Space, Stores};
+use mainstay_shard::space::{Parts, Rebuilt, Space, Stores, Undeclared};
 use mainstay_shard::store::{self, Pool};
 use serde_json::Value;
 
@@ -87,6 +88,23 @@ pub enum Error {
     #[error("{0}; it is needed to tell what the log must have")]
     Location(#[from] location::Error),
 }
+
+/// Why a node does not come up.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BringUp {
+    /// A shard is not served.
+    #[error("{0}")]
+    Unserved(String),
+    /// What the configuration defines contradicts what there is.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// How long a node waits before it tries again to define what its configuration says.
+const DECLARE_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// How long a reload waits for all shards.
+const DECLARE_MAX: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// The stores of a node whose log is not open yet.
 pub struct Opened {
@@ -156,6 +174,8 @@ impl Opened {
         for driver in drivers {
             scope.spawn("shard", driver.run());
         }
+        let rolled = Arc::clone(&space);
+        scope.spawn("definitions", async move { rolled.roll_out().await });
         let rules = Arc::new(ArcSwap::from_pointee(rules(config)));
         let keeper = Keeper {
             space: Arc::clone(&space),
@@ -186,6 +206,33 @@ impl NodeShards {
     /// What the resources over what is committed work with.
     pub fn resources(&self) -> &mainstay_api::Api {
         &self.resources
+    }
+
+    /// Waits until every shard is served and has what the configuration defines.
+    ///
+    /// Errors: why that will not be before the node is started again.
+    pub async fn bring_up(&self, declare: Declare) -> Result<(), BringUp> {
+        self.space.ready().await.map_err(BringUp::Unserved)?;
+        loop {
+            match self.space.declare(declare.clone()).await {
+                Ok(()) => return Ok(()),
+                Err(Undeclared::Refused(refusal)) => {
+                    return Err(BringUp::Refused(refusal.detail().to_owned()));
+                }
+                Err(error @ Undeclared::Failed(_)) => {
+                    tracing::warn!(target: "mainstay::shard", %error, "what the configuration defines is not in force yet, trying again");
+                    tokio::time::sleep(DECLARE_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Puts what a new configuration defines in force. Errors: why it is not.
+    pub async fn declare(&self, declare: Declare) -> Result<(), String> {
+        let declared = tokio::time::timeout(DECLARE_MAX, self.space.declare(declare)).await;
+        let late =
+            |_| format!("not every shard has taken the definitions within {DECLARE_MAX:?}: reload again");
+        declared.map_err(late)?.map_err(|error| error.to_string())
     }
 
     /// Puts a new configuration in force.

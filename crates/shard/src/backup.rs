@@ -25,7 +25,7 @@ use crate::snapshot::copy::{self, Reader, Saved};
 use crate::snapshot::format::{Encoder, Header};
 use crate::snapshot::location::{self, Location, Name};
 use crate::space::manifest::{self, Manifest};
-use crate::space::{Space, shard_id};
+use crate::space::{Space, shard_ids};
 
 /// The document that makes a folder of snapshots a backup.
 const DOCUMENT: &str = "backup.json";
@@ -48,7 +48,7 @@ pub struct Backup {
     pub cut: Cut,
     /// The number of the line of history that it is of.
     pub timeline: u32,
-    /// Each shard's part, in the order of shards.
+    /// Each shard's part: that of `system`, then those with slots in their order.
     pub shards: Vec<Part>,
 }
 
@@ -121,15 +121,15 @@ pub enum Error {
 }
 
 impl Backup {
-    /// How many shards it has.
-    fn count(&self) -> u32 {
-        u32::try_from(self.shards.len()).expect("taking and restoring have checked it")
+    /// How many shards with slots it has.
+    pub fn count(&self) -> u32 {
+        u32::try_from(self.shards.len().saturating_sub(1)).unwrap_or(u32::MAX)
     }
 
     /// Errors: its parts are not those of all shards of a node.
     fn check(&self) -> Result<(), Error> {
-        let is_slots = (1..=usize::from(Slot::COUNT)).contains(&self.shards.len());
-        let is_each = self.shards.iter().enumerate().all(|(place, part)| part.shard == shard_id(place));
+        let is_slots = self.shards.len() <= usize::from(Slot::COUNT) + 1 && self.count() > 0;
+        let is_each = self.shards.iter().map(|part| part.shard).eq(shard_ids(self.count()));
         if is_slots && is_each {
             return Ok(());
         }
@@ -180,9 +180,9 @@ async fn cut(space: &Space, clock: &dyn Clock) -> Result<(HybridTime, Views), Er
         tries += 1;
         let wall = clock.wall().checked_add(AHEAD).unwrap_or(Timestamp::MAX).min(HybridTime::WALL_MAX);
         let at = HybridTime::new(wall, 0);
-        let shards = space.shards().iter();
-        let views =
-            join_all(shards.map(|shard| async { shard.cut(at).await.map(|(view, _)| (shard.id, view)) }));
+        let views = join_all(
+            space.all().map(|shard| async { shard.cut(at).await.map(|(view, _)| (shard.id, view)) }),
+        );
         let views: Result<Views, _> = views.await.into_iter().collect();
         match views {
             Ok(views) => return Ok((at, views)),
@@ -359,9 +359,12 @@ mod tests {
         for (document, says) in [
             (document(1, vec![]), "each shard once"),
             (document(1, vec![part(2)]), "each shard once"),
-            (document(1, vec![part(1), part(1)]), "each shard once"),
-            (document(u32::MAX.into(), vec![part(1)]), "the last that can be numbered"),
-            (document(u64::MAX, vec![part(1)]), "cannot be read"),
+            (document(1, vec![part(0)]), "each shard once"),
+            (document(1, vec![part(0), part(2)]), "each shard once"),
+            (document(1, vec![part(1), part(2)]), "each shard once"),
+            (document(1, vec![part(0), part(1), part(1)]), "each shard once"),
+            (document(u32::MAX.into(), vec![part(0), part(1)]), "the last that can be numbered"),
+            (document(u64::MAX, vec![part(0), part(1)]), "cannot be read"),
             (json!({ "format": 2 }), "use a newer one"),
             (json!({}), "it has no format"),
         ] {

@@ -21,7 +21,7 @@ use mainstay_log::writer::{Step, Writer};
 use mainstay_log::{Appended, Guarantees, Limits, Tail};
 use mainstay_machine::position::Place;
 use mainstay_machine::shards::{Answer, Durability, Error};
-use mainstay_machine::{Command, Mutation, Position, Settings, State};
+use mainstay_machine::{Definitions, Input, Mutation, Position, Settings, State};
 
 mod applied;
 mod claim;
@@ -97,13 +97,13 @@ pub struct Env<'a> {
     pub state: &'a dyn State,
 }
 
-/// A command that waits for its answer.
+/// A command or a task that waits for its answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Work {
     /// Who waits.
     pub ticket: Ticket,
     /// What is asked.
-    pub command: Command,
+    pub input: Input,
     /// Until when.
     pub deadline: Option<Instant>,
 }
@@ -225,6 +225,8 @@ enum Stage {
 pub struct Owner {
     config: Config,
     settings: Arc<Settings>,
+    /// What the rows define, once it is serving.
+    definitions: Arc<Definitions>,
     entropy: Arc<dyn Entropy>,
     stage: Stage,
     io: Io,
@@ -284,6 +286,7 @@ impl Owner {
             payload_bytes_max,
             config,
             settings,
+            definitions: Arc::default(),
             entropy,
         }
     }
@@ -339,6 +342,11 @@ impl Owner {
     /// Evaluates under other settings from the next batch on.
     pub fn set_settings(&mut self, settings: Arc<Settings>) {
         self.settings = settings;
+    }
+
+    /// What the rows define; nothing before it is serving.
+    pub fn definitions(&self) -> &Arc<Definitions> {
+        &self.definitions
     }
 
     /// Whether commands and reads are served: the shard is owned, as far as anyone here knows.
@@ -427,7 +435,7 @@ impl Owner {
         (self.applying, self.applied) = (None, index);
         match &self.stage {
             Stage::Recovering(_) => self.go_on_recovering(env, out),
-            Stage::Owning(_) if !self.is_serving => self.begin_serving(out),
+            Stage::Owning(_) if !self.is_serving => self.begin_serving(env, out),
             Stage::Owning(_) => self.land(out),
             Stage::Claiming(_) | Stage::Stopped => {}
         }

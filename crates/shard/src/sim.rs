@@ -13,7 +13,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use mainstay_base::hlc::HybridTime;
-use mainstay_base::key::PartitionBy;
 use mainstay_base::position::{Epoch, Index, ShardId};
 use mainstay_base::time::{Instant, SeededEntropy, Timestamp};
 use mainstay_base::units::{Duration, Size};
@@ -22,9 +21,8 @@ use mainstay_log::accept::Acceptance;
 use mainstay_log::faulty::{self, Faulty, Random};
 use mainstay_log::memory::{self, Memory};
 use mainstay_log::record::{Checksum, Draft, Record};
-use mainstay_machine::Settings;
-use mainstay_machine::settings::{Collection, Collections};
 use mainstay_machine::shards::Error;
+use mainstay_machine::{Collection, Definitions, Settings};
 
 use crate::inbox::{Bounds, Entry};
 use crate::owner::{Action, Config, Event, Owner, Read, Stop, Ticket, Work};
@@ -106,6 +104,8 @@ struct World {
     settings: Arc<Settings>,
     /// Every durable record.
     records: Vec<Record>,
+    /// What every store begins with.
+    first: Rows,
     snapshot: Rows,
     trims: Vec<mainstay_log::BoxFuture<'static, Result<(), mainstay_log::Error>>>,
     trace: Trace,
@@ -148,23 +148,22 @@ impl World {
         let engine = Faulty::new(inner, draw_faults(&random), random.number());
         let nodes = 1 + random.below(5).div_ceil(2) as usize;
         let clients = Clients::draw(&random);
-        let mut collections = Collections::default();
-        for tenant in &clients.tenants {
-            let collection = Collection { partition_by: PartitionBy::FirstSegment, content_type: None };
-            collections.insert(tenant.clone(), COLLECTION, collection);
-        }
+        let defined =
+            clients.tenants.iter().map(|tenant| (tenant.clone(), COLLECTION, Collection::default()));
+        let first = Rows::defining(&Definitions::sample(defined));
         Self {
             odds: Odds::draw(&random),
-            nodes: (0..nodes).map(|number| Node::new(number, bounds.clone())).collect(),
+            nodes: (0..nodes).map(|number| Node::new(number, bounds.clone(), &first)).collect(),
             candidates: nodes,
             clients,
             config,
-            settings: Arc::new(Settings { collections, ..Settings::default() }),
+            settings: Arc::default(),
             engine,
             random,
             step: 0,
             records: Vec::new(),
-            snapshot: node::Store::empty().durable,
+            snapshot: first.clone(),
+            first,
             trims: Vec::new(),
             trace: Trace::default(),
             report: Report::default(),
@@ -391,7 +390,7 @@ impl World {
             return self.tell(at, Event::Read(Read { ticket, deadline }));
         };
         let bytes = 100 + self.random.below(400) as usize;
-        let entry = Entry { tenant, bytes, deadline, item: Work { ticket, command, deadline } };
+        let entry = Entry { tenant, bytes, deadline, item: Work { ticket, input: command.into(), deadline } };
         let now = self.now();
         for out in self.nodes[at].inbox.push(entry, now) {
             self.report.overloaded += 1;

@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use mainstay_base::id::{Name, Tenant};
 use mainstay_base::key::{Slot, slot};
 use mainstay_base::position::{Epoch, ShardId};
 use mainstay_base::time::{Clock, Entropy, Instant};
 use mainstay_log::Log;
 use mainstay_machine::item::Item;
-use mainstay_machine::shards::{Answer, BoxFuture, Error, Get, List, Page, Reading, Shards};
-use mainstay_machine::{Command, Settings, item};
+use mainstay_machine::shards::{Active, Answer, BoxFuture, Error, Get, List, Page, Reading, Shards};
+use mainstay_machine::{Command, Definition, Definitions, Outcome, Settings, item};
 use tokio::sync::Semaphore;
 
 use crate::inbox::Bounds;
@@ -24,6 +25,7 @@ use crate::owner::Options;
 use crate::snapshot::location::Location;
 
 mod counters;
+mod definitions;
 mod desk;
 mod driver;
 mod list;
@@ -34,10 +36,12 @@ mod read;
 mod status;
 
 pub use counters::Counts;
+pub use definitions::Undeclared;
 pub use driver::Driver;
 pub use open::{Opened, Rebuilt, Stores, known, open};
 pub use status::{ShardView, State};
 
+pub(crate) use definitions::SYSTEM;
 pub(crate) use desk::Shard;
 pub(crate) use read::Serving;
 
@@ -67,7 +71,11 @@ pub struct Parts {
 
 /// All shards of a node.
 pub struct Space {
+    /// Has the definitions, and no slot.
+    system: Arc<Shard>,
+    /// Have the slots, in their order.
     shards: Vec<Arc<Shard>>,
+    settings: Arc<ArcSwap<Settings>>,
     clock: Arc<dyn Clock>,
     listings: Arc<Semaphore>,
 }
@@ -75,9 +83,9 @@ pub struct Space {
 impl Space {
     /// The shards over stores that are open, each with the driver that makes it live.
     pub fn new(stores: Stores, parts: &Parts) -> (Arc<Self>, Vec<Driver>) {
-        let count = u32::try_from(stores.len()).expect("shards have numbers of 32 bits");
+        let count = u32::try_from(stores.len() - 1).expect("shards have numbers of 32 bits");
         let guarantees = parts.log.guarantees();
-        let (shards, drivers) = stores
+        let (mut shards, drivers): (Vec<_>, _) = stores
             .into_iter()
             .map(|(id, opened)| {
                 let shard = Arc::new(Shard::new(id, parts, guarantees.durability));
@@ -85,51 +93,54 @@ impl Space {
                 (shard, driver)
             })
             .unzip();
-        let clock = Arc::clone(&parts.clock);
-        (Arc::new(Self { shards, clock, listings: Arc::new(Semaphore::new(LISTINGS_MAX)) }), drivers)
+        let system = shards.remove(0);
+        assert_eq!(system.id, SYSTEM, "the stores are in the order of shards");
+        let (settings, clock) = (Arc::clone(&parts.settings), Arc::clone(&parts.clock));
+        let listings = Arc::new(Semaphore::new(LISTINGS_MAX));
+        (Arc::new(Self { system, shards, settings, clock, listings }), drivers)
     }
 
     /// Waits until every shard is served. Errors: why one will not be before the node is started again.
     pub async fn ready(&self) -> Result<(), String> {
-        let all = self.shards.iter().map(|shard| shard.status.ready());
+        let all = self.all().map(|shard| shard.status.ready());
         futures_util::future::try_join_all(all).await.map(drop)
     }
 
     /// Waits until a shard is not served any more, and will not be before the node is started again; returns why.
     /// Cancel-safe.
     pub async fn failed(&self) -> String {
-        let failures = self.shards.iter().map(|shard| Box::pin(shard.status.failed()));
+        let failures = self.all().map(|shard| Box::pin(shard.status.failed()));
         futures_util::future::select_all(failures).await.0
     }
 
     /// Takes no more: what is under way is finished, what waits is refused, and the drivers end.
     pub fn close(&self) {
-        self.shards.iter().for_each(|shard| shard.close());
+        self.all().for_each(|shard| shard.close());
     }
 
     /// What each shard is like.
     pub fn view(&self) -> Vec<ShardView> {
-        self.shards.iter().map(|shard| ShardView::of(shard)).collect()
+        self.all().map(|shard| ShardView::of(shard)).collect()
     }
 
     /// What the shards have done, together.
     pub fn counts(&self) -> Counts {
-        self.shards.iter().map(|shard| shard.counters.counts()).sum()
+        self.all().map(|shard| shard.counters.counts()).sum()
     }
 
-    /// How many shards there are.
+    /// How many shards have slots.
     pub fn count(&self) -> u32 {
         u32::try_from(self.shards.len()).expect("shards have numbers of 32 bits")
     }
 
     /// The ownership of each shard; none of those that are not served.
     pub(crate) fn owners(&self) -> Vec<Option<Epoch>> {
-        self.shards.iter().map(|shard| shard.status.epoch()).collect()
+        self.all().map(|shard| shard.status.epoch()).collect()
     }
 
-    /// Each of them.
-    pub(crate) fn shards(&self) -> &[Arc<Shard>] {
-        &self.shards
+    /// Each of them: `system`, then those that have slots.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Shard>> {
+        std::iter::once(&self.system).chain(&self.shards)
     }
 
     fn shard(&self, slot: Slot) -> &Arc<Shard> {
@@ -137,20 +148,25 @@ impl Space {
     }
 }
 
+/// Every shard among so many that have slots, in their order.
+pub(crate) fn shard_ids(shards: u32) -> impl Iterator<Item = ShardId> {
+    std::iter::once(SYSTEM).chain((0..shards as usize).map(shard_id))
+}
+
 /// Which of so many shards has a slot. Slots stand in order, so that a listing goes through the shards one after another.
 fn place_of(slot: Slot, shards: usize) -> usize {
     usize::from(slot.get()) * shards / usize::from(Slot::COUNT)
 }
 
-/// The number of the shard at a place. 0 is for what belongs to no partition.
-pub(crate) fn shard_id(place: usize) -> ShardId {
+/// The number of the shard at a place. 0 is [`SYSTEM`].
+fn shard_id(place: usize) -> ShardId {
     ShardId::new(u32::try_from(place + 1).expect("there are fewer shards than slots"))
 }
 
 impl Shards for Space {
     fn submit(&self, command: Command, deadline: Option<Instant>) -> BoxFuture<'_, Result<Answer, Error>> {
         let shard = self.shard(slot(&command.tenant, &command.partition));
-        Box::pin(shard.submit(command, deadline, &*self.clock))
+        Box::pin(shard.submit(command.into(), deadline, &*self.clock))
     }
 
     fn get(
@@ -170,6 +186,34 @@ impl Shards for Space {
 
     fn list(&self, list: List, deadline: Option<Instant>) -> BoxFuture<'_, Result<Reading<Page>, Error>> {
         Box::pin(self.list_items(list, deadline))
+    }
+
+    fn definitions(&self) -> Arc<Definitions> {
+        self.known()
+    }
+
+    fn active(&self, revision: u64) -> Active {
+        self.active_in(revision)
+    }
+
+    fn define(&self, command: Command, deadline: Option<Instant>) -> BoxFuture<'_, Result<Answer, Error>> {
+        Box::pin(self.define_in_system(command, deadline))
+    }
+
+    fn rehearse(
+        &self,
+        command: Command,
+        deadline: Option<Instant>,
+    ) -> BoxFuture<'_, Result<Reading<Outcome>, Error>> {
+        Box::pin(self.rehearse_in_system(command, deadline))
+    }
+
+    fn history(
+        &self,
+        of: (Tenant, Name),
+        deadline: Option<Instant>,
+    ) -> BoxFuture<'_, Result<Reading<Vec<Definition>>, Error>> {
+        Box::pin(self.history_in_system(of, deadline))
     }
 }
 

@@ -13,7 +13,6 @@ use mainstay_base::problem::Problem;
 use mainstay_machine::item::Listed;
 use mainstay_machine::shards::{Cursor, List};
 
-use super::collection;
 use crate::Api;
 use crate::answer::{self, Failure};
 use crate::call::Call;
@@ -36,7 +35,7 @@ pub(crate) async fn list(State(api): State<Api>, request: Request<Body>) -> Resu
     let (call, _) = Call::new(&api, request)?;
     let query = Query::read(&call.parts.uri, &["prefix", "limit", "cursor"])?;
     let name = target::collection(&call.parts.uri)?;
-    let by = collection(&call, &name)?.partition_by;
+    let by = call.partition_by(&name)?;
     let prefix = query.get("prefix").unwrap_or_default();
     let list = List {
         tenant: call.tenant(),
@@ -44,7 +43,7 @@ pub(crate) async fn list(State(api): State<Api>, request: Request<Body>) -> Resu
         partition: by_first_segment(by, prefix),
         prefix: prefix.to_owned(),
         after: query.get("cursor").map(cursor).transpose()?,
-        limit: limit(query.get("limit"))?,
+        limit: target::limit(query.get("limit"), LIMIT_DEFAULT, LIMIT_MAX)?,
         bytes_max: PAGE_BYTES_MAX,
         consistency: call.terms.consistency,
     };
@@ -62,15 +61,6 @@ pub(crate) async fn list(State(api): State<Api>, request: Request<Body>) -> Resu
 fn by_first_segment(by: PartitionBy, prefix: &str) -> Option<mainstay_base::key::Partition<'static>> {
     let (first, _) = prefix.split_once('/').filter(|_| by == PartitionBy::FirstSegment)?;
     by.parse(first).ok().map(mainstay_base::key::Partition::into_owned)
-}
-
-fn limit(text: Option<&str>) -> Result<usize, Problem> {
-    let Some(text) = text else { return Ok(LIMIT_DEFAULT) };
-    let limit = text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
-    limit.ok_or_else(|| {
-        let detail = format!("the limit must be a whole number from 1 to {LIMIT_MAX}");
-        Problem::new(Code::Invalid, detail).fact("parameter", "limit").fact("max", LIMIT_MAX)
-    })
 }
 
 /// The format, the slot (2 bytes, the higher first) and the key, in base64 for addresses (RFC 4648, section 5).

@@ -55,7 +55,7 @@ async fn values_stay_the_bytes_that_were_sent() {
     );
     world.commit(body).await.is(200);
     let (command, _) = world.shards.last();
-    let Request::Commit(commit) = command.request;
+    let Request::Commit(commit) = command.request else { panic!("a commit") };
     let Operation::Put { value: sent, .. } = &commit.operations[0] else { panic!("a put") };
     assert_eq!(sent.bytes(), value.as_bytes());
     let Operation::MergePatch { patch, .. } = &commit.operations[1] else { panic!("a merge patch") };
@@ -94,7 +94,7 @@ async fn names_with_escapes_are_understood() {
                   "if": [{"absent": {"collection": "orders", "key": "u7/\"x\""}}]}"#;
     world.commit(body).await.is(200);
     assert_eq!(world.get("/v1/collections/orders/items/u7/%C3%A9").await.text(), "1");
-    let Request::Commit(commit) = world.shards.last().0.request;
+    let Request::Commit(commit) = world.shards.last().0.request else { panic!("a commit") };
     let Condition::Absent { item } = &commit.conditions[0] else { panic!("absent") };
     assert_eq!(item.key.as_str(), "u7/\"x\"");
 }

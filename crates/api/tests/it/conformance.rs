@@ -4,20 +4,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt;
+use mainstay_base::id::{Name, Tenant};
 use mainstay_base::time::Instant;
 use mainstay_machine::command::{Command, Commit, Request};
 use mainstay_machine::item::Item;
 use mainstay_machine::shards::{
-    Answer, BoxFuture, Consistency, Cursor, Error, Get, List, Page, Reading, Shards, conformance,
+    Active, Answer, BoxFuture, Consistency, Cursor, Error, Get, List, Page, Reading, Shards, conformance,
 };
-use mainstay_machine::{Outcome, Position};
+use mainstay_machine::{Definition, Definitions, Outcome, Position};
 
 use crate::shards::Mem;
 use crate::world::World;
 
 fn world() -> World {
     let world = World::new();
-    world.set(|settings| conformance::collections(&mut settings.machine.collections));
+    world.shards.declare(conformance::collections());
     world
 }
 
@@ -48,9 +49,13 @@ enum Flaw {
     EndsAfterOnePage,
     HasAlwaysMore,
     ReversesPages,
+    DefinesNothing,
+    KnowsOldDefinitions,
+    RehearsesForReal,
+    ForgetsHistory,
 }
 
-const FLAWS: [Flaw; 19] = [
+const FLAWS: [Flaw; 23] = [
     Flaw::ReadsNothingInSessions,
     Flaw::StaysAtOnePosition,
     Flaw::ShowsOldStateAsFresh,
@@ -70,6 +75,10 @@ const FLAWS: [Flaw; 19] = [
     Flaw::EndsAfterOnePage,
     Flaw::HasAlwaysMore,
     Flaw::ReversesPages,
+    Flaw::DefinesNothing,
+    Flaw::KnowsOldDefinitions,
+    Flaw::RehearsesForReal,
+    Flaw::ForgetsHistory,
 ];
 
 /// The shards in memory with a flaw.
@@ -77,6 +86,7 @@ struct Flawed {
     flaw: Flaw,
     shards: Arc<Mem>,
     last: Mutex<Option<(Command, Answer)>>,
+    old: Arc<Definitions>,
 }
 
 impl Flawed {
@@ -93,7 +103,7 @@ impl Flawed {
 
     /// Each operation for itself.
     async fn submit_in_parts(&self, command: Command) -> Result<Answer, Error> {
-        let Request::Commit(Commit { operations, .. }) = &command.request;
+        let Request::Commit(Commit { operations, .. }) = &command.request else { panic!("a commit") };
         for operation in operations.clone() {
             let request = Request::Commit(Commit { conditions: vec![], operations: vec![operation] });
             self.shards.submit(Command { request, idempotency: None, ..command.clone() }, None).await?;
@@ -109,7 +119,7 @@ impl Shards for Flawed {
         deadline: Option<Instant>,
     ) -> BoxFuture<'_, Result<Answer, Error>> {
         Box::pin(async move {
-            let Request::Commit(commit) = &command.request;
+            let Request::Commit(commit) = &command.request else { panic!("a commit") };
             let (has_conditions, asked) = (!commit.conditions.is_empty(), command.clone());
             let mut deadline = deadline;
             match self.flaw {
@@ -188,12 +198,61 @@ impl Shards for Flawed {
             Ok(reading)
         })
     }
+
+    fn definitions(&self) -> Arc<Definitions> {
+        if self.flaw == Flaw::KnowsOldDefinitions { Arc::clone(&self.old) } else { self.shards.definitions() }
+    }
+
+    fn active(&self, revision: u64) -> Active {
+        self.shards.active(revision)
+    }
+
+    fn define(&self, command: Command, deadline: Option<Instant>) -> BoxFuture<'_, Result<Answer, Error>> {
+        Box::pin(async move {
+            if self.flaw != Flaw::DefinesNothing {
+                return self.shards.define(command, deadline).await;
+            }
+            let told = self.shards.rehearse(command, deadline).await?;
+            let Reading { value: outcome, position, durability, .. } = told;
+            Ok(Answer { outcome, replayed: false, position, durability })
+        })
+    }
+
+    fn rehearse(
+        &self,
+        command: Command,
+        deadline: Option<Instant>,
+    ) -> BoxFuture<'_, Result<Reading<Outcome>, Error>> {
+        Box::pin(async move {
+            let told = self.shards.rehearse(command.clone(), deadline).await?;
+            if self.flaw == Flaw::RehearsesForReal {
+                self.shards.define(command, deadline).await?;
+            }
+            Ok(told)
+        })
+    }
+
+    fn history(
+        &self,
+        of: (Tenant, Name),
+        deadline: Option<Instant>,
+    ) -> BoxFuture<'_, Result<Reading<Vec<Definition>>, Error>> {
+        Box::pin(async move {
+            let mut reading = self.shards.history(of, deadline).await?;
+            if self.flaw == Flaw::ForgetsHistory {
+                reading.value.truncate(1);
+            }
+            Ok(reading)
+        })
+    }
 }
 
 #[test]
 fn the_suite_finds_every_flaw() {
     let passed = FLAWS.into_iter().filter(|flaw| {
-        let shards = Flawed { flaw: *flaw, shards: world().shards, last: Mutex::default() };
+        let shards = world().shards;
+        let old = shards.definitions();
+        let shards = Flawed { flaw: *flaw, shards, last: Mutex::default(), old };
         let suite = conformance::all(&shards, Some(Mem::ended()));
         catch_unwind(AssertUnwindSafe(|| suite.now_or_never().expect("memory never waits"))).is_ok()
     });

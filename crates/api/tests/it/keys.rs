@@ -22,7 +22,7 @@ fn read(path: &str) -> Key {
     let world = World::new();
     let path = format!("/v1/collections/whole/items/{path}");
     runtime.block_on(async { world.call("PUT", &path, &[JSON], "1").await.is(201).status });
-    let Request::Commit(commit) = world.shards.last().0.request;
+    let Request::Commit(commit) = world.shards.last().0.request else { panic!("a commit") };
     let Operation::Put { item, .. } = &commit.operations[0] else { panic!("a put") };
     item.key.clone()
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what helpers of tests unwrap fails the test")]
 
+mod collections;
 mod commits;
 mod conformance;
 mod headers;

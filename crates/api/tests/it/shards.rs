@@ -6,17 +6,23 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwap;
 use mainstay_api::Settings;
 use mainstay_base::hlc::HybridTime;
+use mainstay_base::id::{Name, Tenant};
 use mainstay_base::key::slot;
 use mainstay_base::position::{Index, ShardId};
 use mainstay_base::time::{Clock, Instant, ManualClock, Timestamp};
 use mainstay_base::units::Duration;
+use mainstay_machine::definition::{self, Source};
 use mainstay_machine::item::{self, Item};
 use mainstay_machine::position::Place;
 use mainstay_machine::shards::{
-    Answer, BoxFuture, Consistency, Durability, Error, Get, List, Page, PageBuilder, Reading, Shards,
+    Active, Answer, BoxFuture, Consistency, Durability, Error, Get, List, Page, PageBuilder, Reading, Shards,
 };
 use mainstay_machine::state::Memory;
-use mainstay_machine::{Command, Moment, Overlay, Position, evaluate};
+use mainstay_machine::task::Declare;
+use mainstay_machine::{
+    Collection, Command, Context, Definition, Definitions, Evaluated, Input, Moment, Outcome, Overlay,
+    Position, Task, evaluate,
+};
 
 const SHARD: ShardId = ShardId::new(3);
 const TIMELINE: u32 = 1;
@@ -36,6 +42,8 @@ struct Inner {
     lists: Vec<List>,
     /// What the next requests fail with.
     failures: VecDeque<Error>,
+    /// How many shards have what is defined; none: all.
+    behind: Option<u32>,
     /// What the next readings claim to be, and how old.
     freshness: Option<(Consistency, Duration)>,
 }
@@ -43,6 +51,37 @@ struct Inner {
 impl Mem {
     pub(crate) fn new(settings: Arc<ArcSwap<Settings>>, clock: Arc<ManualClock>) -> Self {
         Self { settings, clock, inner: Mutex::default() }
+    }
+
+    /// Has these collections from now on, as if files named them.
+    pub(crate) fn declare(&self, collections: impl IntoIterator<Item = (Name, Collection)>) {
+        let source = Source { file: "mainstay.yaml".to_owned(), line: Some(3) };
+        let named = collections
+            .into_iter()
+            .map(|(name, collection)| ((Tenant::DEFAULT, name), (collection, source.clone())));
+        let declare = Declare { collections: named.collect() };
+        let mut inner = self.inner.lock().unwrap();
+        let outcome = self.evaluate(&mut inner, &Task::Declare(declare).into()).outcome;
+        // As if it were another shard's log.
+        inner.index -= 1;
+        assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
+    }
+
+    /// How many shards are said to have what is defined.
+    pub(crate) fn activate(&self, shards: u32) {
+        self.inner.lock().unwrap().behind = Some(shards);
+    }
+
+    fn evaluate(&self, inner: &mut Inner, input: &Input) -> Evaluated {
+        inner.index += 1;
+        let wall = Timestamp::from_micros(1_767_225_600_000_000 + inner.index);
+        let moment = Moment { time: HybridTime::new(wall, 0), timeline: TIMELINE };
+        let (state, settings) = (inner.state.clone(), self.settings.load());
+        let definitions = Definitions::load(&state).unwrap();
+        let context = Context { moment, settings: &settings.machine, definitions: &definitions };
+        let evaluated = evaluate(input, &mut Overlay::new(&state), &context).unwrap();
+        inner.state.apply(&evaluated.effects);
+        evaluated
     }
 
     /// A position of a history that a restore has ended.
@@ -103,14 +142,7 @@ impl Shards for Mem {
             let mut inner = self.inner.lock().unwrap();
             inner.commands.push((command.clone(), deadline));
             self.begin(&mut inner, deadline)?;
-            inner.index += 1;
-            let wall = Timestamp::from_micros(1_767_225_600_000_000 + inner.index);
-            let moment = Moment { time: HybridTime::new(wall, 0), timeline: TIMELINE };
-            let state = inner.state.clone();
-            let mut overlay = Overlay::new(&state);
-            let settings = self.settings.load();
-            let evaluated = evaluate(&command, &mut overlay, moment, &settings.machine).unwrap();
-            inner.state.apply(&evaluated.effects);
+            let evaluated = self.evaluate(&mut inner, &command.into());
             Ok(Answer {
                 outcome: evaluated.outcome,
                 replayed: evaluated.replayed,
@@ -148,6 +180,45 @@ impl Shards for Mem {
             }
             let page = page.finish();
             inner.reading(page, list.consistency)
+        })
+    }
+
+    fn definitions(&self) -> Arc<Definitions> {
+        Arc::new(Definitions::load(&self.inner.lock().unwrap().state).unwrap())
+    }
+
+    fn active(&self, _revision: u64) -> Active {
+        Active { shards: self.inner.lock().unwrap().behind.unwrap_or(16), of: 16 }
+    }
+
+    fn define(&self, command: Command, deadline: Option<Instant>) -> BoxFuture<'_, Result<Answer, Error>> {
+        self.submit(command, deadline)
+    }
+
+    fn rehearse(
+        &self,
+        command: Command,
+        deadline: Option<Instant>,
+    ) -> BoxFuture<'_, Result<Reading<Outcome>, Error>> {
+        Box::pin(async move {
+            let before = self.inner.lock().unwrap().state.clone();
+            let outcome = self.submit(command, deadline).await?.outcome;
+            let mut inner = self.inner.lock().unwrap();
+            inner.state = before;
+            inner.reading(outcome, Consistency::Linearizable)
+        })
+    }
+
+    fn history(
+        &self,
+        (tenant, name): (Tenant, Name),
+        deadline: Option<Instant>,
+    ) -> BoxFuture<'_, Result<Reading<Vec<Definition>>, Error>> {
+        Box::pin(async move {
+            let mut inner = self.inner.lock().unwrap();
+            self.begin(&mut inner, deadline)?;
+            let history = definition::history(&inner.state, &tenant, &name).unwrap();
+            inner.reading(history, Consistency::Linearizable)
         })
     }
 }

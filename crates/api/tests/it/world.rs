@@ -10,13 +10,13 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use mainstay_api::answer::{self, Carried};
 use mainstay_api::{Api, Settings, body, router};
-use mainstay_base::id::{Name, Tenant};
+use mainstay_base::id::Name;
 use mainstay_base::key::PartitionBy;
 use mainstay_base::problem::Problem;
 use mainstay_base::time::ManualClock;
 use mainstay_base::units::{Duration, Size};
+use mainstay_machine::Collection;
 use mainstay_machine::content::ContentType;
-use mainstay_machine::settings::Collection;
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -42,23 +42,22 @@ pub(crate) struct Answer {
 impl World {
     /// With the collections `orders` and `carts` (by the first segment), `whole` (by the whole key) and `docs` (JSON only).
     pub(crate) fn new() -> Self {
-        let mut machine = mainstay_machine::Settings::default();
+        let machine = mainstay_machine::Settings::default();
         let whole = Collection { partition_by: PartitionBy::WholeKey, ..Collection::default() };
         let docs = Collection { content_type: Some(ContentType::JSON), ..Collection::default() };
-        for (name, collection) in [
+        let declared = [
             ("orders", Collection::default()),
             ("carts", Collection::default()),
             ("whole", whole),
             ("docs", docs),
-        ] {
-            machine.collections.insert(Tenant::DEFAULT, Name::from_static(name), collection);
-        }
+        ];
         let body = body::Limits { size_max: Size::from_mib(8), timeout: Duration::from_secs(30) };
         let timeout = Duration::from_secs(30);
         let settings = Arc::new(ArcSwap::from_pointee(Settings { machine, body, timeout }));
         let clock = Arc::new(ManualClock::default());
         clock.advance(Duration::from_secs(1000));
         let shards = Arc::new(Mem::new(Arc::clone(&settings), Arc::clone(&clock)));
+        shards.declare(declared.map(|(name, collection)| (Name::from_static(name), collection)));
         let api = Api { shards: shards.clone(), settings: Arc::clone(&settings), clock: clock.clone() };
         Self { shards, settings, clock, router: router(api) }
     }

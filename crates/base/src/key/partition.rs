@@ -35,6 +35,14 @@ impl PartitionBy {
         }))
     }
 
+    /// Its word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::FirstSegment => "first_segment",
+            Self::WholeKey => "whole_key",
+        }
+    }
+
     /// The partition by its own name, as a caller writes it; an error when this rule can never give it.
     pub fn parse(self, partition: &str) -> Result<Partition<'_>, Error> {
         check(partition)?;
@@ -54,6 +62,12 @@ impl Partition<'_> {
     /// The same partition, independent of the key it was taken from.
     pub fn into_owned(self) -> Partition<'static> {
         Partition(Cow::Owned(self.0.into_owned()))
+    }
+}
+
+impl Display for PartitionBy {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
     }
 }
 

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::command::Command;
 
 fn sample() -> Batch {
     let put = |key: &'static [u8], value: &'static [u8]| Mutation::Put {
@@ -79,9 +80,10 @@ fn a_command_without_effects_leaves_no_entry() {
         trace: None,
         request: crate::command::Request::Commit(crate::command::Commit::default()),
     };
-    batch.push(&command, Vec::new());
+    let input = Input::from(command);
+    batch.push(&input, Vec::new());
     assert_eq!(batch.entries, []);
-    batch.push(&command, sample().entries.remove(0).mutations);
+    batch.push(&input, sample().entries.remove(0).mutations);
     assert_eq!(batch.entries.len(), 1);
 }
 

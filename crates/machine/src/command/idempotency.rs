@@ -15,9 +15,10 @@ use mainstay_base::key::Partition;
 use thiserror::Error;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Caller, Commit, Condition, ItemName, Operation, Request};
+use super::{Caller, Change, Commit, Condition, Define, Expected, ItemName, Operation, Request};
 use crate::row::Scope;
 use crate::text::shown;
+use crate::version::Version;
 
 /// A key that a caller gives to a request, and repeats when it sends the request again: 1 to 255 visible ASCII characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -92,6 +93,7 @@ impl Idempotency {
         let mut fingerprint = Hash::default();
         match request {
             Request::Commit(commit) => fingerprint.commit(commit),
+            Request::Define(define) => fingerprint.define(define),
         }
         Self { scope: scope.end(), fingerprint: fingerprint.end() }
     }
@@ -141,10 +143,7 @@ impl Hash {
         for condition in &commit.conditions {
             self.item(condition.kind(), condition.item());
             match condition {
-                Condition::Version { is, .. } => {
-                    self.0.update(&is.timeline.to_le_bytes());
-                    self.0.update(&is.sequence.to_le_bytes());
-                }
+                Condition::Version { is, .. } => self.version(is),
                 Condition::Check { cel, .. } => self.text(cel.source()),
                 Condition::Absent { .. } | Condition::Present { .. } => {}
             }
@@ -169,6 +168,29 @@ impl Hash {
         }
     }
 
+    fn version(&mut self, version: &Version) {
+        self.0.update(&version.timeline.to_le_bytes());
+        self.0.update(&version.sequence.to_le_bytes());
+    }
+
+    fn define(&mut self, define: &Define) {
+        self.text(define.change.kind());
+        self.text(define.name.as_str());
+        match &define.change {
+            Change::Put(collection) => {
+                self.bytes(&serde_json::to_vec(collection).expect("a definition is plain data"));
+            }
+            Change::Rollback(version) => self.version(version),
+            Change::Retire => {}
+        }
+        match &define.expected {
+            Expected::Anything => self.text("anything"),
+            Expected::Absent => self.text("absent"),
+            Expected::Present => self.text("present"),
+            Expected::Version(version) => self.version(version),
+        }
+    }
+
     fn end(self) -> [u8; 16] {
         self.0.digest128().to_le_bytes()
     }
@@ -184,7 +206,6 @@ mod tests {
     use crate::content::{ContentType, Value};
     use crate::expression::Expression;
     use crate::json::Json;
-    use crate::version::Version;
 
     fn item(key: &str) -> ItemName {
         ItemName { collection: Name::from_static("orders"), key: key.parse().unwrap() }

@@ -4,14 +4,14 @@ use mainstay_base::error::Code;
 use mainstay_base::key::Slot;
 
 use super::place::Place;
-use super::{Moment, Stop, condition, delete, increment, limits, merge_patch, put};
-use crate::command::{Command, Commit, Operation, Request};
+use super::{Context, Stop, condition, delete, increment, limits, merge_patch, put};
+use crate::collection::Collection;
+use crate::command::{Command, Commit, Operation};
 use crate::content::{ContentType, Value};
 use crate::item::{self, Item};
 use crate::outcome::OperationResult;
 use crate::overlay::Overlay;
 use crate::row::{RowKey, SlotMeta};
-use crate::settings::{Collection, Settings};
 use crate::state::{self, State};
 use crate::version::Version;
 
@@ -30,8 +30,7 @@ struct Evaluation<'c, 'o, 's> {
     command: &'c Command,
     slot: Slot,
     overlay: &'c mut Overlay<'o>,
-    moment: Moment,
-    settings: &'s Settings,
+    context: &'c Context<'s>,
     /// That of every item written.
     version: Version,
     /// Keys and values, each time that they are written.
@@ -43,22 +42,20 @@ struct Evaluation<'c, 'o, 's> {
 
 pub(super) fn evaluate(
     command: &Command,
+    commit: &Commit,
     slot: Slot,
     overlay: &mut Overlay<'_>,
-    moment: Moment,
-    settings: &Settings,
+    context: &Context<'_>,
 ) -> Result<Vec<OperationResult>, Stop> {
-    let Request::Commit(commit) = &command.request;
-    limits::check(commit, &settings.limits)?;
+    limits::check(commit, &context.settings.limits)?;
     let row = RowKey::slot(slot);
     let sequence = next_sequence(overlay, &row)?;
-    let version = Version { timeline: moment.timeline, sequence };
+    let version = Version { timeline: context.moment.timeline, sequence };
     let mut evaluation = Evaluation {
         command,
         slot,
         overlay,
-        moment,
-        settings,
+        context,
         version,
         bytes_written: 0,
         bytes_read: 0,
@@ -84,12 +81,12 @@ fn next_sequence(overlay: &Overlay<'_>, row: &RowKey) -> Result<u64, state::Erro
 
 impl<'s> Evaluation<'_, '_, 's> {
     fn check_conditions(&mut self, commit: &Commit) -> Result<(), Stop> {
-        let mut steps = self.settings.limits.check_steps_max;
+        let mut steps = self.context.settings.limits.check_steps_max;
         for (index, found) in commit.conditions.iter().enumerate() {
             let place = Place::Condition(index, found);
             let (row, _) = self.locate(place)?;
             let item = self.read(place, &row)?;
-            condition::check(place, found, (&row, item.as_ref()), &mut steps, &self.settings.limits)?;
+            condition::check(place, found, (&row, item.as_ref()), &mut steps, &self.context.settings.limits)?;
         }
         Ok(())
     }
@@ -97,7 +94,7 @@ impl<'s> Evaluation<'_, '_, 's> {
     /// The item's row and its collection, if the item belongs to this commit.
     fn locate(&self, place: Place<'_>) -> Result<(RowKey, &'s Collection), Stop> {
         let (tenant, item) = (&self.command.tenant, place.item());
-        let Some(collection) = self.settings.collections.get(tenant, &item.collection) else {
+        let Some(collection) = self.context.definitions.collection(tenant, &item.collection) else {
             let detail = format!(
                 "names the collection {:?}, which does not exist: create it first",
                 item.collection.as_str()
@@ -120,7 +117,7 @@ impl<'s> Evaluation<'_, '_, 's> {
     fn read(&mut self, place: Place<'_>, row: &RowKey) -> Result<Option<Item>, Stop> {
         let item = item::at(self.overlay, row)?;
         self.bytes_read += item.as_ref().map_or(0, |item| item.bytes.len());
-        limits::check_read(place, self.bytes_read, &self.settings.limits)?;
+        limits::check_read(place, self.bytes_read, &self.context.settings.limits)?;
         Ok(item)
     }
 
@@ -157,10 +154,10 @@ impl<'s> Evaluation<'_, '_, 's> {
             }
         };
         let (content_type, bytes) = value;
-        limits::check_value(place, bytes.len(), &self.settings.limits)?;
+        limits::check_value(place, bytes.len(), &self.context.settings.limits)?;
         self.written(place, bytes.len())?;
         check_type(place, collection, &content_type)?;
-        let (version, updated) = (self.version, self.moment.time);
+        let (version, updated) = (self.version, self.context.moment.time);
         let created = before.map_or(updated, |item| item.created);
         let item = Item { version, created, updated, content_type, bytes };
         self.overlay.write(row, Some(item.encode()));
@@ -170,7 +167,7 @@ impl<'s> Evaluation<'_, '_, 's> {
 
     fn written(&mut self, place: Place<'_>, value_bytes: usize) -> Result<(), Stop> {
         self.bytes_written += place.item().key.as_str().len() + value_bytes;
-        Ok(limits::check_commit(place, self.bytes_written, &self.settings.limits)?)
+        Ok(limits::check_commit(place, self.bytes_written, &self.context.settings.limits)?)
     }
 }
 

@@ -13,8 +13,10 @@ use crate::settings::Limits;
 /// To check before submitting keeps what is too large out of a shard's queue, and its refusal out of what is kept for
 /// idempotency keys.
 pub fn check_limits(command: &Command, limits: &Limits) -> Result<(), Box<Refusal>> {
-    let Request::Commit(commit) = &command.request;
-    check(commit, limits).map_err(Box::new)
+    match &command.request {
+        Request::Commit(commit) => check(commit, limits).map_err(Box::new),
+        Request::Define(_) => Ok(()),
+    }
 }
 
 pub(super) fn check(commit: &Commit, limits: &Limits) -> Result<(), Refusal> {

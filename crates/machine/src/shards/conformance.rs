@@ -8,14 +8,15 @@ use mainstay_base::id::{Name, Tenant};
 use mainstay_base::key::{Partition, PartitionBy};
 
 use super::{Answer, Consistency, Get, List, Page, Reading, Shards};
+use crate::collection::Collection;
 use crate::command::{Caller, Command, Commit, Condition, Idempotency, ItemName, Operation, Request};
 use crate::item::Item;
 use crate::json::Json;
 use crate::outcome::{OperationResult, Outcome, Refusal};
 use crate::position::Position;
-use crate::settings::{Collection, Collections};
 
 mod changes;
+mod definitions;
 mod listings;
 mod readings;
 mod repetitions;
@@ -27,15 +28,14 @@ const LISTED: Name = Name::from_static("conformance-listed");
 /// Partitioned by whole keys.
 const WHOLE: Name = Name::from_static("conformance-whole");
 
-/// Adds the collections that the suite needs.
-pub fn collections(to: &mut Collections) {
-    for (name, partition_by) in [
+/// The collections that the suite needs, of the default tenant.
+pub fn collections() -> [(Name, Collection); 3] {
+    let collections = [
         (ITEMS, PartitionBy::FirstSegment),
         (LISTED, PartitionBy::FirstSegment),
         (WHOLE, PartitionBy::WholeKey),
-    ] {
-        to.insert(Tenant::DEFAULT, name, Collection { partition_by, ..Collection::default() });
-    }
+    ];
+    collections.map(|(name, partition_by)| (name, Collection { partition_by, ..Collection::default() }))
 }
 
 /// Runs every case, one after another, on shards that have the [`collections`] with nothing in them, and whose limits and
@@ -60,6 +60,8 @@ pub async fn all(shards: &dyn Shards, ended: Option<Position>) {
     listings::pages_hold_everything_once_and_in_order(shards).await;
     listings::a_listing_goes_on_after_an_item_that_is_gone(shards).await;
     listings::whole_keys_are_listed_across_partitions(shards).await;
+    definitions::a_definition_holds_once_it_is_answered(shards).await;
+    definitions::a_rehearsal_changes_nothing(shards).await;
 }
 
 fn item(key: &str) -> ItemName {

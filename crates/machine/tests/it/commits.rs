@@ -10,9 +10,8 @@ use mainstay_machine::command::{Condition, ItemName, Operation};
 use mainstay_machine::content::Value;
 use mainstay_machine::evaluate::check_limits;
 use mainstay_machine::row::RowRange;
-use mainstay_machine::settings::Collection;
 use mainstay_machine::state::{self, State};
-use mainstay_machine::{Moment, Mutation, Outcome, Overlay, Version, evaluate};
+use mainstay_machine::{Collection, Definitions, Moment, Mutation, Outcome, Overlay, Version, evaluate};
 use serde_json::json;
 
 use crate::world::*;
@@ -255,7 +254,8 @@ fn an_unknown_collection_is_named() {
         panic!("collections belong to tenants")
     };
     assert_eq!(refusal.code(), Code::NotFound);
-    world.settings.collections.insert(other.tenant.clone(), "orders".parse().unwrap(), Default::default());
+    world.definitions =
+        Definitions::sample([(other.tenant.clone(), "orders".parse().unwrap(), Collection::default())]);
     assert!(matches!(world.run(&other).outcome, Outcome::Committed(_)));
     assert_eq!(world.item("orders/u7/a"), None, "another tenant's item is another item");
     assert_ne!(other.tenant, Tenant::DEFAULT);
@@ -350,7 +350,7 @@ fn no_commit_within_the_limits_makes_a_larger_batch_than_they_say() {
     let mut world = World::new();
     let (tenant, collection): (Tenant, Name) =
         ("t".repeat(63).parse().unwrap(), "c".repeat(63).parse().unwrap());
-    world.settings.collections.insert(tenant.clone(), collection.clone(), Collection::default());
+    world.definitions = Definitions::sample([(tenant.clone(), collection.clone(), Collection::default())]);
     let content_type = format!("a/{}", "b".repeat(253));
     let operations: u32 = 200;
     world.settings.limits.operations_max = operations;
@@ -365,7 +365,7 @@ fn no_commit_within_the_limits_makes_a_larger_batch_than_they_say() {
     let evaluated = world.run(&command);
     assert!(matches!(evaluated.outcome, Outcome::Committed(_)), "{:?}", evaluated.outcome);
     let mut batch = Batch::new(world.now);
-    batch.push(&command, evaluated.effects);
+    batch.push(&command.into(), evaluated.effects);
     let (bytes, max) = (batch.encoded_bytes_max() as u64, world.settings.limits.batch_size_max().bytes());
     assert!(bytes <= max && max < bytes + bytes / 10, "{bytes} of {max}");
 }
@@ -411,11 +411,11 @@ fn what_cannot_be_read_is_no_outcome() {
     let command = with_key("k", command("u7", vec![], vec![put("carts/u7", "1")]));
     let base = Broken(true);
     let mut overlay = Overlay::new(&base);
-    let error = evaluate(&command, &mut overlay, world.moment(), &world.settings).unwrap_err();
+    let error = evaluate(&command.clone().into(), &mut overlay, &world.context()).unwrap_err();
     assert_eq!(error.to_string(), "the store cannot be read: the disk is gone");
     let base = Broken(false);
     let mut overlay = Overlay::new(&base);
-    let error = evaluate(&command, &mut overlay, world.moment(), &world.settings).unwrap_err();
+    let error = evaluate(&command.clone().into(), &mut overlay, &world.context()).unwrap_err();
     let text = error.to_string();
     assert!(text.contains("default\\x00\\x02") && text.contains("written in format 7"), "{text}");
     assert_eq!(error.code(), Code::Internal);

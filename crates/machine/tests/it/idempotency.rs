@@ -38,7 +38,7 @@ fn a_repetition_within_a_batch_is_one_too() {
     let world = World::new();
     let mut overlay = Overlay::new(&world.state);
     let mut run =
-        |command: &Command| evaluate(command, &mut overlay, world.moment(), &world.settings).unwrap();
+        |command: &Command| evaluate(&command.clone().into(), &mut overlay, &world.context()).unwrap();
     let (first, again, other) = (run(&add("k", 1)), run(&add("k", 1)), run(&add("k", 2)));
     assert!(again.replayed && again.outcome == first.outcome && again.effects.is_empty());
     assert!(

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what helpers of tests unwrap fails the test")]
 
 mod commits;
+mod definitions;
 mod idempotency;
 mod items;
 mod model;

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use mainstay_base::error::{Classify, Code};
 use mainstay_machine::batch::Batch;
-use mainstay_machine::command::{Condition, Operation, Request};
+use mainstay_machine::command::{Condition, Operation};
 use mainstay_machine::row::Parts;
 use mainstay_machine::state::Memory;
-use mainstay_machine::{Command, Evaluated, Moment, Mutation, Outcome, Overlay, Version, evaluate};
+use mainstay_machine::{Command, Evaluated, Mutation, Outcome, Overlay, Version, evaluate};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -243,9 +243,9 @@ fn run(commands: &[Command], cuts: &[usize]) -> (Vec<Evaluated>, Memory) {
         let mut batch = Batch::new(world.now);
         for command in now {
             // The time stays the same, so that the rows do not depend on the cuts.
-            let moment = Moment { time: world.now, timeline: 1 };
-            let result = evaluate(command, &mut overlay, moment, &world.settings).unwrap();
-            batch.push(command, result.effects.clone());
+            let input = command.clone().into();
+            let result = evaluate(&input, &mut overlay, &world.context()).unwrap();
+            batch.push(&input, result.effects.clone());
             evaluated.push(result);
         }
         let read = Batch::decode(&batch.encode()).unwrap();
@@ -292,10 +292,9 @@ proptest! {
         prop_assert_eq!(&state, &state_alone);
 
         let mut model = Model::default();
-        for ((told, command), evaluated) in told.iter().zip(&commands).zip(&evaluated) {
+        for (told, evaluated) in told.iter().zip(&evaluated) {
             let (answer, replayed) = model.run(told);
             prop_assert_eq!((answer_of(&evaluated.outcome), evaluated.replayed), (answer, replayed), "{:?}", told);
-            let Request::Commit(_) = &command.request;
             if let Outcome::Refused(_) = &evaluated.outcome {
                 let is_item = |mutation: &Mutation| matches!(Parts::of(mutation.key()), Ok(Parts::Item { .. } | Parts::Slot { .. }));
                 prop_assert!(!evaluated.effects.iter().any(is_item), "a refused commit leaves its outcome only");

@@ -1,4 +1,4 @@
-//! A shard's rows and settings, and short ways to command them.
+//! A shard's rows, settings and definitions, and short ways to command them.
 
 use bytes::Bytes;
 use mainstay_base::hlc::HybridTime;
@@ -13,13 +13,17 @@ use mainstay_machine::expression::Expression;
 use mainstay_machine::item::{self, Item};
 use mainstay_machine::json::Json;
 use mainstay_machine::outcome::OperationResult;
-use mainstay_machine::settings::{Collection, Settings};
 use mainstay_machine::state::Memory;
-use mainstay_machine::{Command, Evaluated, Moment, Outcome, Overlay, Refusal, evaluate};
+use mainstay_machine::{
+    Collection, Command, Context, Definitions, Evaluated, Input, Moment, Outcome, Overlay, Refusal, Settings,
+    evaluate,
+};
 
 /// A shard without a log: commands are evaluated one by one, each in a batch of its own.
 pub(crate) struct World {
     pub(crate) settings: Settings,
+    /// Not rows here, so that what is left are those of commands.
+    pub(crate) definitions: Definitions,
     pub(crate) state: Memory,
     pub(crate) now: HybridTime,
     pub(crate) timeline: u32,
@@ -28,23 +32,26 @@ pub(crate) struct World {
 impl World {
     /// With the collections `orders` and `carts` (by the first segment), `whole` (by the whole key) and `docs` (JSON only).
     pub(crate) fn new() -> Self {
-        let mut settings = Settings::default();
         let json = Collection { content_type: Some(ContentType::JSON), ..Collection::default() };
         let whole = Collection { partition_by: PartitionBy::WholeKey, ..Collection::default() };
-        for (name, collection) in [
+        let named = [
             ("orders", Collection::default()),
             ("carts", Collection::default()),
             ("whole", whole),
             ("docs", json),
-        ] {
-            settings.collections.insert(Tenant::DEFAULT, Name::from_static(name), collection);
-        }
+        ];
+        let named = named.map(|(name, collection)| (Tenant::DEFAULT, Name::from_static(name), collection));
+        let definitions = Definitions::sample(named);
         let now = HybridTime::new(Timestamp::from_micros(1_767_225_600_000_000), 0);
-        Self { settings, state: Memory::default(), now, timeline: 1 }
+        Self { settings: Settings::default(), definitions, state: Memory::default(), now, timeline: 1 }
     }
 
     pub(crate) fn moment(&self) -> Moment {
         Moment { time: self.now, timeline: self.timeline }
+    }
+
+    pub(crate) fn context(&self) -> Context<'_> {
+        Context { moment: self.moment(), settings: &self.settings, definitions: &self.definitions }
     }
 
     pub(crate) fn pass(&mut self, time: Duration) {
@@ -53,11 +60,15 @@ impl World {
 
     /// Evaluates a command, and applies the batch with what it changed as it is read back from its bytes.
     pub(crate) fn run(&mut self, command: &Command) -> Evaluated {
+        self.run_input(&command.clone().into())
+    }
+
+    pub(crate) fn run_input(&mut self, input: &Input) -> Evaluated {
         self.now = self.now.next();
         let mut overlay = Overlay::new(&self.state);
-        let evaluated = evaluate(command, &mut overlay, self.moment(), &self.settings).unwrap();
+        let evaluated = evaluate(input, &mut overlay, &self.context()).unwrap();
         let mut batch = Batch::new(self.now);
-        batch.push(command, evaluated.effects.clone());
+        batch.push(input, evaluated.effects.clone());
         let read = Batch::decode(&batch.encode()).unwrap();
         assert_eq!(read, batch);
         for entry in &read.entries {

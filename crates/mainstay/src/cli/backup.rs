@@ -183,8 +183,8 @@ fn bring_back(config: &Config, from: &str) -> Result<Restored> {
     let restored = runtime()?.block_on(restoring);
     drop(lock);
     let restored = restored?;
-    let shards = restored.backup.shards.len();
-    if shards != usize::try_from(config.shards).unwrap_or(usize::MAX) {
+    let shards = restored.backup.count();
+    if shards != config.shards {
         output::note(&format!(
             "note: the backup has {shards} shards; set `shards: {shards}` before a node is started on it"
         ));
@@ -209,7 +209,7 @@ fn taken(Named { name, place, backup }: &Named) -> String {
     let (rows, bytes) = size(backup);
     format!(
         "backup {name} taken in {place}: {} shards, {rows} rows, {bytes} bytes, as of {}\n",
-        backup.shards.len(),
+        backup.count(),
         backup.cut.time
     )
 }
@@ -231,7 +231,7 @@ fn told(config: &Config, Restored { backup, timeline }: &Restored) -> String {
         "restored into {}: {} shards, {rows} rows, {bytes} bytes, as of {}; line of history {}\n\n{REPEATED}\n\
          Start a node on it: `mainstay up`\n",
         config.data,
-        backup.shards.len(),
+        backup.count(),
         backup.cut.time,
         timeline.number
     )

@@ -214,6 +214,13 @@ impl Sources {
         (line + 1, source.text[source.lines[line]..origin.start].chars().count() + 1)
     }
 
+    /// The file, or what stands for it, and the line, from 1, if it has lines.
+    pub fn file_line(&self, origin: Origin) -> (String, Option<u32>) {
+        let source = self.of(origin);
+        let line = (source.kind == Kind::File).then(|| self.line_column(origin).0);
+        (source.name.clone(), line.and_then(|line| u32::try_from(line).ok()))
+    }
+
     /// The place as a person would write it: `mainstay.yaml:3:7`, a variable's name, `--set`, `default`.
     pub fn place(&self, origin: Origin) -> String {
         let source = self.of(origin);

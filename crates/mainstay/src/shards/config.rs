@@ -5,12 +5,11 @@
 
 use std::path::Component;
 
-use mainstay_base::id::Tenant;
 use mainstay_base::units::{Duration, Size};
 use mainstay_log::local;
 use mainstay_log::record::HEADER_BYTES;
 use mainstay_machine::Settings;
-use mainstay_machine::settings::{Collections, Limits};
+use mainstay_machine::settings::Limits;
 use mainstay_shard::inbox::Bounds;
 use mainstay_shard::{owner, store};
 use schemars::JsonSchema;
@@ -141,11 +140,7 @@ impl Store {
 impl Config {
     /// What commands are evaluated with.
     pub fn machine_settings(&self) -> Settings {
-        let mut collections = Collections::default();
-        for (name, collection) in &self.collections {
-            collections.insert(Tenant::DEFAULT, name.clone(), collection.clone());
-        }
-        Settings { limits: self.limits.clone(), retention: self.idempotency.clone(), collections }
+        Settings { limits: self.limits.clone(), retention: self.idempotency.clone() }
     }
 
     /// How the stores of all shards are kept.

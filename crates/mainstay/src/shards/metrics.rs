@@ -30,6 +30,7 @@ fn named(shards: &[ShardView], counts: &Counts, pool: Option<PoolStats>) -> Vec<
 fn commits(shards: &[ShardView], counts: &Counts) -> Vec<Named> {
     let in_state =
         |is_it: fn(&State) -> bool| shards.iter().filter(|shard| is_it(&shard.state)).count() as u64;
+    let revisions = shards.iter().map(|shard| shard.revision);
     vec![
         (
             "mainstay_shard_commands_total",
@@ -65,6 +66,17 @@ fn commits(shards: &[ShardView], counts: &Counts) -> Vec<Named> {
         ),
         ("mainstay_shard_reads_total", "Readings of items and listings.", Value::Counter(counts.reads)),
         ("mainstay_shard_claims_total", "Times that a shard was owned.", Value::Counter(counts.claims)),
+        (
+            "mainstay_shard_definitions_revision",
+            "The last revision of the definitions, and the one that every shard has.",
+            Value::Gauges(
+                "of",
+                vec![
+                    ("newest", revisions.clone().max().unwrap_or(0)),
+                    ("everywhere", revisions.min().unwrap_or(0)),
+                ],
+            ),
+        ),
         (
             "mainstay_shard_shards",
             "Shards, by what they are doing.",

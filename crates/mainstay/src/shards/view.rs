@@ -31,6 +31,7 @@ fn shard(shard: &ShardView) -> Value {
         "shard": shard.id,
         "state": state,
         "applied": shard.applied,
+        "definitions": shard.revision,
         "snapshot": shard.snapshot,
         "waiting": shard.waiting,
         "waiting_bytes": shard.waiting_bytes.bytes(),

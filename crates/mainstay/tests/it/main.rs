@@ -4,6 +4,7 @@ mod api;
 mod backup;
 mod bench;
 mod check;
+mod definitions;
 mod docs;
 mod guide;
 mod h2;

@@ -1,9 +1,12 @@
 //! Claiming: the epoch record, and what turns out to be below it; then the shard is served.
 
+use std::sync::Arc;
+
 use mainstay_base::position::Epoch;
 use mainstay_log::accept::Acceptance;
 use mainstay_log::record::{Context, Draft, Extensions, Record};
 use mainstay_log::writer::Writer;
+use mainstay_machine::Definitions;
 
 use super::{Action, Applied, Env, Owner, Stage, Stop};
 use crate::rules::{Rule, holds};
@@ -56,10 +59,15 @@ impl Owner {
     }
 
     /// The store has everything below the epoch record.
-    pub(super) fn begin_serving(&mut self, out: &mut Vec<Action>) {
+    pub(super) fn begin_serving(&mut self, env: &Env<'_>, out: &mut Vec<Action>) {
         let Stage::Owning(writer) = &self.stage else { unreachable!("checked by the caller") };
+        let epoch = writer.epoch();
+        match Definitions::load(env.state) {
+            Ok(definitions) => self.definitions = Arc::new(definitions),
+            Err(error) => return self.stop(Stop::Store { reason: error.to_string() }, false, out),
+        }
         self.is_serving = true;
-        out.push(Action::Owned { epoch: writer.epoch() });
+        out.push(Action::Owned { epoch });
     }
 
     fn check_clock(&self, env: &Env<'_>) -> Result<(), Stop> {

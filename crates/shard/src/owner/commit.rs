@@ -1,6 +1,7 @@
 //! Owning: batches of commands, one in flight, and the answers that wait for it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use mainstay_base::error::Code;
 use mainstay_base::hlc::{HybridClock, HybridTime};
@@ -8,7 +9,9 @@ use mainstay_base::time::{Instant, Timestamp};
 use mainstay_log::record::{Draft, HEADER_BYTES, Kind, Record};
 use mainstay_machine::batch::Batch;
 use mainstay_machine::shards::{Answer, Durability, Error};
-use mainstay_machine::{Evaluated, Moment, Mutation, Outcome, Overlay, Refusal, evaluate};
+use mainstay_machine::{
+    Command, Context, Definitions, Evaluated, Input, Moment, Mutation, Outcome, Overlay, Refusal, evaluate,
+};
 
 use super::recover::mutations;
 use super::{Action, Applied, Config, Env, Owner, Read, Stage, Stop, Work, durability, size_bytes};
@@ -23,6 +26,8 @@ pub(super) struct Flight {
     draft: Draft,
     waiting: Vec<Waiting>,
     reads: Vec<Read>,
+    /// What the rows define with it, if it changes that.
+    definitions: Option<Arc<Definitions>>,
     /// What was answered with the append's acknowledgement.
     pub(super) durability: Durability,
 }
@@ -39,6 +44,7 @@ struct Batching {
     batch: Batch,
     bytes: usize,
     waiting: Vec<Waiting>,
+    definitions: Option<Arc<Definitions>>,
 }
 
 impl Flight {
@@ -64,7 +70,7 @@ impl Owner {
     pub(super) fn begin(&mut self, mut work: VecDeque<Work>, env: &Env<'_>, out: &mut Vec<Action>) {
         let mut clock = self.clock.clone();
         let time = tick(&mut clock, env.wall);
-        let Batching { batch, waiting, .. } = self.evaluate(&mut work, time, env, out);
+        let Batching { batch, waiting, definitions, .. } = self.evaluate(&mut work, time, env, out);
         work.iter().for_each(|left| self.note_deadline(left.deadline));
         self.again = work;
         let has_changes = !batch.entries.is_empty();
@@ -84,7 +90,7 @@ impl Owner {
         let durability = durability(self.config.guarantees.durability);
         let batch = has_changes.then_some(batch);
         let step = self.writer().append(&draft);
-        self.flight = Some(Flight { batch, has_changes, draft, waiting, reads, durability });
+        self.flight = Some(Flight { batch, has_changes, draft, waiting, reads, definitions, durability });
         self.drive(step, env, out);
         if !holds(Rule::AnswerWhenCommitted) {
             self.tell(out);
@@ -102,19 +108,21 @@ impl Owner {
         let timeline = u32::try_from(self.timeline.number).expect("checked when it came in");
         let moment = Moment { time, timeline };
         let mut overlay = Overlay::new(env.state);
-        let mut done = Batching { batch: Batch::new(time), bytes: BATCH_BYTES, waiting: Vec::new() };
+        let mut done =
+            Batching { batch: Batch::new(time), bytes: BATCH_BYTES, waiting: Vec::new(), definitions: None };
         while let Some(next) = work.pop_front() {
             if is_over(next.deadline, env.now) {
                 out.push(Action::Answer { ticket: next.ticket, answer: Err(Error::Deadline) });
                 continue;
             }
+            let definitions = done.definitions.as_ref().unwrap_or(&self.definitions);
+            let context = Context { moment, settings: &self.settings, definitions };
             let evaluated = if holds(Rule::KeepOutcomes) {
-                evaluate(&next.command, &mut overlay, moment, &self.settings)
+                evaluate(&next.input, &mut overlay, &context)
             } else {
-                let command = mainstay_machine::Command { idempotency: None, ..next.command.clone() };
-                evaluate(&command, &mut overlay, moment, &self.settings)
+                evaluate(&without_key(&next.input), &mut overlay, &context)
             };
-            let Evaluated { outcome, replayed, effects } = match evaluated {
+            let Evaluated { outcome, replayed, effects, definitions } = match evaluated {
                 Ok(evaluated) => evaluated,
                 Err(error) => {
                     let error = Error::Broken { reason: error.to_string() };
@@ -142,7 +150,8 @@ impl Owner {
             }
             if !effects.is_empty() {
                 done.bytes = bytes;
-                done.batch.push(&next.command, effects);
+                done.batch.push(&next.input, effects);
+                done.definitions = definitions.or(done.definitions);
             }
             done.waiting.push(Waiting { work: next, outcome, replayed });
         }
@@ -185,7 +194,10 @@ impl Owner {
     /// The record in flight is committed, and the store has it.
     pub(super) fn land(&mut self, out: &mut Vec<Action>) {
         self.tell(out);
-        self.flight = None;
+        let flight = self.flight.take();
+        if let Some(definitions) = flight.and_then(|flight| flight.definitions) {
+            self.definitions = definitions;
+        }
     }
 
     /// Answers everyone who waits for the record in flight.
@@ -330,6 +342,14 @@ impl Owner {
     }
 }
 
+/// What a command asks, as if it had no idempotency key.
+fn without_key(input: &Input) -> Input {
+    match input {
+        Input::Command(command) => Command { idempotency: None, ..command.clone() }.into(),
+        task @ Input::Task(_) => task.clone(),
+    }
+}
+
 /// A batch without commands, in bytes, or more.
 const BATCH_BYTES: usize = 32;
 
@@ -340,7 +360,7 @@ fn entry_bytes_max(work: &Work, effects: &[Mutation]) -> usize {
     let mutation = |mutation: &Mutation| {
         MUTATION_BYTES + mutation.key().len() + mutation.value().map_or(0, bytes::Bytes::len)
     };
-    ENTRY_BYTES + work.command.tenant.name().as_str().len() + effects.iter().map(mutation).sum::<usize>()
+    ENTRY_BYTES + work.input.tenant().name().as_str().len() + effects.iter().map(mutation).sum::<usize>()
 }
 
 /// The next time. A wall clock beyond what can be stamped is taken for one that stands still.

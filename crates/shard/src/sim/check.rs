@@ -22,7 +22,7 @@ impl World {
 
     /// What the log makes of its durable records below an index, by the same rule for everyone.
     fn replay(&self, end: Index) -> Result<(state::Memory, HybridTime), String> {
-        let (mut rows, mut time) = (state::Memory::default(), HybridTime::from_bits(0));
+        let (mut rows, mut time) = (self.first.rows.clone(), HybridTime::from_bits(0));
         let mut acceptance = Acceptance::new(SHARD);
         for record in self.records.iter().take_while(|record| record.head().index < end) {
             match acceptance.offer(record) {

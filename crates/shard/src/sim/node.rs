@@ -11,7 +11,7 @@ use mainstay_base::time::{Instant, Timestamp};
 use mainstay_log::faulty::Faulty;
 use mainstay_log::record::Record;
 use mainstay_log::{Appended, BoxFuture, Error, Log, Tail};
-use mainstay_machine::{Mutation, state::Memory};
+use mainstay_machine::{Definitions, Mutation, state::Memory};
 
 use super::SHARD;
 use crate::inbox::{Bounds, Inbox};
@@ -53,17 +53,19 @@ enum Asked {
 }
 
 impl Rows {
+    /// Those of a store in which nothing was applied, with definitions as if from a snapshot.
+    pub(super) fn defining(definitions: &Definitions) -> Self {
+        let mut rows = Memory::default();
+        rows.apply(&definitions.rows());
+        Self { rows, applied: Applied::START.encode() }
+    }
+
     pub(super) fn applied(&self) -> Applied {
         Applied::decode(&self.applied).expect("it was encoded by an owner")
     }
 }
 
 impl Store {
-    pub(super) fn empty() -> Self {
-        let rows = Rows { rows: Memory::default(), applied: Applied::START.encode() };
-        Self { current: rows.clone(), durable: rows }
-    }
-
     pub(super) fn flush(&mut self) {
         self.durable = self.current.clone();
     }
@@ -78,10 +80,10 @@ impl Store {
 }
 
 impl Node {
-    pub(super) fn new(number: usize, bounds: Bounds) -> Self {
+    pub(super) fn new(number: usize, bounds: Bounds, first: &Rows) -> Self {
         Self {
             number,
-            store: Store::empty(),
+            store: Store { current: first.clone(), durable: first.clone() },
             owner: None,
             inbox: Inbox::new(bounds),
             asked: Asked::Nothing,

@@ -130,7 +130,7 @@ impl Keeper {
     /// Takes every snapshot that is due now. `left_alone` says until when which shards are not looked at.
     async fn look(&self, left_alone: &mut BTreeMap<ShardId, Instant>) {
         let pinned = (self.pinned)();
-        for shard in self.space.shards() {
+        for shard in self.space.all() {
             let rules = self.rules.load_full();
             let is_pinned = pinned.contains(&shard.id);
             let is_early = left_alone.get(&shard.id).is_some_and(|until| self.clock.now() < *until);

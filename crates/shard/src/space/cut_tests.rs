@@ -11,10 +11,12 @@ use mainstay_base::units::Duration;
 use mainstay_log::faulty::{Act, SimDisk};
 use mainstay_log::local::{self, Local};
 use mainstay_log::memory::Memory;
+use mainstay_machine::Collection;
 use mainstay_machine::command::{Caller, Commit, ItemName, Operation, Request};
 use mainstay_machine::content::{ContentType, Value};
-use mainstay_machine::settings::{Collection, Collections};
+use mainstay_machine::definition::Source;
 use mainstay_machine::shards::Consistency;
+use mainstay_machine::task::Declare;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
@@ -41,13 +43,10 @@ impl World {
             store::Options { cache: mainstay_base::units::Size::from_mib(1), ..store::Options::default() };
         let pool = Arc::new(Pool::new(&options, Arc::clone(&ports)).unwrap());
         let (stores, _) = open(&pool, &folder.path().join("stores"), 1, 1).unwrap();
-        let mut collections = Collections::default();
-        let collection = Collection { partition_by: PartitionBy::FirstSegment, content_type: None };
-        collections.insert(Tenant::DEFAULT, THINGS, collection);
         let parts = Parts {
             log,
             is_exclusive,
-            settings: Arc::new(ArcSwap::from_pointee(Settings { collections, ..Settings::default() })),
+            settings: Arc::default(),
             inbox: Bounds::default(),
             owner: Options::default(),
             snapshots: Location::folder(&folder.path().join("snapshots")).unwrap(),
@@ -57,7 +56,12 @@ impl World {
         let (space, drivers) = Space::new(stores, &parts);
         let mut running = JoinSet::new();
         drivers.into_iter().for_each(|driver| drop(running.spawn(driver.run())));
+        let rolled = Arc::clone(&space);
+        running.spawn(async move { rolled.roll_out().await });
         space.ready().await.unwrap();
+        let place = Source { file: "test.yaml".to_owned(), line: None };
+        let things = ((Tenant::DEFAULT, THINGS), (Collection::default(), place));
+        space.declare(Declare { collections: [things].into() }).await.unwrap();
         Self { space, clock, _drivers: running, _pool: pool, _folder: folder }
     }
 
@@ -107,13 +111,13 @@ async fn a_cut_shows_what_is_before_its_time_and_what_comes_is_after_it() {
         let world = World::new(Arc::new(Memory::default()), is_exclusive).await;
         world.put("before").await.unwrap();
         let at = world.in_millis(400);
-        let (view, last) = world.space.shards()[0].cut(at).await.unwrap();
+        let (view, last) = world.space.shards[0].cut(at).await.unwrap();
         assert_eq!(last, world.updated("before").await, "the last time in it");
         assert!(last <= at);
         world.put("later").await.unwrap();
         assert!(shows(&view, "before") && !shows(&view, "later"));
         assert!(world.updated("later").await > at, "also when the clock does not show that time yet");
-        let past = world.space.shards()[0].cut(last).await.map(|_| ()).unwrap_err();
+        let past = world.space.shards[0].cut(last).await.map(|_| ()).unwrap_err();
         assert!(matches!(&past, Error::Unavailable { reason } if reason.contains("after the cut")), "{past}");
     }
 }
@@ -129,7 +133,7 @@ async fn a_cut_waits_for_what_is_under_way() {
         let context = &mut Context::from_waker(Waker::noop());
         let mut under_way = world.put("under-way");
         assert!(under_way.as_mut().poll(context).is_pending());
-        let shard = &world.space.shards()[0];
+        let shard = &world.space.shards[0];
         while shard.waiting().0 > 0 {
             tokio::task::yield_now().await;
         }
@@ -154,6 +158,6 @@ async fn a_cut_waits_for_what_is_under_way() {
 async fn whoever_waits_for_a_cut_of_a_shard_that_ends_is_told() {
     let world = World::new(Arc::new(Memory::default()), false).await;
     world.space.close();
-    let cut = world.space.shards()[0].cut(world.in_millis(400)).await.map(|_| ());
+    let cut = world.space.shards[0].cut(world.in_millis(400)).await.map(|_| ());
     assert!(matches!(cut, Err(Error::Unavailable { .. })), "{cut:?}");
 }

@@ -10,8 +10,8 @@ use mainstay_base::hlc::HybridTime;
 use mainstay_base::position::ShardId;
 use mainstay_base::time::{Clock, Instant};
 use mainstay_machine::shards::{Answer, Durability, Error};
-use mainstay_machine::{Command, Position};
-use tokio::sync::{Notify, oneshot};
+use mainstay_machine::{Definitions, Input, Position};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::timeout;
 
 use super::Parts;
@@ -23,9 +23,9 @@ use crate::owner::{Options, Take, durability};
 use crate::snapshot::keeper::Taken;
 use crate::store::View;
 
-/// A command that waits, and whoever waits for its answer.
+/// A command or task that waits, and whoever waits for its answer.
 pub(super) struct Pending {
-    pub(super) command: Command,
+    pub(super) input: Input,
     pub(super) answer: oneshot::Sender<Result<Answer, Error>>,
 }
 
@@ -57,6 +57,8 @@ pub(crate) struct Shard {
     pub(super) confirmed: Latest,
     /// When the append that is under way was begun.
     begun: Latest,
+    /// What its rows define, as of the last batch.
+    pub(super) definitions: watch::Sender<Arc<Definitions>>,
     pub(super) status: Status,
     pub(crate) counters: Counters,
     pub(crate) snapshots: Taken,
@@ -107,35 +109,36 @@ impl Shard {
             serving: ArcSwapOption::empty(),
             confirmed: Latest::default(),
             begun: Latest::default(),
+            definitions: watch::Sender::default(),
             status: Status::default(),
             snapshots: Taken::default(),
             counters: Counters::default(),
         }
     }
 
-    /// Leaves a command here and waits for its answer.
+    /// Leaves a command or task here and waits for its answer.
     pub(super) async fn submit(
         self: &Arc<Self>,
-        command: Command,
+        input: Input,
         deadline: Option<Instant>,
         clock: &dyn Clock,
     ) -> Result<Answer, Error> {
         let (answer, answered) = oneshot::channel();
         self.counters.submitted();
-        self.push(command, deadline, answer, clock.now())?;
+        self.push(input, deadline, answer, clock.now())?;
         answered.await.unwrap_or_else(|_| Err(Error::OutcomeUnknown { reason: self.gone() }))
     }
 
     /// Errors: nothing was begun, and nothing will be.
     fn push(
         &self,
-        command: Command,
+        input: Input,
         deadline: Option<Instant>,
         answer: oneshot::Sender<Result<Answer, Error>>,
         now: Instant,
     ) -> Result<(), Error> {
-        let (tenant, bytes) = (command.tenant.clone(), command.bytes());
-        let entry = Entry { tenant, bytes, deadline, item: Pending { command, answer } };
+        let (tenant, bytes) = (input.tenant().clone(), input.bytes());
+        let entry = Entry { tenant, bytes, deadline, item: Pending { input, answer } };
         let mut desk = self.desk();
         if let Some(reason) = &desk.closed {
             let refused = Err(Error::Unavailable { reason: reason.clone() });

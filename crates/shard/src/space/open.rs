@@ -10,7 +10,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use mainstay_base::position::{Index, ShardId};
 use tokio::task::spawn_blocking;
 
-use super::{folder_of, shard_id};
+use super::{folder_of, shard_ids};
 use crate::owner::Applied;
 use crate::snapshot::copy::{self, Loaded};
 use crate::snapshot::format::Header;
@@ -41,7 +41,7 @@ pub struct Opened {
     pub(super) timeline_min: u32,
 }
 
-/// Opens the stores of so many shards below a folder. Blocks on files.
+/// Opens the stores of so many shards below a folder, and that of `system`. Blocks on files.
 ///
 /// `timeline_min` is the line of history that a restore has begun; 1 without one. Errors: those of [`Store::open`] but that it
 /// is damaged.
@@ -52,8 +52,7 @@ pub fn open(
     timeline_min: u32,
 ) -> Result<(Stores, Vec<Rebuilt>), Error> {
     let (mut all, mut rebuilt) = (Vec::new(), Vec::new());
-    for place in 0..shards as usize {
-        let id = shard_id(place);
+    for id in shard_ids(shards) {
         let folder = folder_of(stores, id);
         let store = match Store::open(pool, &folder) {
             Err(error @ Error::Damaged { .. }) => {

@@ -183,6 +183,10 @@ impl<'d> Owning<'d> {
         let rows = Lazy { store: self.store, view: OnceCell::new(), slots: &self.slots };
         let mut actions = Vec::new();
         self.owner.on(event, &Env { now, wall, state: &rows }, &mut actions);
+        if self.owner.is_serving() {
+            // Before anyone is answered who has changed them.
+            self.shard.defines(self.owner.definitions());
+        }
         actions.into_iter().for_each(|action| self.act(action, now));
     }
 
@@ -326,7 +330,7 @@ impl<'d> Owning<'d> {
 
     fn work(&mut self, entry: Entry<Pending>) -> Work {
         let ticket = self.ticket(Waiter::Command(entry.item.answer));
-        Work { ticket, command: entry.item.command, deadline: entry.deadline }
+        Work { ticket, input: entry.item.input, deadline: entry.deadline }
     }
 
     fn ticket(&mut self, waiter: Waiter) -> Ticket {

@@ -56,6 +56,11 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// The number of the line of history that it is of.
+    pub(super) fn timeline(&self) -> u32 {
+        self.position.places().next().map_or(1, |(_, place)| place.timeline)
+    }
+
     /// Something that was read of them.
     pub(super) fn reading<T>(self, value: T) -> Reading<T> {
         let Self { position, consistency, age, durability, .. } = self;

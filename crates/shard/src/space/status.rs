@@ -41,6 +41,8 @@ pub struct ShardView {
     pub state: State,
     /// The last record in its store; none before it is served.
     pub applied: Option<Index>,
+    /// The last revision of the definitions that its rows have; 0 before it is served.
+    pub revision: u64,
     /// Commands that wait.
     pub waiting: usize,
     /// Their bytes.
@@ -97,6 +99,11 @@ impl Status {
         }
     }
 
+    /// Returns when it has ended as it was asked to.
+    pub(super) async fn closed(&self) {
+        self.wait_for(|state| *state == State::Closed).await;
+    }
+
     async fn wait_for(&self, is_wanted: impl FnMut(&State) -> bool) -> State {
         let mut states = self.state.subscribe();
         let found = states.wait_for(is_wanted).await;
@@ -113,6 +120,7 @@ impl ShardView {
             id: shard.id,
             state: shard.status.get(),
             applied: store.as_ref().map(|stats| stats.applied),
+            revision: shard.definitions.borrow().revision(),
             waiting,
             waiting_bytes: Size::from_bytes(bytes as u64),
             counts: shard.counters.counts(),

@@ -18,10 +18,9 @@ use mainstay_machine::command::{Caller, Commit, Condition, Idempotency, ItemName
 use mainstay_machine::content::{ContentType, Value};
 use mainstay_machine::position::Place;
 use mainstay_machine::row::RowRange;
-use mainstay_machine::settings::{Collection, Collections};
 use mainstay_machine::shards::{self, Answer, Error};
 use mainstay_machine::state::{self, Memory};
-use mainstay_machine::{Command, Outcome, Position, Settings, State};
+use mainstay_machine::{Collection, Command, Definitions, Outcome, Position, State};
 use mainstay_shard::owner::{
     Action, Applied, Attempt, Config, Env, Event, Options, Owner, Read, Stop, Ticket, Work,
 };
@@ -56,15 +55,15 @@ fn config(is_exclusive: bool) -> Config {
     }
 }
 
-fn settings() -> Arc<Settings> {
-    let mut collections = Collections::default();
-    let collection = Collection { partition_by: PartitionBy::FirstSegment, content_type: None };
-    collections.insert(Tenant::DEFAULT, COLLECTION, collection);
-    Arc::new(Settings { collections, ..Settings::default() })
+/// The rows that every shard here begins with.
+fn rows() -> Memory {
+    let mut rows = Memory::default();
+    rows.apply(&Definitions::sample([(Tenant::DEFAULT, COLLECTION, Collection::default())]).rows());
+    rows
 }
 
 fn owner(config: Config, applied: &Applied) -> Owner {
-    Owner::new(config, settings(), Arc::new(SeededEntropy::new(1)), applied)
+    Owner::new(config, Arc::default(), Arc::new(SeededEntropy::new(1)), applied)
 }
 
 fn partition() -> Partition<'static> {
@@ -105,7 +104,7 @@ fn impossible() -> Command {
 }
 
 fn work(ticket: u64, command: Command) -> Work {
-    Work { ticket: Ticket(ticket), command, deadline: None }
+    Work { ticket: Ticket(ticket), input: command.into(), deadline: None }
 }
 
 fn millis(millis: u64) -> Instant {
@@ -141,7 +140,7 @@ impl Desk {
     fn over(config: Config, log: Vec<Record>, applied: Applied) -> Self {
         Self {
             owner: owner(config, &applied),
-            rows: Memory::default(),
+            rows: rows(),
             applied,
             log,
             now: millis(1_000),
@@ -534,7 +533,7 @@ fn recovery_goes_on_where_the_store_stands() {
     let mut desk = Desk::over(config(false), first.log.clone(), first.applied);
     desk.begin();
     assert!(desk.owner.is_serving());
-    assert_eq!(desk.rows, Memory::default(), "nothing is applied a second time");
+    assert_eq!(desk.rows, rows(), "nothing is applied a second time");
 }
 
 #[test]

@@ -11,12 +11,14 @@ use mainstay_base::time::{Clock, Instant};
 use mainstay_base::units::Duration;
 use mainstay_machine::command::{Caller, Commit, Condition, Idempotency, ItemName, Operation, Request};
 use mainstay_machine::content::{ContentType, Value};
-use mainstay_machine::settings::{Collection, Collections};
+use mainstay_machine::definition::Source;
 use mainstay_machine::shards::{Answer, BoxFuture, Consistency, Error, Get, Reading, Shards};
-use mainstay_machine::{Command, Outcome, Position, Settings};
-use mainstay_shard::space::{Space, State};
+use mainstay_machine::task::Declare;
+use mainstay_machine::{Collection, Command, Outcome, Position};
+use mainstay_shard::space::{Counts, ShardView, Space, State};
 
 mod damage;
+mod definitions;
 mod failing;
 mod gate;
 mod listing;
@@ -35,15 +37,12 @@ const SHARD: ShardId = ShardId::new(1);
 
 const THINGS: Name = Name::from_static("things");
 
-fn settings(collections: &[Name]) -> Settings {
-    let mut all = Collections::default();
-    for tenant in [Tenant::DEFAULT, tenant("one"), tenant("other")] {
-        for name in collections {
-            let collection = Collection { partition_by: PartitionBy::FirstSegment, content_type: None };
-            all.insert(tenant.clone(), name.clone(), collection);
-        }
-    }
-    Settings { collections: all, ..Settings::default() }
+/// What declares these collections, of several tenants.
+fn collections(names: &[Name]) -> Declare {
+    let tenants = [Tenant::DEFAULT, tenant("one"), tenant("other")];
+    let place = Source { file: "test.yaml".to_owned(), line: None };
+    let all = tenants.iter().flat_map(|tenant| names.iter().map(move |name| (tenant.clone(), name.clone())));
+    Declare { collections: all.map(|of| (of, (Collection::default(), place.clone()))).collect() }
 }
 
 fn tenant(name: &str) -> Tenant {
@@ -154,7 +153,16 @@ async fn until(mut is_so: impl FnMut() -> bool) {
 }
 
 fn state(space: &Space) -> State {
-    space.view().swap_remove(0).state
+    view(space).state
+}
+
+fn view(space: &Space) -> ShardView {
+    space.view().into_iter().find(|view| view.id == SHARD).expect("it is there")
+}
+
+/// What that shard has done.
+fn counts(space: &Space) -> Counts {
+    view(space).counts
 }
 
 fn epoch(space: &Space) -> Epoch {

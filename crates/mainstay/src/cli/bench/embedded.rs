@@ -71,7 +71,9 @@ pub fn nowhere() -> SocketAddr {
 /// Opens the data of a configuration file, waits until all shards are served, does the work, and closes them.
 pub fn with_data<T>(file: PathBuf, work: impl FnOnce(&Data, &Runtime) -> Result<T>) -> Result<T> {
     let request = config::Request { file: Some(file), ..config::Request::default() };
-    let config = config::load(&request).map_err(|findings| anyhow!(findings.render(false)))?.config;
+    let loaded = config::load(&request).map_err(|findings| anyhow!(findings.render(false)))?;
+    let declare = loaded.declare();
+    let config = loaded.config;
     // Nobody else knows of it, so that nobody needs to be kept out.
     fs::create_dir_all(config.data.as_path()).context("make the data directory")?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -82,9 +84,9 @@ pub fn with_data<T>(file: PathBuf, work: impl FnOnce(&Data, &Runtime) -> Result<
     let mut started = Started::default();
     let opening = node::open_data(&config, (&clock, &entropy), &scope, &mut started, crate::log::directory);
     let done = match runtime.block_on(Box::pin(opening)) {
-        Ok((log, shards)) => match runtime.block_on(shards.space().ready()) {
+        Ok((log, shards)) => match runtime.block_on(shards.bring_up(declare)) {
             Ok(()) => work(&Data { config, log, shards }, &runtime),
-            Err(reason) => Err(anyhow!(reason)),
+            Err(error) => Err(error.into()),
         },
         Err(error) => Err(error.into()),
     };

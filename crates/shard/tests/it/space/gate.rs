@@ -1,6 +1,6 @@
 //! A log that does not answer while its gate is closed.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use mainstay_base::position::{Index, ShardId};
 use mainstay_log::memory::Memory;
@@ -12,6 +12,8 @@ use tokio::sync::watch;
 pub(super) struct Gated {
     log: Memory,
     is_open: watch::Sender<bool>,
+    /// The only shard that the gate is for, if there is one.
+    only: Mutex<Option<ShardId>>,
     /// Data records that were to be appended, each attempt of them.
     attempts: watch::Sender<usize>,
 }
@@ -19,11 +21,19 @@ pub(super) struct Gated {
 impl Gated {
     pub(super) fn new() -> Arc<Self> {
         let (is_open, attempts) = (watch::Sender::new(true), watch::Sender::new(0));
-        Arc::new(Self { log: Memory::default(), is_open, attempts })
+        Arc::new(Self { log: Memory::default(), is_open, only: Mutex::default(), attempts })
     }
 
+    /// Attempts count from here on.
     pub(super) fn close(&self) {
         self.is_open.send_replace(false);
+        self.attempts.send_replace(0);
+    }
+
+    /// Closes the gate for one shard alone.
+    pub(super) fn close_for(&self, shard: u32) {
+        *self.only.lock().expect("nobody panics under it") = Some(ShardId::new(shard));
+        self.close();
     }
 
     pub(super) fn open(&self) {
@@ -47,8 +57,11 @@ impl Log for Gated {
             if record.head().kind == Kind::Data {
                 self.attempts.send_modify(|attempts| *attempts += 1);
             }
-            let mut is_open = self.is_open.subscribe();
-            is_open.wait_for(|is_open| *is_open).await.expect("the sender is in `self`");
+            let only = *self.only.lock().expect("nobody panics under it");
+            if only.is_none_or(|only| only == record.head().shard) {
+                let mut is_open = self.is_open.subscribe();
+                is_open.wait_for(|is_open| *is_open).await.expect("the sender is in `self`");
+            }
             self.log.append(record).await
         })
     }

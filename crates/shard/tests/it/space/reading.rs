@@ -1,4 +1,4 @@
-//! How fresh readings are, how long they wait, and what they say of it; and settings that change.
+//! How fresh readings are, how long they wait, and what they say of it.
 
 use mainstay_base::position::Index;
 use mainstay_machine::position::Place;
@@ -95,35 +95,4 @@ async fn readings_say_how_old_they_may_be() {
     let fresh = get(space, "a/1", Consistency::Eventual, None).await.unwrap();
     assert_eq!(fresh.age, Duration::ZERO, "what was proven for one holds for others");
     assert_eq!(fresh.durability, mainstay_machine::shards::Durability::Memory);
-}
-
-#[tokio::test(start_paused = true)]
-async fn settings_hold_from_the_next_batch_on() {
-    const LATER: Name = Name::from_static("later");
-    let gate = Gated::new();
-    let world = World::new(Engine::Shared(gate.clone()));
-    let running = world.start().await;
-    let space = &*running.space;
-    let value = Value::new(ContentType::JSON, "1".into()).unwrap();
-    let later = || {
-        let item = ItemName { collection: LATER, key: parse("a/1") };
-        command(
-            "a/1",
-            Commit { conditions: vec![], operations: vec![Operation::Put { item, value: value.clone() }] },
-        )
-    };
-    let refused = space.submit(later(), None).await.unwrap();
-    assert!(matches!(refused.outcome, Outcome::Refused(_)), "{:?}", refused.outcome);
-    gate.close();
-    let in_flight = sent(space, commit(vec![put("a/1", "1")]), None);
-    gate.has_attempts(1).await;
-    let waits = sent(space, later(), None);
-    world.settings.store(settings(&[THINGS, LATER]).into());
-    gate.open();
-    assert!(in_flight.await.is_ok());
-    let answer = waits.await.unwrap();
-    assert!(matches!(answer.outcome, Outcome::Committed(_)), "{:?}", answer.outcome);
-    world.settings.store(settings(&[LATER]).into());
-    let refused = space.submit(commit(vec![put("a/1", "1")]), None).await.unwrap();
-    assert!(matches!(refused.outcome, Outcome::Refused(_)), "{:?}", refused.outcome);
 }

@@ -21,7 +21,7 @@ use mainstay_shard::store::{self, Pool};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use super::{THINGS, settings};
+use super::{Declare, THINGS, collections};
 
 /// Where the records are.
 #[derive(Clone)]
@@ -43,6 +43,8 @@ pub(super) struct World {
     pub(super) shards: u32,
     pub(super) timeline_min: u32,
     pub(super) settings: Arc<ArcSwap<Settings>>,
+    /// What a start declares.
+    pub(super) declared: Declare,
     pub(super) inbox: Bounds,
     pub(super) owner: owner::Options,
     pub(super) stores: store::Options,
@@ -89,7 +91,8 @@ impl World {
             engine,
             shards: 1,
             timeline_min: 1,
-            settings: Arc::new(ArcSwap::from_pointee(settings(&[THINGS]))),
+            settings: Arc::default(),
+            declared: collections(&[THINGS]),
             inbox: Bounds::default(),
             owner: owner::Options::default(),
             stores: store::Options { cache: Size::from_mib(1), ..store::Options::default() },
@@ -129,6 +132,8 @@ impl World {
     pub(super) async fn start(&self) -> Running {
         let running = self.begin().await.unwrap_or_else(|error| panic!("it starts: {error}"));
         running.space.ready().await.unwrap_or_else(|error| panic!("it is ready: {error}"));
+        let declared = running.space.declare(self.declared.clone()).await;
+        declared.unwrap_or_else(|error| panic!("its collections are there: {error}"));
         running
     }
 
@@ -174,6 +179,8 @@ impl World {
         let (space, all) = Space::new(stores, &parts);
         let mut drivers = JoinSet::new();
         all.into_iter().for_each(|driver| drop(drivers.spawn(driver.run())));
+        let rolled = Arc::clone(&space);
+        drivers.spawn(async move { rolled.roll_out().await });
         Ok(Running { space, log, local, _pool: pool, drivers, rebuilt })
     }
 }

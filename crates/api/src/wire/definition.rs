@@ -1,0 +1,111 @@
+//! Definitions of collections, as they are answered.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use mainstay_base::id::Name;
+use mainstay_base::time::Timestamp;
+use mainstay_machine::definition::{Origin, Source};
+use mainstay_machine::shards::Active;
+use mainstay_machine::{Collection, Definition, Version};
+
+/// A collection, as it is defined.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DefinedCollection")]
+pub struct CollectionBody {
+    /// The collection's name.
+    pub name: Name,
+    /// The version of the definition; opaque.
+    #[schemars(with = "String")]
+    version: Version,
+    /// When it was given.
+    changed: Timestamp,
+    /// Where it was written, and so where it can be changed: `file` or `api`.
+    origin: &'static str,
+    /// The configuration file, for the origin `file`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    file: Option<String>,
+    /// The line in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u32")]
+    line: Option<u32>,
+    /// Who gave it, for the origin `api`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    caller: Option<String>,
+    /// It is not served from this version on, and its items stay.
+    retired: bool,
+    /// How many of the shards evaluate commits under it, such as `16/16`; not there in a history.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    active: Option<String>,
+    /// What it says: the body of a `PUT`.
+    definition: Collection,
+}
+
+/// Some of the collections, in the order of names.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Collections")]
+pub struct CollectionsBody {
+    /// The collections.
+    pub collections: Vec<CollectionBody>,
+    /// The `cursor` of the next page; not there on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub next: Option<Name>,
+}
+
+/// What a collection's definition was, the latest first.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CollectionHistory")]
+pub struct HistoryBody {
+    /// Each of its versions that is kept.
+    pub versions: Vec<CollectionBody>,
+}
+
+/// Which version to go back to.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Rollback")]
+pub struct RollbackBody {
+    /// A version of the collection's history.
+    #[schemars(with = "String")]
+    pub to: Version,
+}
+
+/// What a change would come to.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "DryRun")]
+pub struct RehearsalBody {
+    /// Always `true`: nothing was changed.
+    pub dry_run: bool,
+    /// Whether it would be a change at all.
+    pub changes: bool,
+    /// The version that the definition would have; not there when it is and stays retired.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub version: Option<Version>,
+}
+
+impl CollectionBody {
+    /// The definition of this collection, and how many shards have it.
+    pub fn new(name: &Name, definition: &Definition, active: Option<Active>) -> Self {
+        let (origin, file, line, caller) = match &definition.origin {
+            Origin::File(Source { file, line }) => ("file", Some(file.clone()), *line, None),
+            Origin::Api { caller } => ("api", None, None, Some(caller.clone())),
+        };
+        Self {
+            name: name.clone(),
+            version: definition.version,
+            changed: definition.changed.wall(),
+            origin,
+            file,
+            line,
+            caller,
+            retired: definition.is_retired,
+            active: active.map(|active| active.to_string()),
+            definition: definition.collection.clone(),
+        }
+    }
+}

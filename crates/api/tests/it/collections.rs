@@ -1,0 +1,193 @@
+//! `/v1/collections`: definitions over HTTP.
+
+use serde_json::json;
+
+use crate::world::*;
+
+const BOOKS: &str = "/v1/collections/books";
+
+#[tokio::test]
+async fn a_collection_is_made_read_changed_and_retired() {
+    let world = World::new();
+    let missing = world.get(BOOKS).await.problem(404, "not_found");
+    assert_eq!(missing["detail"], "there is no collection \"books\": create it first");
+    world.put("/v1/collections/books/items/u7", "1").await.problem(404, "not_found");
+    let made = world.put(BOOKS, "{}").await;
+    let body = made.is(201).json();
+    assert_eq!(
+        (&body["name"], &body["origin"], &body["caller"]),
+        (&json!("books"), &json!("api"), &json!("anonymous"))
+    );
+    assert_eq!((&body["retired"], &body["active"]), (&json!(false), &json!("16/16")));
+    assert_eq!(body["definition"], json!({ "partition_by": "first_segment" }));
+    let version = body["version"].as_str().unwrap();
+    assert_eq!(made.header("etag"), Some(&*format!("\"{version}\"")));
+    assert!(made.header("mainstay-position").is_some() && made.header("mainstay-durability").is_some());
+    world.put("/v1/collections/books/items/u7", "1").await.is(201);
+
+    let same = world.put(BOOKS, "{}").await;
+    assert_eq!(same.is(200).json()["version"], version, "what says the same is the same");
+    let changed = world.put(BOOKS, r#"{"content_type":"text/plain"}"#).await;
+    assert_ne!(changed.is(200).json()["version"], version);
+    assert_eq!(world.get(BOOKS).await.is(200).json(), changed.json());
+    world.put("/v1/collections/books/items/u7", "2").await.problem(415, "unsupported_media_type");
+
+    let retired = world.call("DELETE", BOOKS, &[], "").await;
+    assert_eq!(retired.is(200).json()["retired"], true);
+    let told = world.get(BOOKS).await.problem(404, "not_found");
+    assert!(
+        told["detail"].as_str().unwrap().contains("was retired: put its definition, or roll back"),
+        "{told}"
+    );
+    let told = world.get("/v1/collections/books/items/u7").await.problem(404, "not_found");
+    assert!(told["detail"].as_str().unwrap().contains("was retired"), "{told}");
+    world.call("DELETE", BOOKS, &[], "").await.problem(404, "not_found");
+    assert_eq!(
+        world.put(BOOKS, "{}").await.is(201).json()["definition"],
+        json!({ "partition_by": "first_segment" })
+    );
+    assert_eq!(world.get("/v1/collections/books/items/u7").await.is(200).text(), "1", "its items stayed");
+}
+
+#[tokio::test]
+async fn what_files_define_is_changed_there() {
+    let world = World::new();
+    let shown = world.get("/v1/collections/orders").await.is(200).json();
+    assert_eq!(
+        (&shown["origin"], &shown["file"], &shown["line"]),
+        (&json!("file"), &json!("mainstay.yaml"), &json!(3))
+    );
+    for (method, path, body) in [
+        ("PUT", "/v1/collections/orders", r#"{"content_type":"text/plain"}"#),
+        ("DELETE", "/v1/collections/orders", ""),
+        ("POST", "/v1/collections/orders/rollback", r#"{"to":"1-1"}"#),
+    ] {
+        let told = world.call(method, path, &[JSON], body).await.problem(409, "owned_by_file");
+        assert_eq!(
+            (&told["file"], &told["line"], &told["retry"]),
+            (&json!("mainstay.yaml"), &json!(3), &json!("never"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_change_may_depend_on_what_is_there() {
+    let world = World::new();
+    let put = |headers: &'static [(&str, &str)]| world.call("PUT", BOOKS, headers, "{}");
+    let told = put(&[JSON, ("if-match", "*")]).await.problem(412, "condition_failed");
+    assert_eq!(told["detail"], "the collection \"books\" is not there");
+    put(&[JSON, ("if-none-match", "*")]).await.is(201);
+    put(&[JSON, ("if-none-match", "*")]).await.problem(412, "condition_failed");
+    put(&[JSON, ("if-match", "\"1-9\"")]).await.problem(412, "condition_failed");
+    put(&[JSON, ("if-match", "*")]).await.is(200);
+    let told = put(&[JSON, ("if-match", "*"), ("if-none-match", "*")]).await.problem(400, "malformed");
+    assert_eq!(told["header"], "If-None-Match");
+    let version = world.get(BOOKS).await.header("etag").unwrap().to_owned();
+    world.call("DELETE", BOOKS, &[("if-match", &version)], "").await.is(200);
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_and_changes_nothing() {
+    let world = World::new();
+    let path = "/v1/collections/books?dry_run=true";
+    let told = world.put(path, "{}").await.is(200).json();
+    assert_eq!((&told["dry_run"], &told["changes"]), (&json!(true), &json!(true)));
+    world.get(BOOKS).await.problem(404, "not_found");
+    world.put(BOOKS, "{}").await.is(201);
+    let told = world.put(path, "{}").await.is(200).json();
+    assert_eq!(told["changes"], false);
+    let version = told["version"].clone();
+    assert_eq!(world.get(BOOKS).await.json()["version"], version);
+    let told = world.put(path, r#"{"partition_by":"whole_key"}"#).await.problem(409, "conflict");
+    assert_eq!(told["partition_by"], "first_segment");
+    let told = world.call("DELETE", path, &[], "").await.is(200).json();
+    assert_eq!(told["changes"], true);
+    world.put("/v1/collections/books?dry_run=yes", "{}").await.problem(422, "invalid");
+    assert_eq!(world.get(BOOKS).await.is(200).json()["version"], version);
+}
+
+#[tokio::test]
+async fn a_definition_goes_back_to_one_of_its_history() {
+    let world = World::new();
+    let first = world.put(BOOKS, "{}").await.json()["version"].clone();
+    world.put(BOOKS, r#"{"content_type":"text/plain"}"#).await.is(200);
+    world.call("DELETE", BOOKS, &[], "").await.is(200);
+    let history = world.get("/v1/collections/books/history").await.is(200).json();
+    let versions = history["versions"].as_array().unwrap();
+    let retired: Vec<_> = versions.iter().map(|version| version["retired"].as_bool().unwrap()).collect();
+    assert_eq!(retired, [true, false, false], "the latest first");
+    assert_eq!((&versions[2]["version"], versions[2].get("active")), (&first, None));
+    let back = |to: &str| {
+        let body = format!("{{\"to\":{to}}}");
+        let world = &world;
+        async move { world.call("POST", "/v1/collections/books/rollback", &[JSON], body).await }
+    };
+    assert_eq!(
+        back(&first.to_string()).await.is(201).json()["definition"],
+        json!({ "partition_by": "first_segment" })
+    );
+    assert_eq!(back("\"1-99\"").await.problem(404, "not_found")["version"], "1-99");
+    assert_eq!(back("7").await.problem(422, "invalid")["pointer"], "/to");
+    world.get("/v1/collections/nothing/history").await.problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn collections_are_listed_by_name_page_by_page() {
+    let world = World::new();
+    world.put(BOOKS, "{}").await.is(201);
+    let mut names = Vec::new();
+    let mut path = "/v1/collections?limit=2".to_owned();
+    loop {
+        let page = world.get(&path).await.is(200).json();
+        let found = page["collections"].as_array().unwrap();
+        assert!(found.len() <= 2);
+        names.extend(found.iter().map(|it| it["name"].as_str().unwrap().to_owned()));
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/v1/collections?limit=2&cursor={next}");
+    }
+    assert_eq!(names, ["books", "carts", "docs", "orders", "whole"]);
+    world.call("DELETE", BOOKS, &[], "").await.is(200);
+    assert_eq!(world.get("/v1/collections?limit=1").await.json()["collections"][0]["name"], "carts");
+    for wrong in ["limit=0", "limit=1001", "cursor=A", "prefix=c"] {
+        world.get(&format!("/v1/collections?{wrong}")).await.problem(422, "invalid");
+    }
+}
+
+#[tokio::test]
+async fn a_definition_says_how_many_shards_have_it() {
+    let world = World::new();
+    world.shards.activate(14);
+    assert_eq!(world.put(BOOKS, "{}").await.is(201).json()["active"], "14/16");
+}
+
+#[tokio::test]
+async fn a_repetition_is_answered_and_not_done() {
+    let world = World::new();
+    let put = |value: &'static str| world.call("PUT", BOOKS, &[JSON, ("idempotency-key", "k1")], value);
+    put("{}").await.is(201);
+    world.call("DELETE", BOOKS, &[], "").await.is(200);
+    let again = put("{}").await;
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    world.get(BOOKS).await.problem(404, "not_found");
+    put(r#"{"content_type":"text/plain"}"#).await.problem(422, "idempotency_mismatch");
+}
+
+#[tokio::test]
+async fn what_no_definition_can_say_is_told_with_its_place() {
+    let world = World::new();
+    for (body, pointer) in [
+        (r#"{"partitions":"whole_key"}"#, "/partitions"),
+        (r#"{"partition_by":"whole"}"#, "/partition_by"),
+        (r#"{"content_type":"x"}"#, "/content_type"),
+    ] {
+        let told = world.put(BOOKS, body).await.problem(422, "invalid");
+        assert_eq!(told["pointer"], pointer, "{told}");
+    }
+    world.put(BOOKS, "[]").await.problem(422, "invalid");
+    world.put(BOOKS, "{").await.problem(400, "malformed");
+    world
+        .call("PUT", BOOKS, &[("content-type", "text/plain")], "{}")
+        .await
+        .problem(415, "unsupported_media_type");
+    world.put("/v1/collections/Books", "{}").await.problem(422, "invalid");
+}

@@ -1,0 +1,216 @@
+//! Definitions: what there is by name, since which revision, and where it was said.
+//!
+//! They are rows. The shard `system` has all of them with their history, and gives each change the next revision; every other
+//! shard has a copy as of a revision, which its log brings it to, and evaluates under that copy and nothing else.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes};
+use mainstay_base::hlc::HybridTime;
+use mainstay_base::id::{Name, Tenant};
+use serde::{Deserialize, Serialize};
+
+use crate::collection::Collection;
+use crate::overlay::Mutation;
+use crate::row::{self, FORMAT, RowKey, RowRange, ShardMeta, definition_of};
+use crate::state::{self, State};
+use crate::version::Version;
+
+/// Definitions that are read from rows at once.
+const READ_MAX: usize = 256;
+
+/// The definition of a collection.
+///
+/// Encoded as the format and a JSON object of the members.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Definition {
+    /// The timeline, and the revision that changed it last.
+    pub version: Version,
+    /// When that was.
+    pub changed: HybridTime,
+    /// Where that was said.
+    pub origin: Origin,
+    /// It is not served any more, and its items stay.
+    pub is_retired: bool,
+    /// What was defined.
+    pub collection: Collection,
+}
+
+/// Where a definition was said, and so where it can be changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// In a configuration file.
+    File(Source),
+    /// By a request.
+    Api {
+        /// Whose.
+        caller: String,
+    },
+}
+
+/// Where in a configuration something is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// The file, or what stands for one, such as `--set`.
+    pub file: String,
+    /// The line, from 1; none where there are no lines.
+    pub line: Option<u32>,
+}
+
+/// The definitions of a shard as of one revision.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Definitions {
+    revision: u64,
+    collections: BTreeMap<Tenant, BTreeMap<Name, Arc<Definition>>>,
+}
+
+impl Definition {
+    /// The value of the definition's row.
+    pub fn encode(&self) -> Bytes {
+        let mut out = vec![];
+        out.put_u8(FORMAT);
+        serde_json::to_writer(&mut out, self).expect("a definition is plain data");
+        out.into()
+    }
+
+    /// Reads the value of a definition's row. Errors: [`row::Error`] when it is damaged or newer.
+    pub fn decode(value: &Bytes) -> Result<Self, row::Error> {
+        let what = "a definition";
+        match value.first() {
+            None => Err(row::Error::Short { what, at: 0 }),
+            Some(&FORMAT) => serde_json::from_slice(&value[1..]).map_err(|error| {
+                // There is one line of it.
+                row::Error::Field { what, at: 1 + error.column(), why: "it is not what this program writes" }
+            }),
+            Some(&found) => Err(row::Error::Format { what, found, newest: FORMAT }),
+        }
+    }
+
+    /// The revision that changed it last.
+    pub fn revision(&self) -> u64 {
+        self.version.sequence
+    }
+}
+
+impl Definitions {
+    /// Those in a shard's rows. Errors: [`state::Error`].
+    pub fn load(state: &dyn State) -> Result<Self, state::Error> {
+        let mut loaded = Self { revision: revision(state)?, ..Self::default() };
+        let mut range = RowRange::definitions();
+        loop {
+            let rows = state.scan(&range, READ_MAX)?;
+            for (key, value) in &rows {
+                let damaged = |error| state::Error::damaged(key, &error);
+                let (tenant, name) = definition_of(key).map_err(damaged)?;
+                loaded.insert(tenant, name, Definition::decode(value).map_err(damaged)?);
+            }
+            match rows.last() {
+                Some((key, _)) if rows.len() == READ_MAX => range = range.after(key),
+                _ => return Ok(loaded),
+            }
+        }
+    }
+
+    /// Those of a first revision, for tests and simulations.
+    pub fn sample(collections: impl IntoIterator<Item = (Tenant, Name, Collection)>) -> Self {
+        let mut sample = Self { revision: 1, ..Self::default() };
+        for (tenant, name, collection) in collections {
+            let version = Version { timeline: 1, sequence: 1 };
+            let (changed, origin) = (HybridTime::default(), Origin::Api { caller: "anonymous".to_owned() });
+            let definition = Definition { version, changed, origin, is_retired: false, collection };
+            sample.insert(tenant, name, definition);
+        }
+        sample
+    }
+
+    /// The rows of a shard that has these and nothing else.
+    pub fn rows(&self) -> Vec<Mutation> {
+        let meta = ShardMeta { revision: self.revision };
+        let all = self.all().map(|(tenant, name, definition)| Mutation::Put {
+            key: RowKey::definition(tenant, name).into_bytes(),
+            value: definition.encode(),
+        });
+        let meta = Mutation::Put { key: RowKey::shard().into_bytes(), value: meta.encode() };
+        std::iter::once(meta).chain(all).collect()
+    }
+
+    /// The last revision that is in them.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The collection of this name, if it is served.
+    pub fn collection(&self, tenant: &Tenant, name: &Name) -> Option<&Collection> {
+        let definition = self.get(tenant, name)?;
+        (!definition.is_retired).then_some(&definition.collection)
+    }
+
+    /// The definition of this name, retired or not.
+    pub fn get(&self, tenant: &Tenant, name: &Name) -> Option<&Arc<Definition>> {
+        self.collections.get(tenant)?.get(name)
+    }
+
+    /// Those of a tenant by name, retired ones too.
+    pub fn of(&self, tenant: &Tenant) -> impl Iterator<Item = (&Name, &Arc<Definition>)> {
+        self.collections.get(tenant).into_iter().flatten()
+    }
+
+    /// All of them, by tenant and name.
+    pub fn all(&self) -> impl Iterator<Item = (&Tenant, &Name, &Arc<Definition>)> {
+        self.collections.iter().flat_map(|(tenant, named)| {
+            named.iter().map(move |(name, definition)| (tenant, name, definition))
+        })
+    }
+
+    /// Those that were changed after a revision.
+    pub fn changed_after(&self, revision: u64) -> impl Iterator<Item = (&Tenant, &Name, &Arc<Definition>)> {
+        self.all().filter(move |(_, _, definition)| definition.revision() > revision)
+    }
+
+    fn insert(&mut self, tenant: Tenant, name: Name, definition: Definition) {
+        self.collections.entry(tenant).or_default().insert(name, Arc::new(definition));
+    }
+}
+
+/// The last revision that a shard's rows have. Errors: [`state::Error`].
+pub fn revision(state: &dyn State) -> Result<u64, state::Error> {
+    let row = RowKey::shard();
+    let Some(value) = state.get(&row)? else { return Ok(0) };
+    let meta = ShardMeta::decode(&value).map_err(|error| state::Error::damaged(&row, &error))?;
+    Ok(meta.revision)
+}
+
+/// The definition in a shard's rows; none if there was never one. Errors: [`state::Error`].
+pub fn get(state: &dyn State, tenant: &Tenant, name: &Name) -> Result<Option<Definition>, state::Error> {
+    let row = RowKey::definition(tenant, name);
+    let Some(value) = state.get(&row)? else { return Ok(None) };
+    Definition::decode(&value).map(Some).map_err(|error| state::Error::damaged(&row, &error))
+}
+
+/// What a definition was, the latest first, at most `limit` of it, from `before` on downwards. Of the shard `system` only.
+/// Errors: [`state::Error`].
+pub fn history(state: &dyn State, tenant: &Tenant, name: &Name) -> Result<Vec<Definition>, state::Error> {
+    let rows = state.scan(&RowRange::history(tenant, name), HISTORY_MAX + 1)?;
+    let decoded = rows
+        .iter()
+        .rev()
+        .map(|(key, value)| Definition::decode(value).map_err(|error| state::Error::damaged(key, &error)));
+    decoded.collect()
+}
+
+/// How much of a definition's history is kept.
+pub const HISTORY_MAX: usize = 64;
+
+impl Display for Source {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "{}:{line}", self.file),
+            None => f.write_str(&self.file),
+        }
+    }
+}
