@@ -17,7 +17,7 @@ use mainstay_machine::row::RowRange;
 use super::Error;
 use super::directory::{self, TABLES};
 use super::inner::{Inner, SEALED_MAX, lock, said};
-use super::merge::Newest;
+use super::merge::{Direction, Newest};
 use super::pool::Kind;
 use super::view::{Layers, Run};
 
@@ -84,7 +84,8 @@ impl Inner {
         let sealed = self.layers().sealed.clone();
         if let (Some(last), false) = (sealed.last(), self.is_broken()) {
             // Views keep their memtables, so that older versions are of use to nobody.
-            let rows = Newest::new(sealed.iter().map(|sealed| sealed.memtable.iter()).collect());
+            let memtables = sealed.iter().map(|sealed| sealed.memtable.iter()).collect();
+            let rows = Newest::new(memtables, Direction::Forward);
             if let Some((tables, _)) = self.tree.flush_to_tables(rows)? {
                 let bytes: u64 = tables.iter().map(|table| table.metadata.file_size).sum();
                 self.counters.bytes_flushed.fetch_add(bytes, Ordering::Relaxed);

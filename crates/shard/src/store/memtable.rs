@@ -11,6 +11,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use bytes::Bytes;
 use lsm_tree::{InternalValue, Result, SeqNo, ValueType};
 
+use super::merge::Direction;
+
 /// What a key takes beside its bytes: its places in both maps and its newest version. Measured, with room that maps keep free.
 const KEY_COST: u64 = 200;
 
@@ -82,7 +84,7 @@ impl Memtable {
 
     /// The newest version of each row, when nothing is written any more.
     pub(super) fn iter(self: &Arc<Self>) -> Walk {
-        Walk::between(self, Bytes::new(), None, SeqNo::MAX)
+        Walk::between(self, Bytes::new(), None, SeqNo::MAX, Direction::Forward)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Rows> {
@@ -120,16 +122,16 @@ impl Row {
     }
 }
 
-/// The newest rows of a memtable below a number, in the order of keys; deleted ones too.
+/// The newest rows of a memtable below a number, in the order of keys or against it; deleted ones too.
 ///
 /// It holds nothing of the memtable between two looks, so that it may take as long as it likes.
 pub(super) struct Walk {
     memtable: Arc<Memtable>,
-    /// Rows before it were read.
-    from: Bound<Bytes>,
-    /// Rows from it on are not walked over.
-    end: Option<Bytes>,
+    /// Between it and the end is what was not read yet.
+    start: Bound<Bytes>,
+    end: Bound<Bytes>,
     below: SeqNo,
+    direction: Direction,
     ahead: VecDeque<InternalValue>,
     ahead_max: usize,
     is_over: bool,
@@ -137,23 +139,30 @@ pub(super) struct Walk {
 
 impl Walk {
     /// `start` is at most `end`.
-    pub(super) fn between(memtable: &Arc<Memtable>, start: Bytes, end: Option<Bytes>, below: SeqNo) -> Self {
+    pub(super) fn between(
+        memtable: &Arc<Memtable>,
+        start: Bytes,
+        end: Option<Bytes>,
+        below: SeqNo,
+        direction: Direction,
+    ) -> Self {
         Self {
             memtable: Arc::clone(memtable),
-            from: Bound::Included(start),
-            end,
+            start: Bound::Included(start),
+            end: end.map_or(Bound::Unbounded, Bound::Excluded),
             below,
+            direction,
             ahead: VecDeque::new(),
             ahead_max: 1,
             is_over: false,
         }
     }
 
-    /// Reads ahead. Returns from where to go on; none at the end.
-    fn look(&mut self) -> Option<Bound<Bytes>> {
+    /// Reads ahead. Returns the key behind which to go on; none at the end.
+    fn look(&mut self) -> Option<Bytes> {
         let rows = self.memtable.read();
-        let end = self.end.as_ref().map_or(Bound::Unbounded, |end| Bound::Excluded(&end[..]));
-        let range = rows.order.range::<[u8], _>((self.from.as_ref().map(|key| &key[..]), end));
+        let bounds = (self.start.as_ref().map(|key| &key[..]), self.end.as_ref().map(|key| &key[..]));
+        let range = self.direction.along(rows.order.range::<[u8], _>(bounds));
         for (passed, (key, place)) in range.enumerate() {
             if let Some(Version { seqno, value }) = rows.rows[*place].below(self.below) {
                 let kind = if value.is_some() { ValueType::Value } else { ValueType::Tombstone };
@@ -161,7 +170,7 @@ impl Walk {
                 self.ahead.push_back(InternalValue::from_components(key.clone(), value, *seqno, kind));
             }
             if self.ahead.len() == self.ahead_max || passed == PASSED_MAX {
-                return Some(Bound::Excluded(key.clone()));
+                return Some(key.clone());
             }
         }
         None
@@ -175,9 +184,10 @@ impl Iterator for Walk {
         if self.ahead.is_empty() {
             self.ahead_max = (self.ahead_max * 2).min(AHEAD_MAX);
             while !self.is_over && self.ahead.is_empty() {
-                match self.look() {
-                    Some(from) => self.from = from,
-                    None => self.is_over = true,
+                match (self.look(), self.direction) {
+                    (Some(key), Direction::Forward) => self.start = Bound::Excluded(key),
+                    (Some(key), Direction::Backward) => self.end = Bound::Excluded(key),
+                    (None, _) => self.is_over = true,
                 }
             }
         }
@@ -187,6 +197,8 @@ impl Iterator for Walk {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use super::*;
 
     fn row(key: u16, value: Option<u64>) -> (Bytes, Option<Bytes>) {
@@ -206,28 +218,59 @@ mod tests {
         memtable
     }
 
+    fn walk(memtable: &Arc<Memtable>, keys: Range<u16>, below: SeqNo, direction: Direction) -> Walk {
+        let (start, end) = (row(keys.start, None).0, row(keys.end, None).0);
+        Walk::between(memtable, start, Some(end), below, direction)
+    }
+
     #[test]
     fn each_row_comes_once_in_its_newest_version_below_a_number() {
         let memtable = memtable();
         for below in [1, 2, 99, 100, 101, 150, SeqNo::MAX] {
-            let (start, end) = (row(3, None).0, row(1_990, None).0);
-            let walk = Walk::between(&memtable, start, Some(end), below);
-            let rows: Vec<_> = walk.map(Result::unwrap).collect();
-            let found: Vec<_> = (3..1_990_u16)
-                .filter_map(|key| {
-                    let key = row(key, None).0;
-                    memtable.get(&key, below).map(|version| (key, version.seqno, version.value))
-                })
-                .collect();
-            assert_eq!(rows.len(), found.len(), "below {below}");
-            for (walked, (key, seqno, value)) in rows.iter().zip(&found) {
-                assert_eq!((&walked.key.user_key[..], walked.key.seqno), (&key[..], *seqno));
-                assert_eq!(walked.is_tombstone(), value.is_none());
-                assert_eq!(&walked.value[..], value.as_deref().unwrap_or_default());
-                assert!(*seqno < below);
+            for direction in [Direction::Forward, Direction::Backward] {
+                let rows: Vec<_> = walk(&memtable, 3..1_990, below, direction).map(Result::unwrap).collect();
+                let found: Vec<_> = direction
+                    .along(3..1_990_u16)
+                    .filter_map(|key| {
+                        let key = row(key, None).0;
+                        memtable.get(&key, below).map(|version| (key, version.seqno, version.value))
+                    })
+                    .collect();
+                assert_eq!(rows.len(), found.len(), "{direction:?} below {below}");
+                for (walked, (key, seqno, value)) in rows.iter().zip(&found) {
+                    assert_eq!((&walked.key.user_key[..], walked.key.seqno), (&key[..], *seqno));
+                    assert_eq!(walked.is_tombstone(), value.is_none());
+                    assert_eq!(&walked.value[..], value.as_deref().unwrap_or_default());
+                    assert!(*seqno < below);
+                }
             }
         }
         assert_eq!(memtable.iter().count(), 2_000);
+    }
+
+    #[test]
+    fn a_walk_looks_ahead_little_at_first_and_never_far() {
+        let memtable = memtable();
+        for direction in [Direction::Forward, Direction::Backward] {
+            let mut walk = walk(&memtable, 0..2_000, SeqNo::MAX, direction);
+            for ahead_max in [2, 4, 8, 16, 32, AHEAD_MAX, AHEAD_MAX] {
+                assert!(walk.next().is_some_and(|row| row.is_ok()));
+                assert_eq!(walk.ahead.len(), ahead_max - 1, "{direction:?}");
+                walk.ahead.clear();
+            }
+        }
+    }
+
+    #[test]
+    fn a_look_passes_over_a_bounded_number_of_keys() {
+        let memtable = memtable();
+        // None of these keys was written early.
+        let bounded = PASSED_MAX as u16;
+        for (direction, last) in [(Direction::Forward, bounded), (Direction::Backward, 699 - bounded)] {
+            let mut walk = walk(&memtable, 0..700, 100, direction);
+            assert_eq!((walk.look(), walk.ahead.len()), (Some(row(last, None).0), 0));
+            assert!(walk.next().is_none());
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use mainstay_machine::state;
 
 use super::inner::Inner;
 use super::memtable::{self, Memtable};
-use super::merge::Newest;
+use super::merge::{Direction, Newest};
 use super::{Applied, Error, OWN_KEYS, applied};
 
 /// The rows of one place, versions and tombstones too.
@@ -79,7 +79,7 @@ impl Layers {
     }
 
     /// The newest versions below a number, tombstones too; `start` is below `end`.
-    fn walk(&self, start: &Bytes, end: &Bytes, below: SeqNo) -> Newest<Walk> {
+    fn walk(&self, start: &Bytes, end: &Bytes, below: SeqNo, direction: Direction) -> Newest<Walk> {
         let mut sources: Vec<Walk> = Vec::new();
         for memtable in self.memtables().filter(|memtable| !memtable.is_empty()) {
             sources.push(Box::new(memtable::Walk::between(
@@ -87,6 +87,7 @@ impl Layers {
                 start.clone(),
                 Some(end.clone()),
                 below,
+                direction,
             )));
         }
         for run in self.runs.iter() {
@@ -96,10 +97,11 @@ impl Layers {
                 let bounds =
                     (Bound::Included(Slice::from(start.clone())), Bound::Excluded(end.clone().into()));
                 let run = Arc::clone(run);
-                sources.push(Box::new((first..last).flat_map(move |table| run[table].range(bounds.clone()))));
+                let rows = (first..last).flat_map(move |table| run[table].range(bounds.clone()));
+                sources.push(Box::new(direction.along(rows)));
             }
         }
-        Newest::new(sources)
+        Newest::new(sources, direction)
     }
 }
 
@@ -123,9 +125,18 @@ impl View {
 
     /// The rows of a range in the order of their keys, from the disk as they are walked over.
     pub fn rows(&self, range: &RowRange) -> Rows {
+        self.walk(range, Direction::Forward)
+    }
+
+    /// The same rows from the end of the range: that with the greatest key first. It costs as much.
+    pub fn rows_back(&self, range: &RowRange) -> Rows {
+        self.walk(range, Direction::Backward)
+    }
+
+    fn walk(&self, range: &RowRange, direction: Direction) -> Rows {
         let (start, end) = (bound(&range.start), bound(&range.end));
         let end = if end[..] > *OWN_KEYS { Bytes::from_static(OWN_KEYS) } else { end };
-        let walk = (start < end).then(|| self.layers.walk(&start, &end, self.below));
+        let walk = (start < end).then(|| self.layers.walk(&start, &end, self.below, direction));
         Rows { walk, store: Arc::clone(&self.store) }
     }
 }
@@ -172,5 +183,49 @@ impl Iterator for Rows {
 impl std::fmt::Debug for View {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("View").field("directory", &self.store.directory).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lsm_tree::AbstractTree;
+    use lsm_tree::compaction::Leveled;
+    use mainstay_base::position::Index;
+    use mainstay_base::time::ManualClock;
+    use mainstay_machine::Mutation;
+
+    use super::super::inner::lock;
+    use super::super::{Options, Pool, Store, every_row, maintain};
+    use super::*;
+
+    fn put(key: &'static str, value: String) -> Mutation {
+        Mutation::Put { key: key.into(), value: value.into() }
+    }
+
+    #[test]
+    fn a_table_with_several_versions_of_a_key_shows_the_newest() {
+        let pool = Pool::new(&Options::default(), Arc::new(ManualClock::default())).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&pool, directory.path()).unwrap();
+        let _compacting = lock(&store.inner.compacting);
+        for index in 1..=3 {
+            let last = if index < 3 { put("c", String::new()) } else { Mutation::Delete { key: "c".into() } };
+            let rows = [put("a", index.to_string()), put("b", index.to_string()), last];
+            let applied = Applied { index: Index::new(index), memo: Bytes::new() };
+            store.apply(rows.iter(), &applied).unwrap();
+            store.flush().unwrap();
+        }
+        // As when flushes end after a compaction has been told which versions are of use, and before it chooses its tables.
+        let leveled = Leveled::default().with_l0_threshold(2);
+        store.inner.tree.compact(Arc::new(leveled), 1).unwrap();
+        store.inner.install(0);
+        let view = store.view();
+        let table = maintain::tables(&view.layers).next().unwrap();
+        let versions = || table.range(..Slice::from("b")).map(|row| row.unwrap().key.seqno);
+        assert!(versions().count() == 3 && versions().is_sorted_by(|newer, older| newer > older));
+        let shown = |rows: Rows| -> Vec<_> { rows.map(Result::unwrap).collect() };
+        let [a, b] = ["a", "b"].map(|key| (Bytes::from(key), Bytes::from("3")));
+        assert_eq!(shown(view.rows(&every_row())), [a.clone(), b.clone()]);
+        assert_eq!(shown(view.rows_back(&every_row())), [b, a]);
     }
 }

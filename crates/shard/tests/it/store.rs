@@ -98,8 +98,14 @@ fn every_row_of(view: &View) -> Vec<(Bytes, Bytes)> {
     view.rows(&every_row()).collect::<Result<_, _>>().expect("every row can be read")
 }
 
+fn rows_back(view: &View, range: &RowRange) -> Vec<(Bytes, Bytes)> {
+    view.rows_back(range).collect::<Result<_, _>>().expect("every row can be read")
+}
+
 fn assert_shows(view: &View, index: u64, expected: &Memory) {
     assert_eq!(view.applied(), Ok((index > 0).then(|| applied(index))));
-    let expected: Vec<_> = expected.rows().map(|(key, value)| (key.clone(), value.clone())).collect();
+    let mut expected: Vec<_> = expected.rows().map(|(key, value)| (key.clone(), value.clone())).collect();
     assert!(every_row_of(view) == expected, "the rows are those after record {index}");
+    expected.reverse();
+    assert!(rows_back(view, &every_row()) == expected, "from the end too, after record {index}");
 }

@@ -62,10 +62,11 @@ fn a_damaged_block_is_an_error_of_its_rows() {
     let pool = self::pool(&small());
     let store = open(&pool, directory.path());
     let view = store.view();
-    let mut walk = view.rows(&every_row());
-    let error = walk.by_ref().find_map(Result::err).expect("the damage is found");
-    assert!(matches!(&error, Error::Unreadable { .. }), "{error}");
-    assert!(walk.next().is_none(), "an error ends a walk");
+    for mut walk in [view.rows(&every_row()), view.rows_back(&every_row())] {
+        let error = walk.by_ref().find_map(Result::err).expect("the damage is found");
+        assert!(matches!(&error, Error::Unreadable { .. }), "{error}");
+        assert!(walk.next().is_none(), "an error ends a walk");
+    }
     let (mut readable, mut unreadable) = (0, 0);
     for (key, value) in intact {
         match view.get(&key) {

@@ -17,11 +17,11 @@ fn what_is_refused_changes_nothing() {
         [(&long, &cut, 0), (&cut, &long, 1), (&long, &long, 0), (&Bytes::new(), &long, 1)]
     {
         let range = RowRange { start: start.clone(), end: end.clone() };
-        let found = store
-            .view()
-            .rows(&range)
-            .filter(|row| row.as_ref().is_ok_and(|(key, _)| key.starts_with(b"\x07")));
-        assert_eq!(found.count(), rows);
+        let view = store.view();
+        for walk in [view.rows(&range), view.rows_back(&range)] {
+            let found = walk.filter(|row| row.as_ref().is_ok_and(|(key, _)| key.starts_with(b"\x07")));
+            assert_eq!(found.count(), rows);
+        }
     }
     let expected = every_row_of(&store.view());
     let with = |key: Vec<u8>| [put(1, "first"), Mutation::Delete { key: key.into() }];

@@ -44,10 +44,11 @@ impl World {
             2 | 3 => self.views.push((self.store().view(), self.index, self.rows.clone())),
             4 | 5 if !self.views.is_empty() => {
                 let (view, index, rows) = self.views.swap_remove(self.random.up_to(self.views.len() - 1));
+                self.look(&view, &rows);
                 assert_shows(&view, index, &rows);
             }
             6 if self.random.one_in(4) => self.reopen(),
-            7..=20 => self.look(),
+            7..=20 => self.look(&self.store().view(), &self.rows),
             _ => {
                 self.index += 1;
                 apply(self.store(), self.index);
@@ -74,9 +75,7 @@ impl World {
         self.reopened += 1;
     }
 
-    fn look(&self) {
-        let view = self.store().view();
-        let (view, rows): (&dyn State, &dyn State) = (&view, &self.rows);
+    fn look(&self, view: &View, rows: &Memory) {
         let [mut start, mut end] = [(); 2].map(|()| row_key(self.random.below(ROWS)));
         if start > end {
             std::mem::swap(&mut start, &mut end);
@@ -88,6 +87,9 @@ impl World {
             [RowRange { start: start.clone(), end: end.clone() }, RowRange { start: end, end: start }, all]
         {
             assert_eq!(view.scan(&range, limit), rows.scan(&range, limit), "{limit} of {range:?}");
+            let mut expected = rows.scan(&range, usize::MAX).expect("it is in memory");
+            expected.reverse();
+            assert!(rows_back(view, &range) == expected, "{range:?} from its end");
         }
     }
 }
