@@ -261,18 +261,8 @@ pub(super) fn member<'a>(
     steps: &mut Steps<'_>,
 ) -> Result<Option<&'a str>, Error> {
     let mut cursor = Cursor::new(object);
-    let mut is_first = true;
-    cursor.enter();
-    let mut found = None;
-    while cursor.more(is_first).map_err(damaged)? {
-        is_first = false;
-        let name = cursor.name().map_err(damaged)?;
-        let value = cursor.value().map_err(damaged)?;
-        if name.text == wanted {
-            found = Some(value);
-            break;
-        }
-    }
+    let is_there = cursor.enter_member(wanted).map_err(damaged)?;
+    let found = is_there.then(|| cursor.value()).transpose().map_err(damaged)?;
     steps.take_bytes(cursor.at())?;
     Ok(found)
 }

@@ -88,6 +88,38 @@ impl<'a> Cursor<'a> {
         Ok(Name { raw, text: unescape(inner)? })
     }
 
+    /// Moves into an object to the value of a member; whether there is one. If there is none, over the object.
+    pub(crate) fn enter_member(&mut self, wanted: &str) -> Result<bool, Malformed> {
+        let mut is_first = true;
+        self.enter();
+        while self.more(is_first)? {
+            is_first = false;
+            if self.name()?.text == wanted {
+                return Ok(true);
+            }
+            self.value()?;
+        }
+        Ok(false)
+    }
+
+    /// Moves into an array to the element that a step of a pointer names; whether there is one.
+    pub(crate) fn enter_element(&mut self, step: &str) -> Result<bool, Malformed> {
+        // Only the form that RFC 6901 has: no sign, no leading zero.
+        let Some(wanted) = step.parse::<usize>().ok().filter(|number| number.to_string() == step) else {
+            return Ok(false);
+        };
+        let mut place = 0;
+        self.enter();
+        while self.more(place == 0)? {
+            if place == wanted {
+                return Ok(true);
+            }
+            self.value()?;
+            place += 1;
+        }
+        Ok(false)
+    }
+
     /// Moves over a value, and returns it without the space around it.
     pub(crate) fn value(&mut self) -> Result<&'a str, Malformed> {
         let start = self.at;

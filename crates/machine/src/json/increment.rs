@@ -53,7 +53,6 @@ enum Found<'a> {
     /// It is to be the last member of the object whose closing bracket is at this place.
     Missing {
         close: usize,
-        is_alone: bool,
     },
 }
 
@@ -79,7 +78,8 @@ pub fn increment(document: Option<&[u8]>, path: &Pointer, by: i64) -> Result<Inc
             text.extend_from_slice(number.as_bytes());
             text.extend_from_slice(&document.as_bytes()[at + raw.len()..]);
         }
-        Found::Missing { close, is_alone } => {
+        Found::Missing { close } => {
+            let is_alone = document.as_bytes()[..close].trim_ascii_end().ends_with(b"{");
             let name = path.steps().last().expect("a member is missing, so the path names it");
             let name = serde_json::to_string(name).expect("text is JSON");
             text.extend_from_slice(&document.as_bytes()[..close]);
@@ -98,52 +98,16 @@ fn find<'a>(document: &'a str, path: &Pointer) -> Result<Found<'a>, IncrementErr
     for (place, wanted) in path.steps().iter().enumerate() {
         let step = place + 1;
         match cursor.peek() {
-            Some(b'{') => {
-                let missing = member(&mut cursor, wanted)?;
-                match missing {
-                    None => {}
-                    Some(found) if step == path.steps().len() => return Ok(found),
-                    Some(_) => return Err(IncrementError::NoParent { step }),
-                }
+            Some(b'{') if cursor.enter_member(wanted)? => {}
+            Some(b'{') if step == path.steps().len() => {
+                return Ok(Found::Missing { close: cursor.at() - 1 });
             }
-            Some(b'[') if element(&mut cursor, wanted)? => {}
+            Some(b'[') if cursor.enter_element(wanted)? => {}
             Some(b'[') => return Err(IncrementError::NoElement { step }),
             _ => return Err(IncrementError::NoParent { step }),
         }
     }
     Ok(Found::Value { at: cursor.at(), raw: cursor.value()? })
-}
-
-/// Moves into an object to the value of a member; if there is none, to the end, and says where it would go.
-fn member<'a>(cursor: &mut Cursor<'a>, wanted: &str) -> Result<Option<Found<'a>>, Malformed> {
-    let mut is_first = true;
-    cursor.enter();
-    while cursor.more(is_first)? {
-        is_first = false;
-        if cursor.name()?.text == wanted {
-            return Ok(None);
-        }
-        cursor.value()?;
-    }
-    Ok(Some(Found::Missing { close: cursor.at() - 1, is_alone: is_first }))
-}
-
-/// Moves into an array to an element; whether there is one.
-fn element(cursor: &mut Cursor<'_>, wanted: &str) -> Result<bool, Malformed> {
-    // Only the form that RFC 6901 has: no sign, no leading zero.
-    let Some(wanted) = wanted.parse::<usize>().ok().filter(|number| number.to_string() == wanted) else {
-        return Ok(false);
-    };
-    let mut place = 0;
-    cursor.enter();
-    while cursor.more(place == 0)? {
-        if place == wanted {
-            return Ok(true);
-        }
-        cursor.value()?;
-        place += 1;
-    }
-    Ok(false)
 }
 
 /// A number that is written as whole and has at most 64 bits.

@@ -1,9 +1,12 @@
 //! JSON Pointer (RFC 6901): a place in a document, as text.
 
+use std::borrow::Cow;
 use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
 
 use mainstay_base::error::{Classify, Code};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
 use super::DEPTH_MAX;
@@ -30,6 +33,12 @@ pub struct PointerError {
 impl Pointer {
     /// The longest pointer, in bytes.
     pub const BYTES_MAX: usize = 1024;
+
+    /// The pointer that steps through these names and places. Errors: [`PointerError`] when they are too many or too long.
+    pub fn of_steps<'a>(steps: impl IntoIterator<Item = &'a str>) -> Result<Self, PointerError> {
+        let escaped = steps.into_iter().map(|step| step.replace('~', "~0").replace('/', "~1"));
+        escaped.map(|step| format!("/{step}")).collect::<String>().parse()
+    }
 
     /// The names and places to step through, unescaped.
     pub fn steps(&self) -> &[String] {
@@ -80,6 +89,36 @@ fn unescape(step: &str) -> Option<String> {
 impl Display for Pointer {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.pad(&self.text)
+    }
+}
+
+impl Serialize for Pointer {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Pointer {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Cow::<str>::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for Pointer {
+    fn schema_name() -> Cow<'static, str> {
+        "Pointer".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "title": "JSON Pointer",
+            "description": "A place in a document (RFC 6901): a slash before each name or number on the way, ~1 for a slash in a \
+                            name and ~0 for a tilde.",
+            "type": "string",
+            "pattern": "^(/([^~/]|~[01])*)*$",
+            "maxLength": Self::BYTES_MAX,
+            "examples": ["/state", "/open/orders"],
+        })
     }
 }
 

@@ -202,6 +202,15 @@ fn pointers_are_read_as_their_rfc_says() {
     }
 }
 
+#[test]
+fn a_pointer_is_text_outside() {
+    let pointer: Pointer = serde_json::from_str("\"/a~1b/0\"").unwrap();
+    assert_eq!(serde_json::to_string(&pointer).unwrap(), "\"/a~1b/0\"");
+    let error = serde_json::from_str::<Pointer>("\"a\"").unwrap_err().to_string();
+    assert!(error.contains("\"a\" is not a JSON Pointer: it begins with a slash"), "{error}");
+    assert!(serde_json::from_str::<Pointer>("7").is_err());
+}
+
 fn documents() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -255,6 +264,13 @@ proptest! {
         } else if let Ok(tree) = serde_json::from_str::<Value>(&text) {
             prop_assert!(text.matches("\"").count() >= 4, "only names that stand twice: {} {:?}", text, tree);
         }
+    }
+
+    #[test]
+    fn pointers_are_made_of_their_steps(steps in proptest::collection::vec("[a/~0 é]{0,3}", 0..4)) {
+        let pointer = Pointer::of_steps(steps.iter().map(String::as_str)).unwrap();
+        prop_assert_eq!(pointer.steps(), &steps[..]);
+        prop_assert_eq!(pointer.as_str().parse(), Ok(pointer.clone()));
     }
 
     #[test]
