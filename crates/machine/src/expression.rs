@@ -18,6 +18,9 @@ use std::sync::Arc;
 
 use mainstay_base::error::{Classify, Code};
 
+use crate::index::Constraint;
+
+mod constraints;
 mod evaluate;
 mod lex;
 mod parse;
@@ -89,6 +92,15 @@ impl Expression {
     /// for each 32 bytes that it reads, compares or joins. Errors: [`Error`].
     pub fn holds(&self, item: &Item<'_>, steps: &mut u64) -> Result<bool, Error> {
         evaluate::holds(&self.root, item, steps)
+    }
+
+    /// What holds for fields of every value for which the expression holds, in the order in which it says so. It may say more.
+    ///
+    /// Found is what is said by the whole expression or by a term of its outermost `&&`: `value.a.b` or `value["a"]["b"]`
+    /// compared with a literal by `==`, `<`, `<=`, `>` or `>=`, either way round; `in` a list of literals;
+    /// with a literal `in` it; `.startsWith()` a literal; and alone, or behind one `!`, as true or false.
+    pub fn constraints(&self) -> Vec<Constraint<'_>> {
+        constraints::constraints(&self.root)
     }
 }
 

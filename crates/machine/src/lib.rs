@@ -7,7 +7,7 @@
 //!
 //! What a batch carries are results ([`batch`]), not requests: reading them back needs none of this code.
 //! Owns the rows' format ([`row`]), commands and outcomes, JSON as bytes ([`json`]), check expressions
-//! ([`expression`]) and the port [`Shards`](shards::Shards) by which other rooms reach what is committed. It never
+//! ([`expression`]), what indexes are made of ([`index`]) and the port [`Shards`](shards::Shards) by which other rooms reach what is committed. It never
 //! knows logs, stores, HTTP or a runtime.
 
 pub mod batch;
@@ -20,6 +20,7 @@ pub mod evaluate;
 pub mod expression;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
+pub mod index;
 pub mod item;
 pub mod json;
 pub mod outcome;

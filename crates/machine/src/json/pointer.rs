@@ -9,7 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
-use super::DEPTH_MAX;
+use super::{Cursor, DEPTH_MAX, Malformed};
 use crate::text::shown;
 
 /// A JSON Pointer (RFC 6901), such as `/open/orders`; the empty one is the whole document.
@@ -48,6 +48,23 @@ impl Pointer {
     /// The pointer as text.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// The place of the value that it leads to in a document; none if it leads to nothing. Cost: one pass over the document,
+    /// up to there.
+    pub(crate) fn find<'a>(&self, document: &'a str) -> Result<Option<Cursor<'a>>, Malformed> {
+        let mut cursor = Cursor::new(document);
+        for step in &self.steps {
+            let is_there = match cursor.peek() {
+                Some(b'{') => cursor.enter_member(step)?,
+                Some(b'[') => cursor.enter_element(step)?,
+                _ => false,
+            };
+            if !is_there {
+                return Ok(None);
+            }
+        }
+        Ok(Some(cursor))
     }
 }
 
