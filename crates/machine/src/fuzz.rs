@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::batch::Batch;
 use crate::content::Value;
 use crate::expression::{Expression, Item as Subject};
+use crate::index::{self, Index};
 use crate::item::Item;
 use crate::json::{self, Json, Pointer};
 use crate::row::{Kept, Parts, SlotMeta, TenantMeta};
@@ -79,4 +80,36 @@ pub fn expression(bytes: &[u8]) {
         (expression.holds(&item, &mut steps), steps)
     };
     assert_eq!(evaluate(), evaluate());
+}
+
+/// The bytes as an index on pointers with spaces between them, a document, and an expression that searches for it, each on a
+/// line: a document has entries that say where they end, or a reason to have none, and what holds for it finds it.
+pub fn index(bytes: &[u8]) {
+    for fields in 0..=Index::FIELDS_MAX {
+        if let Some((tuple, key)) = index::split(bytes, fields) {
+            assert_eq!([tuple, key].concat(), bytes);
+        }
+    }
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    let mut lines = text.splitn(3, '\n');
+    let (on, document) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    let Ok(on) = on.split(' ').map(str::parse).collect::<Result<Vec<Pointer>, _>>() else { return };
+    let Ok(index) = Index::new(on, false) else { return };
+    let entries = index::entries(&index, Some(document));
+    if json::check(document.as_bytes()).is_err() {
+        return;
+    }
+    assert_ne!(entries, Err(index::Error::Malformed));
+    let Ok(entries) = entries else { return };
+    assert!(entries.is_sorted_by(|one, other| one < other), "in their order, each once");
+    assert!((1..=Index::ENTRIES_MAX).contains(&entries.len()));
+    for entry in &entries {
+        assert_eq!(index::split(entry, index.on.len()), Some((&entry[..], &b""[..])));
+    }
+    let Ok(expression) = Expression::parse(lines.next().unwrap_or("true")) else { return };
+    let item = Subject { value: Some(document), version: None, exists: true };
+    if expression.holds(&item, &mut 10_000) == Ok(true) {
+        let spans = index::narrow(&index, &expression.constraints()).spans;
+        assert!(spans.iter().any(|span| entries.iter().any(|entry| span.contains(entry))), "it is found");
+    }
 }

@@ -148,3 +148,27 @@ fn a_document_that_does_not_fit_says_where() {
         assert_eq!(refused(&["/a"], damaged), Error::Malformed, "{damaged}");
     }
 }
+
+const WORDS: [&str; 18] = [
+    "/a", "/0", " ", "\n", "{", "}", "[", "]", ":", ",", "\"a\"", "\"b", "\\u00", "1", "-", "1e400", "nan",
+    "~",
+];
+
+proptest! {
+    #[test]
+    fn no_document_panics(
+        words in proptest::collection::vec(proptest::sample::select(&WORDS[..]), 0..16),
+        json in "[\\[\\]{}:,\"a1\\\\u0 .e-]{0,16}",
+    ) {
+        let words = words.concat();
+        crate::fuzz::index(words.as_bytes());
+        crate::fuzz::index(format!("/a /a/0\n{{\"a\":{words}").as_bytes());
+        crate::fuzz::index(format!("/a\n{{\"a\":{json}}}\nvalue.a <= 1 || value.a >= 'a'").as_bytes());
+        crate::fuzz::index(format!("/a /a/1\n{{\"a\":[{json}]}}\n1 in value.a").as_bytes());
+    }
+
+    #[test]
+    fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+        crate::fuzz::index(&bytes);
+    }
+}
