@@ -89,7 +89,7 @@ impl<'a> Call<'a> {
     ) -> Result<(Vec<OperationResult>, HeaderMap), Failure> {
         let command = self.command(define.partition(), Asked::Define(define));
         let read = self.api.shards.rehearse(command, self.terms.deadline).await;
-        let reading = read.map_err(|error| Problem::of(&error))?;
+        let reading = read.map_err(failed)?;
         let headers = stamp::of_reading(&reading);
         match reading.value {
             Outcome::Committed(results) => Ok((results, headers)),
@@ -120,11 +120,19 @@ impl<'a> Call<'a> {
 }
 
 fn committed(answer: Result<Answer, shards::Error>) -> Result<Committed, Failure> {
-    let mut answer = answer.map_err(|error| Problem::of(&error))?;
+    let mut answer = answer.map_err(failed)?;
     let headers = stamp::of_answer(&answer);
     match std::mem::replace(&mut answer.outcome, Outcome::Committed(Vec::new())) {
         Outcome::Committed(results) => Ok(Committed { answer, results, headers }),
         Outcome::Refused(refusal) => Err(Failure::from(Problem::from(*refusal)).headers(headers)),
+    }
+}
+
+/// The problem of a command or a reading that has no answer.
+pub(crate) fn failed(error: shards::Error) -> Problem {
+    match error {
+        shards::Error::Refused(refusal) => (*refusal).into(),
+        error => Problem::of(&error),
     }
 }
 

@@ -18,7 +18,7 @@ use mainstay_machine::content::ContentType;
 use mainstay_machine::{Collection, Definition};
 
 use crate::answer::{self, Failure};
-use crate::call::{Call, wrong_type};
+use crate::call::{Call, failed, wrong_type};
 use crate::preconditions::{self, etag};
 use crate::target::{self, Query};
 use crate::wire::{CollectionBody, CollectionsBody, HistoryBody, RehearsalBody, RollbackBody};
@@ -55,7 +55,10 @@ pub(crate) async fn get(State(api): State<Api>, request: Request<Body>) -> Resul
     let (definitions, tenant) = (api.shards.definitions(), call.tenant());
     let found = definitions.get(&tenant, &name).filter(|found| !found.is_retired);
     let Some(found) = found else { return Err(missing(&name, definitions.get(&tenant, &name)).into()) };
-    Ok(with_version(answer::json(&shown(&api, &name, found)), found))
+    let progress =
+        api.shards.indexes((tenant.clone(), name.clone()), call.terms.deadline).await.map_err(failed)?;
+    let body = shown(&api, &name, found).with_indexes(progress);
+    Ok(with_version(answer::json(&body), found))
 }
 
 /// `PUT /v1/collections/{collection}`.
@@ -84,7 +87,7 @@ pub(crate) async fn history(
     Query::read(&call.parts.uri, &[])?;
     let name = target::collection(&call.parts.uri)?;
     let read = api.shards.history((call.tenant(), name.clone()), call.terms.deadline).await;
-    let reading = read.map_err(|error| Problem::of(&error))?;
+    let reading = read.map_err(failed)?;
     let headers = stamp::of_reading(&reading);
     if reading.value.is_empty() {
         return Err(Failure::from(missing(&name, None)).headers(headers));

@@ -2,7 +2,9 @@
 //!
 //! A change is a commit with one operation, and what `If-Match` and `If-None-Match` ask are its conditions.
 
+mod cursor;
 mod list;
+mod search;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -20,7 +22,7 @@ use mainstay_machine::shards::Get;
 
 use crate::Api;
 use crate::answer::{Failure, header};
-use crate::call::{Call, wrong_type};
+use crate::call::{Call, failed as shards_failed, wrong_type};
 use crate::preconditions::{self, ForReading, Verdict, etag};
 use crate::stamp;
 use crate::target::{self, Query};
@@ -38,7 +40,7 @@ pub(crate) async fn get(State(api): State<Api>, request: Request<Body>) -> Resul
     let partition = partition(&call, &item)?;
     let conditions = ForReading::read(&call.parts.headers)?;
     let get = Get { tenant: call.tenant(), partition, item, consistency: call.terms.consistency };
-    let reading = api.shards.get(get, call.terms.deadline).await.map_err(|error| Problem::of(&error))?;
+    let reading = api.shards.get(get, call.terms.deadline).await.map_err(shards_failed)?;
     let mut headers = stamp::of_reading(&reading);
     // The name went with the question, and is needed again only if something is wrong.
     let name = || target::item(&call.parts.uri);

@@ -114,9 +114,10 @@ pub(crate) const PROBLEMS_OF_ALL: &[Code] = &[
     Code::Deadline,
 ];
 
-const OF_CHANGES: [Code; 9] = [
+const OF_CHANGES: [Code; 10] = [
     Code::RequestTimeout,
     Code::NotFound,
+    Code::Conflict,
     Code::ConditionFailed,
     Code::TooLarge,
     Code::UnsupportedMediaType,
@@ -125,8 +126,8 @@ const OF_CHANGES: [Code; 9] = [
     Code::OutcomeUnknown,
     Code::StorageFull,
 ];
-const OF_COMMITS: [Code; 10] = {
-    let mut codes = [Code::PartitionMismatch; 10];
+const OF_COMMITS: [Code; 11] = {
+    let mut codes = [Code::PartitionMismatch; 11];
     let mut place = 0;
     while place < OF_CHANGES.len() {
         codes[place] = OF_CHANGES[place];
@@ -298,12 +299,39 @@ fn listing() -> Operation {
             QuerySchema::Whole { min: 1, max: LIMIT_MAX, default: LIMIT_DEFAULT },
         ),
         query("cursor", "Where to go on: `next` of the page before.", QuerySchema::Text),
+        query(
+            "filter",
+            "What must hold for an item: an expression in CEL over `value` and `version`.",
+            QuerySchema::Text,
+        ),
+        query(
+            "order",
+            "JSON Pointers of the fields that items are ordered by, with commas between them; `-` before the first: descending. An \
+             index must give the order.",
+            QuerySchema::Text,
+        ),
+        query("index", "The index to go through.", QuerySchema::Text),
+        query(
+            "fields",
+            "JSON Pointers of what is shown of each item instead of its value.",
+            QuerySchema::Text,
+        ),
+        query(
+            "scan",
+            "Whether a page may have fewer items, or none, since so much was looked at for it. Otherwise that is refused.",
+            QuerySchema::Flag,
+        ),
+        query("explain", "Whether the page says what it took to find it.", QuerySchema::Flag),
     ];
     Operation {
         parameters: for_readings(parameters),
         answers: &[(200, "A page of items.", Some(Content::Page))],
         problems: OF_LISTINGS,
-        ..operation(Method::GET, items::list, ("list_items", "Lists items of a collection by prefix"))
+        ..operation(
+            Method::GET,
+            items::list,
+            ("list_items", "Lists items of a collection, by prefix, filter and order"),
+        )
     }
 }
 

@@ -16,7 +16,7 @@ use serde::ser::Serializer;
 
 pub use commit::{CommitAnswer, CommitBody};
 pub use definition::{CollectionBody, CollectionsBody, HistoryBody, RehearsalBody, RollbackBody};
-pub use page::{ItemBody, PageBody};
+pub use page::{ExplainBody, ItemBody, PageBody};
 
 /// Reads what is written as a text.
 fn parsed<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {

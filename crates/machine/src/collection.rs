@@ -1,10 +1,14 @@
 //! What a collection of items is: what its definition says, as users write it.
 
+use std::collections::BTreeMap;
+
+use mainstay_base::id::Name;
 use mainstay_base::key::PartitionBy;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::content::ContentType;
+use crate::index::Index;
 
 /// What a collection is.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -16,4 +20,23 @@ pub struct Collection {
     /// The only content type that its items may have; without one they may have any. Items that are there keep theirs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content_type: Option<ContentType>,
+    /// The fields of JSON documents by which items are found and ordered, by the index's name; at most 32 indexes. Each is more work for
+    /// every change: an entry for each value of a changed field. One that is added is built beside the traffic.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub indexes: BTreeMap<Name, Index>,
+}
+
+impl Collection {
+    /// The most indexes.
+    pub const INDEXES_MAX: usize = 32;
+
+    /// What the types cannot state. Errors: what is wrong and what to do.
+    pub fn check(&self) -> Result<(), String> {
+        let found = self.indexes.len();
+        if found > Self::INDEXES_MAX {
+            let max = Self::INDEXES_MAX;
+            return Err(format!("has {found} indexes, and at most {max} are allowed: leave some out"));
+        }
+        Ok(())
+    }
 }

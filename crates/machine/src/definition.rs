@@ -13,6 +13,7 @@ use mainstay_base::id::{Name, Tenant};
 use serde::{Deserialize, Serialize};
 
 use crate::collection::Collection;
+use crate::index::Index;
 use crate::overlay::Mutation;
 use crate::row::{self, FORMAT, RowKey, RowRange, ShardMeta, definition_of};
 use crate::state::{self, State};
@@ -37,6 +38,10 @@ pub struct Definition {
     pub is_retired: bool,
     /// What was defined.
     pub collection: Collection,
+    /// The numbers of its indexes. An index that says something else than before has another number.
+    pub numbers: BTreeMap<Name, u32>,
+    /// The number of the next index that is made.
+    pub next_number: u32,
 }
 
 /// Where a definition was said, and so where it can be changed.
@@ -83,10 +88,17 @@ impl Definition {
         let what = "a definition";
         match value.first() {
             None => Err(row::Error::Short { what, at: 0 }),
-            Some(&FORMAT) => serde_json::from_slice(&value[1..]).map_err(|error| {
-                // There is one line of it.
-                row::Error::Field { what, at: 1 + error.column(), why: "it is not what this program writes" }
-            }),
+            Some(&FORMAT) => {
+                let damaged = |at, why| row::Error::Field { what, at, why };
+                let read: Self = serde_json::from_slice(&value[1..]).map_err(|error| {
+                    // There is one line of it.
+                    damaged(1 + error.column(), "it is not what this program writes")
+                })?;
+                let is_numbered = read.collection.indexes.keys().eq(read.numbers.keys());
+                is_numbered
+                    .then_some(read)
+                    .ok_or_else(|| damaged(value.len(), "its indexes have other numbers"))
+            }
             Some(&found) => Err(row::Error::Format { what, found, newest: FORMAT }),
         }
     }
@@ -94,6 +106,44 @@ impl Definition {
     /// The revision that changed it last.
     pub fn revision(&self) -> u64 {
         self.version.sequence
+    }
+
+    /// Its indexes with their numbers, by name.
+    pub fn indexes(&self) -> impl Iterator<Item = (&Name, u32, &Index)> {
+        self.collection.indexes.iter().map(|(name, index)| (name, self.numbers[name], index))
+    }
+
+    /// The same, saying something else: indexes that stay as they are keep their numbers.
+    fn numbered(self, before: Option<&Self>) -> Self {
+        let mut next_number = before.map_or(0, |before| before.next_number);
+        let same = |name: &Name, index: &Index| {
+            let before = before?;
+            (before.collection.indexes.get(name)? == index).then(|| before.numbers[name])
+        };
+        let number = |(name, index): (&Name, &Index)| {
+            let number = same(name, index).unwrap_or_else(|| {
+                next_number += 1;
+                next_number - 1
+            });
+            (name.clone(), number)
+        };
+        let numbers = self.collection.indexes.iter().map(number).collect();
+        Self { numbers, next_number, ..self }
+    }
+
+    /// The definition that follows another.
+    pub(crate) fn after(
+        before: Option<&Self>,
+        (version, changed): (Version, HybridTime),
+        origin: Origin,
+        next: Option<Collection>,
+    ) -> Self {
+        let is_retired = next.is_none();
+        let collection = next.or_else(|| before.map(|before| before.collection.clone()));
+        let collection = collection.expect("what is retired was there");
+        let (numbers, next_number) = (BTreeMap::new(), 0);
+        let next = Self { version, changed, origin, is_retired, collection, numbers, next_number };
+        next.numbered(before)
     }
 }
 
@@ -122,7 +172,7 @@ impl Definitions {
         for (tenant, name, collection) in collections {
             let version = Version { timeline: 1, sequence: 1 };
             let (changed, origin) = (HybridTime::default(), Origin::Api { caller: "anonymous".to_owned() });
-            let definition = Definition { version, changed, origin, is_retired: false, collection };
+            let definition = Definition::after(None, (version, changed), origin, Some(collection));
             sample.insert(tenant, name, definition);
         }
         sample

@@ -27,6 +27,7 @@ mod define;
 mod delete;
 mod idempotency;
 mod increment;
+pub(crate) mod index;
 mod limits;
 mod merge_patch;
 mod place;
@@ -142,6 +143,8 @@ fn task_in(task: &Task, overlay: &mut Overlay<'_>, context: &Context<'_>) -> Res
     let results = match task {
         Task::Declare(declare) => define::declare(declare, overlay, context),
         Task::Adopt(adopt) => adopt::adopt(adopt, overlay),
+        Task::Fill(fill) => index::fill(fill, overlay, context),
+        Task::Clear(clear) => index::clear(clear, overlay, context),
     };
     let outcome = outcome(results, overlay)?;
     Ok(Evaluated { outcome, replayed: false, effects: overlay.changed(), definitions: None })

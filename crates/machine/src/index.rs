@@ -20,12 +20,14 @@ mod form;
 mod narrow;
 mod scalar;
 mod span;
+pub mod state;
 
 pub use constraint::{Constraint, What};
 pub use entries::entries;
 pub use narrow::{Narrowed, narrow};
-pub use scalar::{Number, Scalar, split};
+pub use scalar::{Number, Scalar, has_absent, split};
 pub use span::Span;
+pub use state::State;
 
 /// The fields of documents by which their items are found.
 ///
@@ -35,7 +37,7 @@ pub struct Index {
     /// Where the fields are, in the order in which they are compared: 1 to [`Index::FIELDS_MAX`], none of them the whole
     /// document, no two equal.
     pub on: Vec<Pointer>,
-    /// Whether no two items may have one entry.
+    /// Whether no two items of one partition may have one entry. Items that lack one of the fields may.
     pub unique: bool,
 }
 

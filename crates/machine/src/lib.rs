@@ -26,6 +26,7 @@ pub mod json;
 pub mod outcome;
 pub mod overlay;
 pub mod position;
+pub mod query;
 pub mod row;
 pub mod settings;
 pub mod shards;

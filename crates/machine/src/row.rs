@@ -17,6 +17,7 @@
 //! | 1 | an item | collection, 0, key | [`Item`](crate::item::Item) |
 //! | 2 | the outcome kept for an idempotency key | hash of the scope (16 bytes) | [`Kept`] |
 //! | 3 | the same, by age | hybrid time (8, big-endian), hash | one byte, the format |
+//! | 4 | who has the values that only one item of a partition may have | collection, 0, number of the index (4, big-endian), partition, 0, tuple | [`Holder`] |
 //!
 //! What belongs to the shard and to no slot stands behind all slots (`row/beside.rs`).
 //!
@@ -28,16 +29,16 @@ use std::ops::Deref;
 use bytes::{BufMut, Bytes};
 use mainstay_base::hlc::HybridTime;
 use mainstay_base::id::{Name, Tenant};
-use mainstay_base::key::{Key, Slot};
+use mainstay_base::key::{Key, Partition, Slot};
 
 pub use crate::codec::Error;
 
 mod beside;
 mod meta;
 
-pub use beside::ShardMeta;
 pub(crate) use beside::definition_of;
-pub use meta::{Kept, SlotMeta, TenantMeta};
+pub use beside::{IndexName, ShardMeta, index_of};
+pub use meta::{Holder, Kept, SlotMeta, TenantMeta};
 
 /// The format of all values that this program writes, and the newest that it reads.
 pub const FORMAT: u8 = 1;
@@ -46,6 +47,7 @@ const META: u8 = 0;
 const ITEM: u8 = 1;
 const KEPT: u8 = 2;
 const KEPT_BY_AGE: u8 = 3;
+const HELD: u8 = 4;
 
 /// A hash that stands for tenant, caller, operation, partition and idempotency key together.
 pub type Scope = [u8; 16];
@@ -88,6 +90,15 @@ pub enum Parts<'a> {
         tenant: &'a str,
         /// What it is kept for.
         scope: Scope,
+    },
+    /// Who has values that only one item of a partition may have.
+    Held {
+        /// The slot.
+        slot: Slot,
+        /// The tenant's name.
+        tenant: &'a str,
+        /// The collection's name.
+        collection: &'a str,
     },
     /// The place of a kept outcome in the order of age.
     KeptByAge {
@@ -139,6 +150,13 @@ impl RowKey {
     /// The row that finds a kept outcome by its age.
     pub fn kept_by_age(slot: Slot, tenant: &Tenant, time: HybridTime, scope: &Scope) -> Self {
         Self::build(slot, tenant.name().as_str(), KEPT_BY_AGE, &[&time.to_bits().to_be_bytes(), scope])
+    }
+
+    /// The row of whoever has a tuple of a unique index in a partition.
+    pub fn held(slot: Slot, of: IndexName<'_>, partition: &Partition<'_>, tuple: &[u8]) -> Self {
+        let (collection, number) = (of.collection.as_str().as_bytes(), of.number.to_be_bytes());
+        let parts = [collection, &[0], &number, partition.as_str().as_bytes(), &[0], tuple];
+        Self::build(slot, of.tenant.name().as_str(), HELD, &parts)
     }
 
     /// The key of a row that was read.
@@ -200,6 +218,13 @@ impl<'a> Parts<'a> {
                 Ok(Self::Item { slot, tenant, collection: text(collection)?, key: text(key)? })
             }
             (KEPT, tenant) if !tenant.is_empty() => Ok(Self::Kept { slot, tenant, scope: scope(rest)? }),
+            (HELD, tenant) if !tenant.is_empty() => {
+                let (collection, _) =
+                    split_at_nul(rest).ok_or_else(|| wrong(key.len(), "the collection is cut off"))?;
+                let collection = str::from_utf8(collection);
+                let collection = collection.map_err(|_| wrong(key.len(), "a collection is not text"))?;
+                Ok(Self::Held { slot, tenant, collection })
+            }
             (KEPT_BY_AGE, tenant) if !tenant.is_empty() => {
                 let (time, rest) =
                     rest.split_first_chunk().ok_or_else(|| wrong(key.len(), "the time is cut off"))?;
@@ -217,6 +242,11 @@ fn split_at_nul(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 impl RowRange {
+    /// All rows of all slots.
+    pub fn slots() -> Self {
+        Self { start: Bytes::from_static(&[0]), end: Slot::COUNT.to_be_bytes().to_vec().into() }
+    }
+
     /// All rows of a slot.
     pub fn slot(slot: Slot) -> Self {
         Self::below(slot.get().to_be_bytes().to_vec())

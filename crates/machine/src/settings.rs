@@ -40,6 +40,10 @@ pub struct Limits {
     /// Bytes of one key. The default is the most there can be; fewer keep the index of the store small.
     #[schemars(range(min = 1, max = 512))]
     pub key_bytes_max: u32,
+    /// Entries of indexes and items that may be looked at for one page of a query, at least 100. Beyond it the query is refused with the index that would help,
+    /// or the page is shorter if its caller asks for that. The default is some milliseconds of one core.
+    #[schemars(range(min = 100, max = 10_000_000))]
+    pub query_reads_max: u64,
     /// Collections of one tenant, retired ones too. Every shard holds the definitions of all of them in memory: the default is some
     /// MiB of a node.
     #[schemars(range(min = 1, max = 100_000))]
@@ -73,6 +77,7 @@ impl Default for Limits {
             read_size_max: Size::from_mib(64),
             value_size_max: Size::from_mib(1),
             key_bytes_max: Key::BYTES_MAX as u32,
+            query_reads_max: 10_000,
             collections_max: 1_000,
             check_steps_max: 100_000,
         }

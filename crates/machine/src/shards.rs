@@ -3,10 +3,12 @@
 //! Object-safe, its futures are boxed, and it names no runtime. Who implements it owns shards, forwards to who does, or
 //! simulates both; all of them pass one suite, `conformance`.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::pin::Pin;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use mainstay_base::error::{Classify, Code, Fault, Retry};
 use mainstay_base::id::{Name, Tenant};
 use mainstay_base::key::{Key, Partition, Slot};
@@ -15,9 +17,12 @@ use mainstay_base::units::Duration;
 
 use crate::command::{Command, ItemName};
 use crate::definition::{Definition, Definitions};
+use crate::expression::Expression;
 use crate::item::{Item, Listed};
-use crate::outcome::Outcome;
+use crate::json::Pointer;
+use crate::outcome::{Outcome, Refusal};
 use crate::position::Position;
+use crate::query::Progress;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -67,6 +72,13 @@ pub trait Shards: Send + Sync {
         command: Command,
         deadline: Option<Instant>,
     ) -> BoxFuture<'_, Result<Reading<Outcome>, Error>>;
+
+    /// How far the indexes of a collection are; none if it is not defined. Errors as [`Shards::get`]. Cancel-safe.
+    fn indexes(
+        &self,
+        of: (Tenant, Name),
+        deadline: Option<Instant>,
+    ) -> BoxFuture<'_, Result<BTreeMap<Name, Progress>, Error>>;
 
     /// What a definition was, the latest first. Errors as [`Shards::get`]. Cancel-safe.
     fn history(
@@ -155,26 +167,84 @@ pub struct List {
     pub limit: usize,
     /// How many bytes their keys and values have at most together; a page takes one item nonetheless.
     pub bytes_max: usize,
+    /// Which of them, in which order, and what that may cost.
+    pub search: Search,
     /// How fresh.
     pub consistency: Consistency,
 }
 
-/// A place in a listing, which goes through the slots in their order and in each slot through the keys in theirs.
+/// Which items are to be listed, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cursor {
-    /// The slot.
-    pub slot: Slot,
-    /// The last key that was listed there.
-    pub key: Key,
+pub struct Search {
+    /// What must hold for an item. One for which it cannot be evaluated is left out.
+    pub filter: Option<Expression>,
+    /// The fields by which they are ordered; none: any order that all pages share.
+    pub order: Vec<Pointer>,
+    /// Whether the order is reversed.
+    pub is_descending: bool,
+    /// The index to be used; none: the best one, if one helps.
+    pub index: Option<Name>,
+    /// How many entries and items may be looked at for a page.
+    pub reads_max: u64,
+    /// Whether a page may have fewer items, or none, when so much was looked at. Otherwise that is refused.
+    pub may_scan: bool,
+}
+
+impl Default for Search {
+    /// Every item, by slot and key.
+    fn default() -> Self {
+        Self {
+            filter: None,
+            order: Vec::new(),
+            is_descending: false,
+            index: None,
+            reads_max: u64::MAX,
+            may_scan: false,
+        }
+    }
+}
+
+/// A place in a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cursor {
+    /// In one that goes through the slots in their order, and in each slot through the keys in theirs.
+    Key {
+        /// The slot.
+        slot: Slot,
+        /// The last key that was looked at there.
+        key: Key,
+    },
+    /// In one that goes through an index.
+    Entry {
+        /// The index's number.
+        number: u32,
+        /// Whether it goes backwards.
+        is_back: bool,
+        /// The last entry that was looked at: its tuple, and the item's key behind it.
+        entry: Bytes,
+    },
 }
 
 /// Some of the items that were to be listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// The items, in the order of slots and keys.
+    /// The items, in the order of slots and keys, or of the index that was used.
     pub items: Vec<Listed>,
     /// Where to go on; none at the end.
     pub next: Option<Cursor>,
+    /// What it took to find them.
+    pub work: Work,
+}
+
+/// What it took to find the items of a page.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Work {
+    /// The index that was gone through.
+    pub index: Option<Name>,
+    /// Entries of it that were read.
+    pub entries: u64,
+    /// Items that were read.
+    pub items: u64,
 }
 
 /// What was read, and what it shows.
@@ -195,7 +265,7 @@ pub struct Reading<T> {
 /// A command that has no outcome here, or a reading that was not made.
 ///
 /// Except after [`Error::OutcomeUnknown`], nothing was changed and nothing will be.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
     /// There is too much work already.
     #[error("{what} has {waiting} requests waiting, and takes no more: send again in {after}")]
@@ -230,6 +300,9 @@ pub enum Error {
         /// What is full.
         reason: String,
     },
+    /// It asks for what cannot be found, or not at this cost.
+    #[error("{}", .0.detail())]
+    Refused(Box<Refusal>),
     /// The position that was to be read at is of a history that a restore has ended.
     #[error("the position is of an earlier history, which a restore has ended: begin anew without it")]
     Gone,
@@ -250,6 +323,7 @@ impl Classify for Error {
             Self::Unavailable { .. } => Code::Unavailable,
             Self::StorageFull { .. } => Code::StorageFull,
             Self::Gone => Code::Gone,
+            Self::Refused(refusal) => refusal.code(),
             Self::Broken { .. } => Code::Internal,
         }
     }

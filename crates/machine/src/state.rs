@@ -18,6 +18,15 @@ pub trait State {
     fn scan(&self, range: &RowRange, limit: usize) -> Result<Vec<(Bytes, Bytes)>, Error>;
 }
 
+/// Rows of a range, one after another.
+pub type Rows<'a> = Box<dyn Iterator<Item = Result<(Bytes, Bytes), Error>> + Send + 'a>;
+
+/// Rows that can be walked over in both directions, reading no more of them than is looked at.
+pub trait Walk: State + Sync {
+    /// The rows of a range in the order of their keys, or in the reverse of it. The first error ends it.
+    fn walk<'a>(&'a self, range: &RowRange, is_back: bool) -> Rows<'a>;
+}
+
 /// A row that cannot be read. Nothing was changed, and nothing is known of the command.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -89,6 +98,17 @@ impl Memory {
     /// Every row, in the order of keys.
     pub fn rows(&self) -> impl Iterator<Item = (&Bytes, &Bytes)> {
         self.0.iter()
+    }
+}
+
+impl Walk for Memory {
+    fn walk<'a>(&'a self, range: &RowRange, is_back: bool) -> Rows<'a> {
+        if range.start >= range.end {
+            return Box::new(std::iter::empty());
+        }
+        let rows = self.0.range::<Bytes, _>(&range.start..&range.end);
+        let rows = rows.map(|(key, value)| Ok((key.clone(), value.clone())));
+        if is_back { Box::new(rows.rev()) } else { Box::new(rows) }
     }
 }
 

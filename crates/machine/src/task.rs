@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use mainstay_base::id::{Name, Tenant};
 
 use crate::collection::Collection;
 use crate::command::{Command, TraceContext};
 use crate::definition::{Definition, Definitions, Source};
+use crate::index::state::Reached;
 
 /// What a shard evaluates.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +26,10 @@ pub enum Task {
     Declare(Declare),
     /// To every other shard: to have the definitions of a later revision.
     Adopt(Adopt),
+    /// To have items in an index that were there before it.
+    Fill(Fill),
+    /// To have entries of an index no more.
+    Clear(Clear),
 }
 
 /// All that configuration files define. What they defined before and do not any more is retired.
@@ -44,6 +50,38 @@ pub struct Adopt {
     pub changed: Vec<(Tenant, Name, Definition)>,
 }
 
+/// The next items that were there before an index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fill {
+    /// Whose.
+    pub tenant: Tenant,
+    /// Of which collection.
+    pub collection: Name,
+    /// The number of the index.
+    pub number: u32,
+    /// How far it was when they were looked for. If it is not any more, nothing is done.
+    pub from: Option<Reached>,
+    /// The items behind that, in their order.
+    pub items: Vec<Reached>,
+    /// Whether there are no more.
+    pub is_last: bool,
+}
+
+/// Entries of an index that is not defined any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clear {
+    /// Whose.
+    pub tenant: Tenant,
+    /// Of which collection.
+    pub collection: Name,
+    /// The number of the index.
+    pub number: u32,
+    /// The entries.
+    pub entries: Vec<Bytes>,
+    /// Whether there are no more.
+    pub is_last: bool,
+}
+
 impl Adopt {
     /// What brings a shard that has the definitions of `after` to those of `definitions`.
     pub fn between(after: u64, definitions: &Definitions) -> Self {
@@ -60,6 +98,7 @@ impl Input {
         match self {
             Self::Command(command) => &command.tenant,
             Self::Task(Task::Declare(_) | Task::Adopt(_)) => const { &Tenant::DEFAULT },
+            Self::Task(Task::Fill(Fill { tenant, .. }) | Task::Clear(Clear { tenant, .. })) => tenant,
         }
     }
 
@@ -78,6 +117,8 @@ impl Input {
             Self::Command(command) => command.bytes(),
             Self::Task(Task::Declare(Declare { collections })) => PART_BYTES * (1 + collections.len()),
             Self::Task(Task::Adopt(Adopt { changed, .. })) => PART_BYTES * (1 + changed.len()),
+            Self::Task(Task::Fill(Fill { items, .. })) => PART_BYTES * (1 + items.len()),
+            Self::Task(Task::Clear(Clear { entries, .. })) => PART_BYTES * (1 + entries.len()),
         }
     }
 }
@@ -91,6 +132,18 @@ impl From<Declare> for Task {
 impl From<Adopt> for Task {
     fn from(adopt: Adopt) -> Self {
         Self::Adopt(adopt)
+    }
+}
+
+impl From<Fill> for Task {
+    fn from(fill: Fill) -> Self {
+        Self::Fill(fill)
+    }
+}
+
+impl From<Clear> for Task {
+    fn from(clear: Clear) -> Self {
+        Self::Clear(clear)
     }
 }
 

@@ -176,6 +176,8 @@ impl Opened {
         }
         let rolled = Arc::clone(&space);
         scope.spawn("definitions", async move { rolled.roll_out().await });
+        let tended = Arc::clone(&space);
+        scope.spawn("gardener", async move { tended.tend().await });
         let rules = Arc::new(ArcSwap::from_pointee(rules(config)));
         let keeper = Keeper {
             space: Arc::clone(&space),

@@ -6,6 +6,7 @@
 //!
 //! A driver is a future that its owner spawns, one for each shard; nothing here starts a task. It never knows HTTP.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use mainstay_base::position::{Epoch, ShardId};
 use mainstay_base::time::{Clock, Entropy, Instant};
 use mainstay_log::Log;
 use mainstay_machine::item::Item;
+use mainstay_machine::query::Progress;
 use mainstay_machine::shards::{Active, Answer, BoxFuture, Error, Get, List, Page, Reading, Shards};
 use mainstay_machine::{Command, Definition, Definitions, Outcome, Settings, item};
 use tokio::sync::Semaphore;
@@ -28,6 +30,7 @@ mod counters;
 mod definitions;
 mod desk;
 mod driver;
+mod gardener;
 mod list;
 pub mod manifest;
 mod open;
@@ -206,6 +209,14 @@ impl Shards for Space {
         deadline: Option<Instant>,
     ) -> BoxFuture<'_, Result<Reading<Outcome>, Error>> {
         Box::pin(self.rehearse_in_system(command, deadline))
+    }
+
+    fn indexes(
+        &self,
+        of: (Tenant, Name),
+        deadline: Option<Instant>,
+    ) -> BoxFuture<'_, Result<BTreeMap<Name, Progress>, Error>> {
+        Box::pin(self.indexes_of(of, deadline))
     }
 
     fn history(

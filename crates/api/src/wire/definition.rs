@@ -1,11 +1,16 @@
 //! Definitions of collections, as they are answered.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use mainstay_base::id::Name;
+use mainstay_base::key::Key;
 use mainstay_base::time::Timestamp;
 use mainstay_machine::definition::{Origin, Source};
+use mainstay_machine::index::state::Misfits;
+use mainstay_machine::query::Progress;
 use mainstay_machine::shards::Active;
 use mainstay_machine::{Collection, Definition, Version};
 
@@ -40,8 +45,52 @@ pub struct CollectionBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     active: Option<String>,
+    /// How far its indexes are, by name; only where one collection is read.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    indexes: BTreeMap<Name, IndexBody>,
     /// What it says: the body of a `PUT`.
     definition: Collection,
+}
+
+/// How far an index is.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "IndexProgress")]
+pub struct IndexBody {
+    /// `building`, `ready`, or `invalid` when there are items that it cannot take. Only a ready one is searched in.
+    state: &'static str,
+    /// In how many of the shards it is ready, such as `16/16`.
+    ready: String,
+    /// How many items were gone through where it is not.
+    #[serde(skip_serializing_if = "is_zero")]
+    items: u64,
+    /// How many items it cannot take.
+    #[serde(skip_serializing_if = "is_zero")]
+    misfits: u64,
+    /// One of these.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Key")]
+    misfit: Option<Key>,
+    /// Why it cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    reason: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl From<Progress> for IndexBody {
+    fn from(progress: Progress) -> Self {
+        let state = progress.as_str();
+        let Progress { ready, of, items, misfits, .. } = progress;
+        let (misfit, reason, misfits) = match misfits {
+            Some(Misfits { items, key, reason }) => (Some(key), Some(reason), items),
+            None => (None, None, 0),
+        };
+        Self { state, ready: format!("{ready}/{of}"), items, misfits, misfit, reason }
+    }
 }
 
 /// Some of the collections, in the order of names.
@@ -89,6 +138,13 @@ pub struct RehearsalBody {
 }
 
 impl CollectionBody {
+    /// The same, with how far its indexes are.
+    #[must_use]
+    pub fn with_indexes(self, progress: BTreeMap<Name, Progress>) -> Self {
+        let indexes = progress.into_iter().map(|(name, progress)| (name, progress.into())).collect();
+        Self { indexes, ..self }
+    }
+
     /// The definition of this collection, and how many shards have it.
     pub fn new(name: &Name, definition: &Definition, active: Option<Active>) -> Self {
         let (origin, file, line, caller) = match &definition.origin {
@@ -105,6 +161,7 @@ impl CollectionBody {
             caller,
             retired: definition.is_retired,
             active: active.map(|active| active.to_string()),
+            indexes: BTreeMap::new(),
             definition: definition.collection.clone(),
         }
     }

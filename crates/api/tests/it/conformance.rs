@@ -1,5 +1,6 @@
 //! The shards in memory pass the suite of their port, and the suite finds what is wrong with others.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
@@ -8,6 +9,7 @@ use mainstay_base::id::{Name, Tenant};
 use mainstay_base::time::Instant;
 use mainstay_machine::command::{Command, Commit, Request};
 use mainstay_machine::item::Item;
+use mainstay_machine::query::Progress;
 use mainstay_machine::shards::{
     Active, Answer, BoxFuture, Consistency, Cursor, Error, Get, List, Page, Reading, Shards, conformance,
 };
@@ -190,7 +192,7 @@ impl Shards for Flawed {
                 Flaw::HasAlwaysMore => {
                     let last = page.items.last().map(|it| it.key.clone());
                     let slot = mainstay_base::key::Slot::all().last().unwrap();
-                    page.next = page.next.take().or(last.map(|key| Cursor { slot, key }));
+                    page.next = page.next.take().or(last.map(|key| Cursor::Key { slot, key }));
                 }
                 Flaw::StaysAtOnePosition => reading.position = Position::default(),
                 _ => {}
@@ -230,6 +232,14 @@ impl Shards for Flawed {
             }
             Ok(told)
         })
+    }
+
+    fn indexes(
+        &self,
+        of: (Tenant, Name),
+        deadline: Option<Instant>,
+    ) -> BoxFuture<'_, Result<BTreeMap<Name, Progress>, Error>> {
+        self.shards.indexes(of, deadline)
     }
 
     fn history(

@@ -11,5 +11,6 @@ mod keys;
 mod listings;
 mod openapi;
 mod problems;
+mod queries;
 mod shards;
 mod world;

@@ -1,6 +1,6 @@
 //! The port over rows in memory: every command is evaluated at once, in a batch of its own.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
@@ -12,16 +12,19 @@ use mainstay_base::position::{Index, ShardId};
 use mainstay_base::time::{Clock, Instant, ManualClock, Timestamp};
 use mainstay_base::units::Duration;
 use mainstay_machine::definition::{self, Source};
+use mainstay_machine::index::State as IndexState;
 use mainstay_machine::item::{self, Item};
 use mainstay_machine::position::Place;
+use mainstay_machine::query::{self, Failed, Plan, Progress};
+use mainstay_machine::row::{IndexName, RowKey};
 use mainstay_machine::shards::{
     Active, Answer, BoxFuture, Consistency, Durability, Error, Get, List, Page, PageBuilder, Reading, Shards,
 };
 use mainstay_machine::state::Memory;
 use mainstay_machine::task::Declare;
 use mainstay_machine::{
-    Collection, Command, Context, Definition, Definitions, Evaluated, Input, Moment, Outcome, Overlay,
-    Position, Task, evaluate,
+    Collection, Command, Context, Definition, Definitions, Evaluated, Input, Moment, Mutation, Outcome,
+    Overlay, Position, Task, evaluate,
 };
 
 const SHARD: ShardId = ShardId::new(3);
@@ -81,6 +84,9 @@ impl Mem {
         let context = Context { moment, settings: &settings.machine, definitions: &definitions };
         let evaluated = evaluate(input, &mut Overlay::new(&state), &context).unwrap();
         inner.state.apply(&evaluated.effects);
+        if let Some(definitions) = &evaluated.definitions {
+            inner.build(definitions);
+        }
         evaluated
     }
 
@@ -123,6 +129,33 @@ impl Mem {
 impl Inner {
     fn position(&self) -> Position {
         Position::of(SHARD, Place { timeline: TIMELINE, index: Index::new(self.index) })
+    }
+
+    /// Indexes are there at once: nothing is in a collection before it is defined here.
+    fn build(&mut self, definitions: &Definitions) {
+        for (tenant, collection, definition) in definitions.all() {
+            for (_, number, _) in definition.indexes() {
+                let key = RowKey::index_state(IndexName { tenant, collection, number }).into_bytes();
+                self.state.apply(&[Mutation::Put { key, value: IndexState::Ready.encode() }]);
+            }
+        }
+    }
+
+    fn find(&self, list: &List) -> Result<Page, Failed> {
+        let definitions = Definitions::load(&self.state)?;
+        if let Some(definition) = definitions.get(&list.tenant, &list.collection) {
+            let usable = query::usable(&[&self.state], &list.tenant, (&list.collection, definition))?;
+            if let Plan::Index(through) = query::plan(list, &usable)? {
+                return query::search(&[&self.state], &through, list, definition);
+            }
+        }
+        let mut page = PageBuilder::new(list);
+        for slot in list.slots() {
+            if page.read(&self.state, slot)?.is_break() {
+                break;
+            }
+        }
+        Ok(page.finish())
     }
 
     fn reading<T>(&mut self, value: T, asked: Consistency) -> Result<Reading<T>, Error> {
@@ -172,14 +205,11 @@ impl Shards for Mem {
             let mut inner = self.inner.lock().unwrap();
             inner.lists.push(list.clone());
             self.begin(&mut inner, deadline)?;
-            let mut page = PageBuilder::new(&list);
-            for slot in list.slots() {
-                if page.read(&inner.state, slot).unwrap().is_break() {
-                    break;
-                }
-            }
-            let page = page.finish();
-            inner.reading(page, list.consistency)
+            let made = inner.find(&list).map_err(|failed| match failed {
+                Failed::Refused(refusal) => Error::Refused(refusal),
+                Failed::State(error) => Error::Broken { reason: error.to_string() },
+            });
+            inner.reading(made?, list.consistency)
         })
     }
 
@@ -207,6 +237,18 @@ impl Shards for Mem {
             inner.state = before;
             inner.reading(outcome, Consistency::Linearizable)
         })
+    }
+
+    fn indexes(
+        &self,
+        (tenant, name): (Tenant, Name),
+        _deadline: Option<Instant>,
+    ) -> BoxFuture<'_, Result<BTreeMap<Name, Progress>, Error>> {
+        let inner = self.inner.lock().unwrap();
+        let definitions = Definitions::load(&inner.state).unwrap();
+        let definition = definitions.get(&tenant, &name).unwrap();
+        let progress = query::progress(&[&inner.state], &tenant, (&name, definition)).unwrap();
+        Box::pin(async move { Ok(progress) })
     }
 
     fn history(

@@ -1,12 +1,18 @@
 //! Definitions come to a shard: those of a later revision, in its own log.
 
+use std::collections::BTreeMap;
+
 use mainstay_base::error::Code;
+use mainstay_base::id::{Name, Tenant};
 
 use super::{Refusal, Stop};
-use crate::definition;
+use crate::definition::{self, Definition};
+use crate::index::state::Building;
+use crate::index::{Index, State as IndexState};
 use crate::outcome::OperationResult;
 use crate::overlay::Overlay;
-use crate::row::{RowKey, ShardMeta};
+use crate::row::{IndexName, RowKey, RowRange, ShardMeta};
+use crate::state::State;
 use crate::task::Adopt;
 
 /// Writes what changed, unless the shard has a later revision already.
@@ -20,9 +26,32 @@ pub(super) fn adopt(adopt: &Adopt, overlay: &mut Overlay<'_>) -> Result<Vec<Oper
             format!("the shard has the definitions of revision {revision}, not those of {}", adopt.after);
         return Err(Refusal::new(Code::Conflict, detail).fact("revision", revision).into());
     }
+    // Before it ever had definitions a shard may have had items.
+    let is_known = revision > 0 || overlay.scan(&RowRange::slots(), 1)?.is_empty();
     for (tenant, name, definition) in &adopt.changed {
+        let before = definition::get(overlay, tenant, name)?;
+        let is_new = before.is_none() && is_known;
+        let before = before.as_ref().map_or_else(BTreeMap::new, numbered);
+        let next = numbered(definition);
+        for (number, index) in before.iter().filter(|(number, _)| !next.contains_key(*number)) {
+            let state = IndexState::Dropping { fields: index.on.len(), is_unique: index.unique };
+            overlay.write(state_row(tenant, name, *number), Some(state.encode()));
+        }
+        for number in next.keys().filter(|number| !before.contains_key(*number)) {
+            let state = if is_new { IndexState::Ready } else { IndexState::Building(Building::default()) };
+            overlay.write(state_row(tenant, name, *number), Some(state.encode()));
+        }
         overlay.write(RowKey::definition(tenant, name), Some(definition.encode()));
     }
     overlay.write(RowKey::shard(), Some(ShardMeta { revision: adopt.to }.encode()));
     Ok(Vec::new())
+}
+
+/// The indexes of a collection by their numbers.
+fn numbered(definition: &Definition) -> BTreeMap<u32, &Index> {
+    definition.indexes().map(|(_, number, index)| (number, index)).collect()
+}
+
+fn state_row(tenant: &Tenant, collection: &Name, number: u32) -> RowKey {
+    RowKey::index_state(IndexName { tenant, collection, number })
 }

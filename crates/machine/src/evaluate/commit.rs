@@ -3,11 +3,13 @@
 use mainstay_base::error::Code;
 use mainstay_base::key::Slot;
 
+use super::index::{self, Home};
 use super::place::Place;
 use super::{Context, Stop, condition, delete, increment, limits, merge_patch, put};
 use crate::collection::Collection;
 use crate::command::{Command, Commit, Operation};
 use crate::content::{ContentType, Value};
+use crate::definition::Definition;
 use crate::item::{self, Item};
 use crate::outcome::OperationResult;
 use crate::overlay::Overlay;
@@ -91,17 +93,19 @@ impl<'s> Evaluation<'_, '_, 's> {
         Ok(())
     }
 
-    /// The item's row and its collection, if the item belongs to this commit.
-    fn locate(&self, place: Place<'_>) -> Result<(RowKey, &'s Collection), Stop> {
+    /// The item's row and its collection's definition, if the item belongs to this commit.
+    fn locate(&self, place: Place<'_>) -> Result<(RowKey, &'s Definition), Stop> {
         let (tenant, item) = (&self.command.tenant, place.item());
-        let Some(collection) = self.context.definitions.collection(tenant, &item.collection) else {
+        let definition = self.context.definitions.get(tenant, &item.collection);
+        let Some(definition) = definition.filter(|definition| !definition.is_retired) else {
             let detail = format!(
                 "names the collection {:?}, which does not exist: create it first",
                 item.collection.as_str()
             );
             return Err(place.refuse(Code::NotFound, &detail).into());
         };
-        let (theirs, ours) = (collection.partition_by.partition(&item.key), &self.command.partition);
+        let by = definition.collection.partition_by;
+        let (theirs, ours) = (by.partition(&item.key), &self.command.partition);
         if theirs != *ours {
             let (theirs, ours) = (theirs.as_str(), ours.as_str());
             let detail = format!(
@@ -110,7 +114,7 @@ impl<'s> Evaluation<'_, '_, 's> {
             let refusal = place.refuse(Code::PartitionMismatch, &detail);
             return Err(refusal.fact("partition", ours).fact("item_partition", theirs).into());
         }
-        Ok((RowKey::item(self.slot, tenant, &item.collection, &item.key), collection))
+        Ok((RowKey::item(self.slot, tenant, &item.collection, &item.key), definition))
     }
 
     /// The item of a row, if there is one.
@@ -123,7 +127,7 @@ impl<'s> Evaluation<'_, '_, 's> {
 
     fn operate(&mut self, index: usize, operation: &Operation) -> Result<OperationResult, Stop> {
         let place = Place::Operation(index, operation);
-        let (row, collection) = self.locate(place)?;
+        let (row, definition) = self.locate(place)?;
         let before = self.read(place, &row)?;
         let change = match operation {
             Operation::Put { value, .. } => put::put(value),
@@ -142,6 +146,7 @@ impl<'s> Evaluation<'_, '_, 's> {
                 if existed {
                     self.has_changed = true;
                     self.written(place, 0)?;
+                    self.index(place, definition, (before.as_ref(), None))?;
                     self.overlay.write(row, None);
                 }
                 return Ok(OperationResult { version: None, existed });
@@ -156,13 +161,25 @@ impl<'s> Evaluation<'_, '_, 's> {
         let (content_type, bytes) = value;
         limits::check_value(place, bytes.len(), &self.context.settings.limits)?;
         self.written(place, bytes.len())?;
-        check_type(place, collection, &content_type)?;
+        check_type(place, &definition.collection, &content_type)?;
         let (version, updated) = (self.version, self.context.moment.time);
-        let created = before.map_or(updated, |item| item.created);
+        let created = before.as_ref().map_or(updated, |item| item.created);
         let item = Item { version, created, updated, content_type, bytes };
+        self.index(place, definition, (before.as_ref(), Some(&item)))?;
         self.overlay.write(row, Some(item.encode()));
         self.has_changed = true;
         Ok(OperationResult { version: Some(version), existed })
+    }
+
+    /// Brings the indexes from what the item was to what it is.
+    fn index(
+        &mut self,
+        place: Place<'_>,
+        definition: &Definition,
+        change: (Option<&Item>, Option<&Item>),
+    ) -> Result<(), Stop> {
+        let Command { tenant, partition, .. } = self.command;
+        index::change(place, definition, Home { tenant, slot: self.slot, partition }, change, self.overlay)
     }
 
     fn written(&mut self, place: Place<'_>, value_bytes: usize) -> Result<(), Stop> {

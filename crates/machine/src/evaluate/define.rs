@@ -123,15 +123,15 @@ impl<'c, 'o> Writing<'c, 'o> {
             self.count(subject)?;
         }
         let Subject { tenant, name, before } = subject;
+        if let Some(next) = &next {
+            next.check().map_err(|why| subject.refuse(Code::Invalid, &why))?;
+        }
         if let (Some(before), Some(next)) = (before, &next) {
             subject.check_change(&before.collection, next)?;
         }
-        let is_retired = next.is_none();
-        let before = before.as_ref().map(|before| before.collection.clone());
-        let collection = next.or(before).expect("what is retired was there");
         let version = Version { timeline: self.context.moment.timeline, sequence: self.last + 1 };
-        let definition =
-            Definition { version, changed: self.context.moment.time, origin, is_retired, collection };
+        let stamp = (version, self.context.moment.time);
+        let definition = Definition::after(before.as_ref(), stamp, origin, next);
         let value = definition.encode();
         let kept = self.overlay.scan(&RowRange::history(tenant, name), HISTORY_MAX)?;
         if kept.len() == HISTORY_MAX {

@@ -80,7 +80,7 @@ impl JsonSchema for Index {
                     "properties": {
                         "on": on,
                         "unique": {
-                            "description": "Whether no two items may have the same values in these fields.",
+                            "description": "Whether no two items of one partition may have the same values in these fields. An item that lacks one of them may.",
                             "type": "boolean",
                             "default": false,
                         },

@@ -187,3 +187,14 @@ fn text_length(bytes: &[u8]) -> Option<usize> {
         }
     }
 }
+
+/// Whether a tuple lacks a value. Damaged bytes lack one.
+pub fn has_absent(mut tuple: &[u8]) -> bool {
+    while let Some(kind) = tuple.first() {
+        match length(tuple) {
+            Some(length) if *kind != ABSENT => tuple = &tuple[length..],
+            _ => return true,
+        }
+    }
+    false
+}

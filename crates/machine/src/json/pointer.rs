@@ -66,6 +66,11 @@ impl Pointer {
         }
         Ok(Some(cursor))
     }
+
+    /// The text of the value that it leads to in a JSON text that was checked; none if it leads to nothing.
+    pub fn raw<'a>(&self, document: &'a str) -> Option<&'a str> {
+        self.find(document).ok().flatten()?.value().ok()
+    }
 }
 
 impl FromStr for Pointer {

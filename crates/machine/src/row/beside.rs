@@ -7,16 +7,22 @@
 //! | 0x1000 | the shard's own row | 0 | [`ShardMeta`] |
 //! | 0x1001 | a definition | tenant, 0, kind (1 byte), name | [`Definition`](crate::definition::Definition) |
 //! | 0x1002 | what a definition was from a revision on; of the shard `system` only | tenant, 0, kind, name, 0, revision (8, big-endian) | the same |
+//! | 0x1003 | how far an index is | tenant, 0, collection, 0, number (4, big-endian) | [`IndexState`](crate::index::State) |
+//! | 0x1004 | an entry of an index | tenant, 0, collection, 0, number, the tuple, the item's key | one byte, the format |
 
 use bytes::{BufMut, Bytes};
 use mainstay_base::id::{Name, Tenant};
+use mainstay_base::key::Key;
 
 use super::{Error, FORMAT, RowKey, RowRange, split_at_nul};
 use crate::codec::Reader;
+use crate::index::Span;
 
 const SHARD: u16 = 0x1000;
 const DEFINITION: u16 = 0x1001;
 const HISTORY: u16 = 0x1002;
+const INDEX_STATE: u16 = 0x1003;
+const INDEX_ENTRY: u16 = 0x1004;
 
 /// The kind of collections among definitions.
 const COLLECTION: u8 = 1;
@@ -46,6 +52,17 @@ impl ShardMeta {
     }
 }
 
+/// Names an index of a collection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IndexName<'a> {
+    /// Whose.
+    pub tenant: &'a Tenant,
+    /// Of which collection.
+    pub collection: &'a Name,
+    /// Its number among those of the collection.
+    pub number: u32,
+}
+
 impl RowKey {
     /// The shard's own row.
     pub fn shard() -> Self {
@@ -66,6 +83,16 @@ impl RowKey {
         Self::beside(HISTORY, &[tenant, &[0, COLLECTION], name, &[0], &revision.to_be_bytes()])
     }
 
+    /// The row of how far an index is in a shard.
+    pub fn index_state(of: IndexName<'_>) -> Self {
+        Self::beside(INDEX_STATE, &[&of.bytes()])
+    }
+
+    /// The row of an item's entry in an index.
+    pub fn index_entry(of: IndexName<'_>, tuple: &[u8], key: &Key) -> Self {
+        Self::beside(INDEX_ENTRY, &[&of.bytes(), tuple, key.as_str().as_bytes()])
+    }
+
     fn beside(area: u16, parts: &[&[u8]]) -> Self {
         Self([&area.to_be_bytes()[..], &parts.concat()].concat().into())
     }
@@ -77,11 +104,62 @@ impl RowRange {
         Self::below(DEFINITION.to_be_bytes().to_vec())
     }
 
+    /// How far all indexes are, by tenant, collection and number.
+    pub fn index_states() -> Self {
+        Self::below(INDEX_STATE.to_be_bytes().to_vec())
+    }
+
     /// What a collection's definition was, the oldest first.
     pub fn history(tenant: &Tenant, name: &Name) -> Self {
         let (tenant, name) = (tenant.name().as_str().as_bytes(), name.as_str().as_bytes());
         Self::below(RowKey::beside(HISTORY, &[tenant, &[0, COLLECTION], name, &[0]]).0.into())
     }
+}
+
+impl<'a> IndexName<'a> {
+    fn bytes(self) -> Vec<u8> {
+        let (tenant, collection) =
+            (self.tenant.name().as_str().as_bytes(), self.collection.as_str().as_bytes());
+        [tenant, &[0], collection, &[0], &self.number.to_be_bytes()].concat()
+    }
+
+    /// What stands before the tuples of its entries.
+    fn entries_prefix(self) -> Vec<u8> {
+        [&INDEX_ENTRY.to_be_bytes()[..], &self.bytes()].concat()
+    }
+
+    /// The entries in a span of it.
+    pub fn entries(self, span: &Span) -> RowRange {
+        let prefix = self.entries_prefix();
+        let bound = |bound: &[u8]| Bytes::from([&prefix[..], bound].concat());
+        RowRange { start: bound(&span.start), end: bound(&span.end) }
+    }
+
+    /// The tuple and the item's key of an entry, as one.
+    pub fn entry(self, row: &Bytes) -> Bytes {
+        row.slice(self.entries_prefix().len()..)
+    }
+
+    /// The row of that entry.
+    pub fn entry_row(self, entry: &[u8]) -> RowKey {
+        RowKey([&self.entries_prefix()[..], entry].concat().into())
+    }
+}
+
+/// Whose index the row of its state is, of which collection, and its number.
+///
+/// Errors: [`Error`] when these bytes are not the key of one.
+pub fn index_of(key: &[u8]) -> Result<(Tenant, Name, u32), Error> {
+    let wrong = |why| Error::Field { what: "the key of an index", at: key.len(), why };
+    let rest =
+        key.strip_prefix(&INDEX_STATE.to_be_bytes()[..]).ok_or_else(|| wrong("it is another row's"))?;
+    let (tenant, rest) = split_at_nul(rest).ok_or_else(|| wrong("the tenant is cut off"))?;
+    let (name, rest) = split_at_nul(rest).ok_or_else(|| wrong("the collection is cut off"))?;
+    let number = rest.try_into().map_err(|_| wrong("a number has 4 bytes"))?;
+    let text = |bytes| str::from_utf8(bytes).map_err(|_| wrong("a name is not text"));
+    let tenant = text(tenant)?.parse().map_err(|_| wrong("the tenant is no name"))?;
+    let name = text(name)?.parse().map_err(|_| wrong("the name is none"))?;
+    Ok((tenant, name, u32::from_be_bytes(number)))
 }
 
 /// Whose definition a row is, and of which collection.

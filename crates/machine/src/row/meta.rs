@@ -2,6 +2,7 @@
 
 use bytes::{BufMut, Bytes};
 use mainstay_base::hlc::HybridTime;
+use mainstay_base::key::Key;
 
 use super::{Error, FORMAT};
 use crate::codec::{Reader, put_varint};
@@ -33,6 +34,28 @@ pub struct Kept {
     pub time: HybridTime,
     /// What was answered.
     pub outcome: Outcome,
+}
+
+/// Who has values that only one item of a partition may have. Encoded as the format and the item's key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The item.
+    pub key: Key,
+}
+
+impl Holder {
+    /// The value of the row.
+    pub fn encode(&self) -> Bytes {
+        [&[FORMAT], self.key.as_str().as_bytes()].concat().into()
+    }
+
+    /// Reads the value of the row. Errors: [`Error`] when it is damaged or newer.
+    pub fn decode(value: &Bytes) -> Result<Self, Error> {
+        let mut reader = Reader::new("the holder of values", value, FORMAT)?;
+        let key = reader.text_of(reader.left())?;
+        let key = key.parse().map_err(|_| reader.field("the item's key is none"))?;
+        Ok(Self { key })
+    }
 }
 
 impl SlotMeta {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use mainstay_base::id::{Name, Tenant};
 use mainstay_base::key::{Partition, PartitionBy};
 
-use super::{Answer, Consistency, Get, List, Page, Reading, Shards};
+use super::{Answer, Consistency, Get, List, Page, Reading, Search, Shards};
 use crate::collection::Collection;
 use crate::command::{Caller, Command, Commit, Condition, Idempotency, ItemName, Operation, Request};
 use crate::item::Item;
@@ -154,6 +154,7 @@ fn list(collection: &Name, prefix: &str, consistency: Consistency) -> List {
         after: None,
         limit: usize::MAX,
         bytes_max: usize::MAX,
+        search: Search::default(),
         consistency,
     }
 }

@@ -4,27 +4,30 @@
 
 use std::ops::ControlFlow;
 
-use mainstay_base::key::{Slot, slot};
+use mainstay_base::key::{Key, Slot, slot};
 
-use super::{Cursor, List, Page};
+use super::{Cursor, List, Page, Work};
 use crate::item::{self, Listed};
-use crate::state::{self, State};
+use crate::query::{Failed, Filter, too_costly};
+use crate::state::State;
 
 /// Rows that are read at once. They are in memory before the page is found to be full.
 const READ_MAX: usize = 32;
 
 /// A page that is being collected.
 ///
-/// It is full when the next item would make it longer than was asked. Only then it has a place to go on: the last page of
-/// a listing is known to be the last.
+/// It is full when the next item would make it longer than was asked, or when so much was looked at. Only then it has a place to go
+/// on: the last page of a listing is known to be the last.
 #[derive(Debug)]
 pub struct PageBuilder<'l> {
     list: &'l List,
+    filter: Filter<'l>,
     items: Vec<Listed>,
     /// Of keys and values.
     bytes: usize,
-    /// Of the last item.
-    slot: Option<Slot>,
+    /// The last item that was looked at.
+    last: Option<(Slot, Key)>,
+    work: Work,
     is_full: bool,
 }
 
@@ -32,61 +35,83 @@ impl List {
     /// The slots that may have some of the page's items, in the order in which they are read.
     pub fn slots(&self) -> impl Iterator<Item = Slot> {
         let only = self.partition.as_ref().map(|partition| slot(&self.tenant, partition));
-        let first = self.after.as_ref().map_or(0, |after| after.slot.get());
+        let first = self.after_key().map_or(0, |(slot, _)| slot.get());
         Slot::all().skip(first.into()).filter(move |slot| only.is_none_or(|only| only == *slot))
+    }
+
+    /// Where a page before it ended that went through keys.
+    pub fn after_key(&self) -> Option<(Slot, &Key)> {
+        match &self.after {
+            Some(Cursor::Key { slot, key }) => Some((*slot, key)),
+            _ => None,
+        }
     }
 }
 
 impl<'l> PageBuilder<'l> {
     /// A page with nothing on it yet.
     pub fn new(list: &'l List) -> Self {
-        Self { list, items: Vec::new(), bytes: 0, slot: None, is_full: false }
+        let filter = Filter::new(list.search.filter.as_ref(), list.search.reads_max);
+        let work = Work::default();
+        Self { list, filter, items: Vec::new(), bytes: 0, last: None, work, is_full: false }
     }
 
     /// Adds what a slot has, of these rows. Slots come in the order of [`List::slots`]; after `Break` none has to.
     ///
-    /// Errors: [`state::Error`]; the page is of no use then.
-    pub fn read(&mut self, state: &dyn State, slot: Slot) -> Result<ControlFlow<()>, state::Error> {
+    /// Errors: [`Failed`]; the page is of no use then.
+    pub fn read(&mut self, state: &dyn State, slot: Slot) -> Result<ControlFlow<()>, Failed> {
         let List { tenant, collection, prefix, limit, .. } = self.list;
-        let after = self.list.after.as_ref().filter(|after| after.slot == slot);
-        let mut after = after.map(|after| after.key.clone());
+        let after = self.list.after_key().filter(|(of, _)| *of == slot);
+        let mut after = after.map(|(_, key)| key.clone());
         while !self.is_full {
             // One more than there is room for tells whether there is more.
             let count = limit.saturating_sub(self.items.len()).min(READ_MAX - 1) + 1;
             let found = item::list(state, (slot, tenant, collection), prefix, after.as_ref(), count)?;
             let is_end = found.len() < count;
             for listed in found {
-                if self.push(slot, listed).is_break() {
+                if self.push(slot, listed)?.is_break() {
                     break;
                 }
             }
             if is_end {
                 break;
             }
-            after = self.items.last().map(|listed| listed.key.clone());
+            after = self.last.as_ref().map(|(_, key)| key.clone());
         }
         Ok(if self.is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 
-    /// Adds the next item, which is in this slot; `Break` when there is no room for it.
-    pub fn push(&mut self, slot: Slot, listed: Listed) -> ControlFlow<()> {
+    /// Adds the next item, which is in this slot, if it is searched for; `Break` when there is no room for it.
+    ///
+    /// Errors: [`Failed::Refused`].
+    fn push(&mut self, slot: Slot, listed: Listed) -> Result<ControlFlow<()>, Failed> {
+        if self.work.items >= self.list.search.reads_max {
+            self.is_full = true;
+            if !self.list.search.may_scan && self.items.len() < self.list.limit {
+                return Err(Failed::Refused(Box::new(too_costly(self.list, self.work.items))));
+            }
+            return Ok(ControlFlow::Break(()));
+        }
+        let is_wanted = self.filter.passes(&listed.item)?;
         let bytes = self.bytes.saturating_add(listed.key.as_str().len() + listed.item.bytes.len());
         let has_room = self.items.len() < self.list.limit && bytes <= self.list.bytes_max;
-        if self.is_full || !(has_room || self.items.is_empty()) {
+        if is_wanted && !(has_room || self.items.is_empty()) {
             self.is_full = true;
-            return ControlFlow::Break(());
+            return Ok(ControlFlow::Break(()));
         }
-        self.bytes = bytes;
-        self.slot = Some(slot);
-        self.items.push(listed);
-        ControlFlow::Continue(())
+        self.work.items += 1;
+        self.last = Some((slot, listed.key.clone()));
+        if is_wanted {
+            self.bytes = bytes;
+            self.items.push(listed);
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     /// The page.
     pub fn finish(self) -> Page {
-        let last = self.items.last().zip(self.slot).filter(|_| self.is_full);
-        let next = last.map(|(listed, slot)| Cursor { slot, key: listed.key.clone() });
-        Page { items: self.items, next }
+        let next = self.last.filter(|_| self.is_full).map(|(slot, key)| Cursor::Key { slot, key });
+        Page { items: self.items, next, work: self.work }
     }
 }
 
@@ -102,7 +127,7 @@ mod tests {
     use crate::item::Item;
     use crate::overlay::Mutation;
     use crate::row::RowKey;
-    use crate::shards::Consistency;
+    use crate::shards::{Consistency, Search};
     use crate::state::Memory;
     use crate::version::Version;
 
@@ -139,6 +164,7 @@ mod tests {
             after,
             limit,
             bytes_max,
+            search: Search::default(),
             consistency: Consistency::Linearizable,
         }
     }
@@ -200,10 +226,10 @@ mod tests {
         let mut builder = PageBuilder::new(&list);
         let rows = filled(&[(3, 2), (9, 1)]);
         let (slot, later) = (Slot::new(3).unwrap(), Slot::new(9).unwrap());
-        assert_eq!(builder.read(&rows, slot), Ok(ControlFlow::Break(())));
-        assert_eq!(builder.read(&rows, later), Ok(ControlFlow::Break(())));
+        assert!(builder.read(&rows, slot).unwrap().is_break());
+        assert!(builder.read(&rows, later).unwrap().is_break());
         let page = builder.finish();
         assert_eq!(page.items.len(), 1);
-        assert_eq!(page.next, Some(Cursor { slot, key: "k00".parse().unwrap() }));
+        assert_eq!(page.next, Some(Cursor::Key { slot, key: "k00".parse().unwrap() }));
     }
 }

@@ -7,4 +7,5 @@ mod definitions;
 mod idempotency;
 mod items;
 mod model;
+mod queries;
 mod world;

@@ -137,7 +137,13 @@ pub fn expectation(schema: &Json) -> String {
         (_, Some("number")) => format!("a number{}{examples}", bounds(schema)),
         (_, Some("array")) => "a list".into(),
         (_, Some("object")) => format!("a mapping{}", keys(schema)),
-        _ => "another kind of value".into(),
+        _ => match schema.get("anyOf").and_then(Json::as_array) {
+            Some(kinds) => {
+                let kinds: Vec<_> = kinds.iter().map(expectation).collect();
+                format!("{}{examples}", kinds.join(", or "))
+            }
+            None => "another kind of value".into(),
+        },
     }
 }
 

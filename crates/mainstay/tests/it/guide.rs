@@ -50,10 +50,20 @@ fn send(node: &Node, request: &Message) -> Answer {
 
 #[test]
 fn the_guide_to_commits_shows_what_is_answered() {
+    shows_what_is_answered("docs/guide/commits.md", "examples/items.yaml");
+}
+
+#[test]
+fn the_guide_to_queries_shows_what_is_answered() {
+    shows_what_is_answered("docs/guide/queries.md", "examples/queries.yaml");
+}
+
+#[track_caller]
+fn shows_what_is_answered(page: &str, config: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let read = |file: &str| std::fs::read_to_string(root.join(file)).expect("a file");
-    let node = Node::start(&read("examples/items.yaml"));
-    let exchanges = exchanges(&read("docs/guide/commits.md"));
+    let node = Node::start(&read(config));
+    let exchanges = exchanges(&read(page));
     assert!(exchanges.len() >= 6, "the pattern still finds exchanges");
     for Exchange { request, answer: shown } in exchanges {
         let answer = send(&node, &request);

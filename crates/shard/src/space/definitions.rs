@@ -3,6 +3,7 @@
 //! Each shard tells which revision its rows have. Whoever [rolls out](Space::roll_out) looks at that and at what `system` has, and
 //! submits the difference as a task until all have it; nothing is remembered in between, so it goes on after anything.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
@@ -11,10 +12,11 @@ use mainstay_base::id::{Name, Tenant};
 use mainstay_base::position::ShardId;
 use mainstay_base::time::Instant;
 use mainstay_machine::definition::{self, Definition};
+use mainstay_machine::query::{self, Progress};
 use mainstay_machine::shards::{Active, Answer, Consistency, Error, Reading};
 use mainstay_machine::task::{Adopt, Declare};
 use mainstay_machine::{
-    Command, Context, Definitions, Input, Moment, Outcome, Overlay, Refusal, Task, evaluate,
+    Command, Context, Definitions, Input, Moment, Outcome, Overlay, Refusal, State, Task, evaluate,
 };
 use tokio::time::{sleep, timeout};
 
@@ -157,6 +159,22 @@ impl Space {
         let evaluated = evaluate(&command.into(), &mut Overlay::new(&seen.view), &context);
         let outcome = evaluated.map_err(|error| Error::Broken { reason: error.to_string() })?.outcome;
         Ok(seen.reading(outcome))
+    }
+
+    pub(super) async fn indexes_of(
+        &self,
+        (tenant, name): (Tenant, Name),
+        deadline: Option<Instant>,
+    ) -> Result<BTreeMap<Name, Progress>, Error> {
+        let known = self.known();
+        let Some(definition) = known.get(&tenant, &name) else { return Ok(BTreeMap::new()) };
+        let mut seen = Vec::new();
+        for shard in &self.shards {
+            seen.push(shard.see(&Consistency::Linearizable, deadline, &*self.clock).await?);
+        }
+        let states: Vec<&dyn State> = seen.iter().map(|seen| &seen.view as &dyn State).collect();
+        let progress = query::progress(&states, &tenant, (&name, definition));
+        progress.map_err(|error| Error::Broken { reason: error.to_string() })
     }
 
     pub(super) async fn history_in_system(

@@ -1,4 +1,4 @@
-//! Listings: through the slots in their order, shard by shard, each shard as it was at one moment.
+//! Listings: through an index of all shards together, or through the slots in their order, each shard as it was at one moment.
 //!
 //! Slots without a row of the collection are passed over by looking where the next row is, so that a small collection is not
 //! looked for in all 4,096 slots.
@@ -8,9 +8,11 @@ use std::sync::Arc;
 use mainstay_base::key::{Slot, slot};
 use mainstay_base::time::Instant;
 use mainstay_base::units::Duration;
+use mainstay_machine::query::{self, Failed, Plan};
 use mainstay_machine::row::{Parts, RowRange};
-use mainstay_machine::shards::{Consistency, Durability, Error, List, Page, PageBuilder, Reading};
-use mainstay_machine::{Position, State, state};
+use mainstay_machine::shards::{Consistency, Cursor, Durability, Error, List, Page, PageBuilder, Reading};
+use mainstay_machine::state::Walk;
+use mainstay_machine::{Definition, Position, State, state};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
@@ -34,18 +36,22 @@ impl Space {
         }
         let shown = shown(&seen);
         let views: Vec<View> = seen.into_iter().map(|seen| seen.view).collect();
+        let definition = self.known().get(&list.tenant, &list.collection).cloned();
         let page = match place {
             None => walk(&views, slots, &list),
             Some(place) => {
-                let walking = tokio::task::spawn_blocking(move || {
+                let finding = tokio::task::spawn_blocking(move || {
                     // Also when nobody waits any more.
                     let _place = place;
-                    walk(&views, slots, &list)
+                    find(&views, slots, &list, definition.as_deref())
                 });
-                walking.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+                finding.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
             }
         };
-        let value = page.map_err(|error| Error::Broken { reason: error.to_string() })?;
+        let value = page.map_err(|failed| match failed {
+            Failed::Refused(refusal) => Error::Refused(refusal),
+            Failed::State(error) => Error::Broken { reason: error.to_string() },
+        })?;
         let Reading { position, consistency, age, durability, .. } = shown;
         Ok(Reading { value, position, consistency, age, durability })
     }
@@ -61,6 +67,36 @@ impl Space {
     }
 }
 
+/// Finds a page through an index, if one helps, or by keys.
+fn find(
+    views: &[View],
+    slots: (Slot, Slot),
+    list: &List,
+    definition: Option<&Definition>,
+) -> Result<Page, Failed> {
+    let (Some(definition), false) = (definition, is_by_keys(list)) else { return walk(views, slots, list) };
+    let states: Vec<&dyn State> = views.iter().map(|view| view as &dyn State).collect();
+    let usable = query::usable(&states, &list.tenant, (&list.collection, definition))?;
+    match query::plan(list, &usable)? {
+        Plan::Keys => walk(views, slots, list),
+        Plan::Index(through) => {
+            let walks: Vec<&dyn Walk> = views.iter().map(|view| view as &dyn Walk).collect();
+            query::search(&walks, &through, list, definition)
+        }
+    }
+}
+
+/// Whether no index can help.
+fn is_by_keys(list: &List) -> bool {
+    let search = &list.search;
+    let is_plain = search.filter.is_none() && search.order.is_empty() && search.index.is_none();
+    match &list.after {
+        None => is_plain,
+        Some(Cursor::Key { .. }) => true,
+        Some(Cursor::Entry { .. }) => false,
+    }
+}
+
 /// The first and the last slot that are to be looked through; the first is behind the last when there is nothing.
 fn slots_of(list: &List) -> (Slot, Slot) {
     let last = Slot::new(Slot::COUNT - 1).expect("it is below the count");
@@ -71,7 +107,7 @@ fn slots_of(list: &List) -> (Slot, Slot) {
         }
         None => (Slot::new(0).expect("it is below the count"), last),
     };
-    (list.after.as_ref().map_or(first, |after| after.slot.max(first)), last)
+    (list.after_key().map_or(first, |(slot, _)| slot.max(first)), last)
 }
 
 /// What is said of all that was seen together: the positions merged, and the least of the rest.
@@ -95,7 +131,7 @@ fn shown(seen: &[Seen]) -> Reading<()> {
 }
 
 /// Lists from views that together have these slots, in their order.
-fn walk(views: &[View], (mut from, last): (Slot, Slot), list: &List) -> Result<Page, state::Error> {
+fn walk(views: &[View], (mut from, last): (Slot, Slot), list: &List) -> Result<Page, Failed> {
     let mut page = PageBuilder::new(list);
     for view in views {
         while let Some(slot) = next_slot(view, from, last, list)? {
@@ -138,6 +174,7 @@ fn slot_of(row: &[u8]) -> Option<Slot> {
         Parts::Slot { slot }
         | Parts::Tenant { slot, .. }
         | Parts::Item { slot, .. }
+        | Parts::Held { slot, .. }
         | Parts::Kept { slot, .. }
         | Parts::KeptByAge { slot, .. } => Some(slot),
     }

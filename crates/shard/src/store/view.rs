@@ -157,6 +157,13 @@ impl State for View {
     }
 }
 
+impl state::Walk for View {
+    fn walk<'a>(&'a self, range: &RowRange, is_back: bool) -> state::Rows<'a> {
+        let rows = if is_back { self.rows_back(range) } else { self.rows(range) };
+        Box::new(rows.map(|row| row.map_err(|error| unreadable(&error))))
+    }
+}
+
 fn unreadable(error: &Error) -> state::Error {
     state::Error::Unreadable { reason: error.to_string() }
 }

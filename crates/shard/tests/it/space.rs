@@ -21,6 +21,7 @@ mod damage;
 mod definitions;
 mod failing;
 mod gate;
+mod indexes;
 mod listing;
 mod lives;
 mod overload;

@@ -115,7 +115,7 @@ pub(super) async fn a_listing_goes_on_after_an_item_that_is_gone(shards: &dyn Sh
     let list = List { limit: 2, ..list(&LISTED, "gone/", Consistency::Linearizable) };
     let first = listed(shards, list.clone()).await.value;
     let slot = slot(&Tenant::DEFAULT, &partition("gone"));
-    let next = Cursor { slot, key: "gone/b".parse().expect("a key") };
+    let next = Cursor::Key { slot, key: "gone/b".parse().expect("a key") };
     assert_eq!(first.next, Some(next.clone()), "a page ends at its last item");
     let delete = Operation::Delete { item: item_in(&LISTED, "gone/b") };
     committed(shards, command("gone", vec![], vec![delete])).await;

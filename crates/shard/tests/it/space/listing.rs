@@ -1,6 +1,6 @@
 //! Listings across shards while commits go on: nothing that was there all the time is missed or doubled.
 
-use mainstay_machine::shards::{Cursor, List};
+use mainstay_machine::shards::{Cursor, List, Search};
 
 use super::world::Engine;
 use super::*;
@@ -16,6 +16,7 @@ fn list(limit: usize, after: Option<Cursor>) -> List {
         after,
         limit,
         bytes_max: usize::MAX,
+        search: Search::default(),
         consistency: Consistency::Linearizable,
     }
 }
@@ -92,7 +93,7 @@ async fn a_cursor_behind_a_partition_lists_nothing_of_it() {
     for key in &keys {
         let _ = done(&running.space, commit(vec![put(key, "1")])).await;
     }
-    let cursor = |key: &str| Cursor { slot: slot(&Tenant::DEFAULT, &partition(key)), key: parse(key) };
+    let cursor = |key: &str| Cursor::Key { slot: slot(&Tenant::DEFAULT, &partition(key)), key: parse(key) };
     for (after, expected) in [(&keys[2], 1), (&keys[4], 0), (&keys[6], 0)] {
         let within = List { partition: Some(partition(&keys[4])), ..list(10, Some(cursor(after))) };
         let page = running.space.list(within, None).await.unwrap().value;

@@ -181,6 +181,8 @@ impl World {
         all.into_iter().for_each(|driver| drop(drivers.spawn(driver.run())));
         let rolled = Arc::clone(&space);
         drivers.spawn(async move { rolled.roll_out().await });
+        let tended = Arc::clone(&space);
+        drivers.spawn(async move { tended.tend().await });
         Ok(Running { space, log, local, _pool: pool, drivers, rebuilt })
     }
 }

@@ -1,0 +1,243 @@
+//! The entries of items in indexes: changed in the same record as the item, so that an index is never ahead of its items or
+//! behind, and caught up on for items that were there before it.
+
+use std::fmt::{self, Display, Formatter};
+
+use bytes::Bytes;
+use mainstay_base::error::Code;
+use mainstay_base::id::Tenant;
+use mainstay_base::key::{Key, Partition, Slot};
+
+use super::place::Place;
+use super::{Context, Refusal, Stop};
+use crate::definition::Definition;
+use crate::index::state::{Building, Reached};
+use crate::index::{self, Index, State as IndexState, entries, has_absent, split};
+use crate::item::{self, Item};
+use crate::outcome::OperationResult;
+use crate::overlay::Overlay;
+use crate::row::{FORMAT, Holder, IndexName, RowKey};
+use crate::state::{self, State};
+use crate::task::{Clear, Fill};
+
+const ENTRY: Bytes = Bytes::from_static(&[FORMAT]);
+
+/// An index, and whose items are put into it.
+#[derive(Clone, Copy)]
+pub(super) struct Target<'a> {
+    of: IndexName<'a>,
+    index: &'a Index,
+    slot: Slot,
+    partition: &'a Partition<'a>,
+}
+
+/// Where the items of a commit are.
+#[derive(Clone, Copy)]
+pub(super) struct Home<'a> {
+    pub(super) tenant: &'a Tenant,
+    pub(super) slot: Slot,
+    pub(super) partition: &'a Partition<'a>,
+}
+
+/// Why an item is not in an index.
+enum Fault {
+    /// It cannot be.
+    Entries(index::Error),
+    /// Another item of its partition has the values.
+    Held(Key),
+    State(state::Error),
+}
+
+impl From<state::Error> for Fault {
+    fn from(error: state::Error) -> Self {
+        Self::State(error)
+    }
+}
+
+impl From<index::Error> for Fault {
+    fn from(error: index::Error) -> Self {
+        Self::Entries(error)
+    }
+}
+
+impl Display for Fault {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Entries(error) => error.fmt(f),
+            Self::Held(key) => write!(f, "the item {:?} has the same values", key.as_str()),
+            Self::State(error) => error.fmt(f),
+        }
+    }
+}
+
+/// Changes the entries of an item in all indexes of its collection.
+pub(super) fn change(
+    place: Place<'_>,
+    definition: &Definition,
+    home: Home<'_>,
+    (before, after): (Option<&Item>, Option<&Item>),
+    overlay: &mut Overlay<'_>,
+) -> Result<(), Stop> {
+    let Home { tenant, slot, partition } = home;
+    let item = place.item();
+    for (name, number, index) in definition.indexes() {
+        let of = IndexName { tenant, collection: &item.collection, number };
+        let target = Target { of, index, slot, partition };
+        match target.change(&item.key, (before, after), overlay) {
+            Ok(()) => {}
+            Err(Fault::State(error)) => return Err(error.into()),
+            Err(fault) => return Err(refuse(place, name.as_str(), &fault).into()),
+        }
+    }
+    Ok(())
+}
+
+fn refuse(place: Place<'_>, index: &str, fault: &Fault) -> Refusal {
+    let (code, held) = match fault {
+        Fault::Held(key) => (Code::Conflict, Some(key.as_str())),
+        Fault::Entries(_) | Fault::State(_) => (Code::Invalid, None),
+    };
+    let refusal = place.refuse(code, &format!("does not fit into the index {index:?}: {fault}"));
+    let refusal = refusal.fact("index", index);
+    match held {
+        Some(key) => refusal.fact("held_by", key),
+        None => refusal,
+    }
+}
+
+impl Target<'_> {
+    fn change(
+        self,
+        key: &Key,
+        (before, after): (Option<&Item>, Option<&Item>),
+        overlay: &mut Overlay<'_>,
+    ) -> Result<(), Fault> {
+        // What could not be in it was not.
+        let had = before.map_or_else(Vec::new, |item| entries(self.index, text(item)).unwrap_or_default());
+        let has = after.map_or(Ok(Vec::new()), |item| entries(self.index, text(item)))?;
+        for tuple in had.iter().filter(|tuple| !has.contains(tuple)) {
+            self.remove(tuple, key, overlay)?;
+        }
+        has.iter().filter(|tuple| !had.contains(tuple)).try_for_each(|tuple| self.add(tuple, key, overlay))
+    }
+
+    fn add(self, tuple: &[u8], key: &Key, overlay: &mut Overlay<'_>) -> Result<(), Fault> {
+        if self.index.unique && !has_absent(tuple) {
+            let row = RowKey::held(self.slot, self.of, self.partition, tuple);
+            match holder(&row, overlay)? {
+                Some(holder) if holder != *key => return Err(Fault::Held(holder)),
+                _ => overlay.write(row, Some(Holder { key: key.clone() }.encode())),
+            }
+        }
+        overlay.write(RowKey::index_entry(self.of, tuple, key), Some(ENTRY));
+        Ok(())
+    }
+
+    fn remove(self, tuple: &[u8], key: &Key, overlay: &mut Overlay<'_>) -> Result<(), Fault> {
+        if self.index.unique && !has_absent(tuple) {
+            let row = RowKey::held(self.slot, self.of, self.partition, tuple);
+            // Where the index is being built, another may hold them.
+            if holder(&row, overlay)?.is_some_and(|holder| holder == *key) {
+                overlay.write(row, None);
+            }
+        }
+        overlay.write(RowKey::index_entry(self.of, tuple, key), None);
+        Ok(())
+    }
+}
+
+fn holder(row: &RowKey, overlay: &Overlay<'_>) -> Result<Option<Key>, state::Error> {
+    let Some(value) = overlay.get(row)? else { return Ok(None) };
+    let holder = Holder::decode(&value).map_err(|error| state::Error::damaged(row, &error))?;
+    Ok(Some(holder.key))
+}
+
+/// The document that an item has in indexes.
+pub(crate) fn text(item: &Item) -> Option<&str> {
+    item.content_type.is_json().then(|| str::from_utf8(&item.bytes).ok()).flatten()
+}
+
+fn state_of(row: &RowKey, overlay: &Overlay<'_>) -> Result<Option<IndexState>, state::Error> {
+    let Some(value) = overlay.get(row)? else { return Ok(None) };
+    IndexState::decode(&value).map(Some).map_err(|error| state::Error::damaged(row, &error))
+}
+
+/// Puts the next items that were there before an index into it, as they are now.
+pub(super) fn fill(
+    fill: &Fill,
+    overlay: &mut Overlay<'_>,
+    context: &Context<'_>,
+) -> Result<Vec<OperationResult>, Stop> {
+    let Fill { tenant, collection, number, .. } = fill;
+    let of = IndexName { tenant, collection, number: *number };
+    let row = RowKey::index_state(of);
+    let Some(IndexState::Building(mut building)) = state_of(&row, overlay)? else { return Ok(Vec::new()) };
+    let Some(definition) = context.definitions.get(tenant, collection) else { return Ok(Vec::new()) };
+    let found = definition.indexes().find(|(_, found, _)| found == number);
+    let (Some((_, _, index)), true) = (found, building.at == fill.from) else { return Ok(Vec::new()) };
+    for place in &fill.items {
+        fill_one((of, index), definition, place, (&mut building, overlay))?;
+    }
+    let next = match (fill.is_last, building.misfits.take()) {
+        (true, None) => IndexState::Ready,
+        (true, Some(misfits)) => IndexState::Invalid(misfits),
+        (false, misfits) => {
+            let at = fill.items.last().cloned().or(building.at);
+            IndexState::Building(Building { at, misfits, ..building })
+        }
+    };
+    overlay.write(row, Some(next.encode()));
+    Ok(Vec::new())
+}
+
+fn fill_one(
+    (of, index): (IndexName<'_>, &Index),
+    definition: &Definition,
+    place: &Reached,
+    (building, overlay): (&mut Building, &mut Overlay<'_>),
+) -> Result<(), state::Error> {
+    let Some(slot) = place.slot() else { return Ok(()) };
+    building.items += 1;
+    let row = RowKey::item(slot, of.tenant, of.collection, &place.key);
+    let Some(item) = item::at(overlay, &row)? else { return Ok(()) };
+    let partition = definition.collection.partition_by.partition(&place.key);
+    let target = Target { of, index, slot, partition: &partition };
+    match target.change(&place.key, (None, Some(&item)), overlay) {
+        Ok(()) => Ok(()),
+        Err(Fault::State(error)) => Err(error),
+        Err(misfit) => {
+            building.misfit(&place.key, &misfit.to_string());
+            Ok(())
+        }
+    }
+}
+
+/// Removes entries of an index that is not defined any more.
+pub(super) fn clear(
+    clear: &Clear,
+    overlay: &mut Overlay<'_>,
+    context: &Context<'_>,
+) -> Result<Vec<OperationResult>, Stop> {
+    let Clear { tenant, collection, number, entries, is_last } = clear;
+    let of = IndexName { tenant, collection, number: *number };
+    let row = RowKey::index_state(of);
+    let Some(IndexState::Dropping { fields, is_unique }) = state_of(&row, overlay)? else {
+        return Ok(Vec::new());
+    };
+    let by = context.definitions.get(tenant, collection).map(|found| found.collection.partition_by);
+    for entry in entries {
+        overlay.write(of.entry_row(entry), None);
+        let held = split(entry, fields).filter(|_| is_unique);
+        let held =
+            held.and_then(|(tuple, key)| Some((tuple, str::from_utf8(key).ok()?.parse::<Key>().ok()?)));
+        if let (Some((tuple, key)), Some(by)) = (held, by) {
+            let partition = by.partition(&key);
+            let slot = mainstay_base::key::slot(tenant, &partition);
+            overlay.write(RowKey::held(slot, of, &partition, tuple), None);
+        }
+    }
+    if *is_last {
+        overlay.write(row, None);
+    }
+    Ok(Vec::new())
+}

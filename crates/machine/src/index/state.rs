@@ -1,0 +1,111 @@
+//! How far an index is in a shard: entries of new changes are made from its definition on, those of earlier items are caught up on.
+
+use bytes::Bytes;
+use mainstay_base::key::{Key, Slot};
+use serde::{Deserialize, Serialize};
+
+use crate::row::{self, FORMAT};
+
+/// How far an index is. Encoded as the format and a JSON object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum State {
+    /// Items that were there before it are gone through.
+    Building(Building),
+    /// It has all items.
+    Ready,
+    /// It lacks items that it cannot take: nothing is searched for in it.
+    Invalid(Misfits),
+    /// It is not defined any more: its entries are removed.
+    Dropping {
+        /// How many fields it is on.
+        fields: usize,
+        /// Whether values of it are held.
+        is_unique: bool,
+    },
+}
+
+/// How far the building of an index is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Building {
+    /// The last item that was gone through; none before the first.
+    pub at: Option<Reached>,
+    /// How many items were.
+    pub items: u64,
+    /// Those that it cannot take.
+    pub misfits: Option<Misfits>,
+}
+
+/// A place among the items of a collection.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reached {
+    /// The slot's number.
+    pub slot: u16,
+    /// The item's key.
+    pub key: Key,
+}
+
+/// Items that an index cannot take.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Misfits {
+    /// How many.
+    pub items: u64,
+    /// The first of them.
+    pub key: Key,
+    /// Why not.
+    pub reason: String,
+}
+
+impl Reached {
+    /// The item's slot; none when there is no such slot.
+    pub fn slot(&self) -> Option<Slot> {
+        Slot::new(self.slot)
+    }
+}
+
+impl Building {
+    /// Takes note of an item that the index cannot take.
+    pub fn misfit(&mut self, key: &Key, reason: &str) {
+        match &mut self.misfits {
+            Some(misfits) => misfits.items += 1,
+            None => {
+                self.misfits = Some(Misfits { items: 1, key: key.clone(), reason: reason.to_owned() });
+            }
+        }
+    }
+}
+
+impl State {
+    /// The value of the row.
+    pub fn encode(&self) -> Bytes {
+        let mut out = vec![FORMAT];
+        serde_json::to_writer(&mut out, self).expect("a state is plain data");
+        out.into()
+    }
+
+    /// Reads the value of the row. Errors: [`row::Error`] when it is damaged or newer.
+    pub fn decode(value: &Bytes) -> Result<Self, row::Error> {
+        let what = "the state of an index";
+        match value.first() {
+            None => Err(row::Error::Short { what, at: 0 }),
+            Some(&FORMAT) => serde_json::from_slice(&value[1..]).map_err(|error| {
+                let at = 1 + error.column();
+                row::Error::Field { what, at, why: "it is not what this program writes" }
+            }),
+            Some(&found) => Err(row::Error::Format { what, found, newest: FORMAT }),
+        }
+    }
+
+    /// Its word.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Building(_) => "building",
+            Self::Ready => "ready",
+            Self::Invalid(_) => "invalid",
+            Self::Dropping { .. } => "dropping",
+        }
+    }
+}

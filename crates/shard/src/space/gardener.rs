@@ -1,0 +1,177 @@
+//! What a shard does beside its traffic until it is done: items that were there before an index are put into it, and the entries of
+//! dropped ones removed.
+//!
+//! What is to be done is in the shard's rows, and so is how far it is; nothing is remembered here. Each step is a task in the shard's
+//! inbox like any command, small, and followed by a rest in proportion to what it took, so that traffic goes before.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use mainstay_base::error::{Classify, Code};
+use mainstay_base::key::Slot;
+use mainstay_machine::index::state::Reached;
+use mainstay_machine::index::{Span, State as IndexState};
+use mainstay_machine::row::{IndexName, Parts, RowKey, RowRange, index_of};
+use mainstay_machine::shards::Answer;
+use mainstay_machine::task::{Clear, Fill};
+use mainstay_machine::{Outcome, State, Task, state};
+use tokio::time::sleep;
+
+use super::Space;
+use super::desk::Shard;
+use crate::store::View;
+
+/// Items or entries of one step.
+const STEP_MAX: usize = 256;
+
+/// Rests take this many times as long as the steps before them.
+const REST: u32 = 1;
+
+/// How long a shard that did not take a step is left alone.
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// Whatever is to be done next.
+enum Next {
+    Nothing,
+    Step(Task),
+}
+
+impl Space {
+    /// Does what shards have to do beside their traffic, as long as the space is open.
+    pub async fn tend(&self) {
+        join_all(self.shards.iter().map(|shard| self.tend_one(shard))).await;
+    }
+
+    async fn tend_one(&self, shard: &Arc<Shard>) {
+        let mut definitions = shard.definitions.subscribe();
+        let mut step_max = STEP_MAX;
+        while !shard.is_ending() {
+            let Some(serving) = shard.serving.load_full() else {
+                let _ = shard.status.ready().await;
+                rest(shard, PAUSE).await;
+                continue;
+            };
+            let view = serving.store.view();
+            drop(serving);
+            let looking = tokio::task::spawn_blocking(move || next(&view, step_max));
+            let found = looking.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+            match found {
+                Ok(Next::Nothing) => {
+                    tokio::select! {
+                        changed = definitions.changed() => changed.expect("the sender is in `self`"),
+                        () = shard.status.closed() => return,
+                    }
+                    step_max = STEP_MAX;
+                }
+                Ok(Next::Step(task)) => step_max = self.step(shard, task, step_max).await,
+                Err(error) => {
+                    tracing::warn!(target: "mainstay::shard", shard = %shard.id, %error, "what is to be done beside the traffic cannot be read");
+                    rest(shard, PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Does a step, and rests. Returns how large the next may be.
+    async fn step(&self, shard: &Arc<Shard>, task: Task, step_max: usize) -> usize {
+        let begun = self.clock.now();
+        match shard.submit(task.into(), None, &*self.clock).await {
+            Ok(Answer { outcome: Outcome::Committed(_), .. }) => {
+                rest(shard, self.clock.now().saturating_since(begun).as_std() * REST).await;
+                (step_max * 2).min(STEP_MAX)
+            }
+            Ok(Answer { outcome: Outcome::Refused(refusal), .. }) if refusal.code() == Code::TooLarge => {
+                // One item fits alone, as its change did.
+                (step_max / 4).max(1)
+            }
+            Ok(Answer { outcome: Outcome::Refused(refusal), .. }) => {
+                tracing::warn!(target: "mainstay::shard", shard = %shard.id, %refusal, "a step beside the traffic was refused, trying again");
+                rest(shard, PAUSE).await;
+                step_max
+            }
+            Err(error) => {
+                tracing::debug!(target: "mainstay::shard", shard = %shard.id, %error, "a step beside the traffic was not done, trying again");
+                rest(shard, PAUSE).await;
+                step_max
+            }
+        }
+    }
+}
+
+/// Sleeps, but for the end of the shard.
+async fn rest(shard: &Shard, time: std::time::Duration) {
+    tokio::select! {
+        () = sleep(time) => {}
+        () = shard.status.closed() => {}
+    }
+}
+
+/// Looks for what is to be done next, at most so many items or entries of it.
+fn next(view: &View, step_max: usize) -> Result<Next, state::Error> {
+    let mut range = RowRange::index_states();
+    while let Some((row, value)) = view.scan(&range, 1)?.pop() {
+        let damaged = |error: mainstay_machine::row::Error| state::Error::Damaged {
+            row: format!("{row:?}"),
+            reason: error.to_string(),
+        };
+        let (tenant, collection, number) = index_of(&row).map_err(damaged)?;
+        let of = IndexName { tenant: &tenant, collection: &collection, number };
+        match IndexState::decode(&value).map_err(damaged)? {
+            IndexState::Building(building) => {
+                let items = items_after(view, of, building.at.as_ref(), step_max)?;
+                let is_last = items.len() < step_max;
+                let (from, collection, tenant) = (building.at, collection.clone(), tenant.clone());
+                return Ok(Next::Step(Fill { tenant, collection, number, from, items, is_last }.into()));
+            }
+            IndexState::Dropping { .. } => {
+                let rows = view.scan(&of.entries(&Span::of(&[])), step_max)?;
+                let entries: Vec<_> = rows.iter().map(|(row, _)| of.entry(row)).collect();
+                let is_last = entries.len() < step_max;
+                let (collection, tenant) = (collection.clone(), tenant.clone());
+                return Ok(Next::Step(Clear { tenant, collection, number, entries, is_last }.into()));
+            }
+            IndexState::Ready | IndexState::Invalid(_) => range = range.after(&row),
+        }
+    }
+    Ok(Next::Nothing)
+}
+
+/// The next items of the index's collection, by slot and key.
+fn items_after(
+    view: &View,
+    of: IndexName<'_>,
+    at: Option<&Reached>,
+    count: usize,
+) -> Result<Vec<Reached>, state::Error> {
+    let mut found = Vec::new();
+    let first = at.and_then(Reached::slot);
+    let mut slot = first.or(Slot::new(0));
+    while let Some(current) = slot.filter(|_| found.len() < count) {
+        let items = RowRange::items(current, of.tenant, of.collection, "");
+        let range = match at.filter(|_| first == Some(current)) {
+            Some(at) => items.clone().after(&RowKey::item(current, of.tenant, of.collection, &at.key)),
+            None => items.clone(),
+        };
+        let rows = view.rows(&range).take(count - found.len());
+        for row in rows {
+            let (row, _) = row.map_err(|error| state::Error::Unreadable { reason: error.to_string() })?;
+            if let Ok(Parts::Item { key, .. }) = Parts::of(&row)
+                && let Ok(key) = key.parse()
+            {
+                found.push(Reached { slot: current.get(), key });
+            }
+        }
+        if found.len() < count {
+            slot = next_slot(view, current)?;
+        }
+    }
+    Ok(found)
+}
+
+/// The next slot that has rows.
+fn next_slot(view: &View, after: Slot) -> Result<Option<Slot>, state::Error> {
+    let Some(next) = Slot::new(after.get() + 1) else { return Ok(None) };
+    let rest = RowRange { start: RowRange::slot(next).start, end: RowRange::slots().end };
+    let Some((row, _)) = view.scan(&rest, 1)?.pop() else { return Ok(None) };
+    Ok(row.first_chunk().and_then(|slot| Slot::new(u16::from_be_bytes(*slot))))
+}
