@@ -26,11 +26,19 @@ use crate::call::{Call, failed as shards_failed, wrong_type};
 use crate::preconditions::{self, ForReading, Verdict, etag};
 use crate::stamp;
 use crate::target::{self, Query};
+use crate::terms::{one, wrong};
 
 pub(crate) use list::{LIMIT_DEFAULT, LIMIT_MAX, list};
 
 /// The media type of a patch (RFC 7396).
 pub(crate) const MERGE_PATCH: &str = "application/merge-patch+json";
+
+/// How long an item is to be there.
+pub(crate) const TTL: HeaderName = HeaderName::from_static("mainstay-ttl");
+/// From when on an item is absent.
+pub(crate) const EXPIRES_AT: HeaderName = HeaderName::from_static("mainstay-expires");
+
+const TTL_EXPECTED: &str = "a duration with its unit, such as `30m`";
 
 /// `GET /v1/collections/{collection}/items/{key}`.
 pub(crate) async fn get(State(api): State<Api>, request: Request<Body>) -> Result<Response<Body>, Failure> {
@@ -56,6 +64,9 @@ pub(crate) async fn get(State(api): State<Api>, request: Request<Body>) -> Resul
         Verdict::Failed => return Err(failed(&name()?, found.version).headers(headers)),
     }
     headers.insert(ETAG, tag);
+    if let Some(expires) = found.expires {
+        headers.insert(EXPIRES_AT, header(expires));
+    }
     // A browser that is shown an item must not run it as a page of the API.
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));
     *response.headers_mut() = headers;
@@ -69,7 +80,9 @@ pub(crate) async fn put(State(api): State<Api>, request: Request<Body>) -> Resul
     let item = target::item(&call.parts.uri)?;
     let bytes = call.read(body).await?;
     let value = Value::new(content_type, bytes).map_err(|error| not_json(&error))?;
-    change(&call, Operation::Put { item, value }).await
+    let ttl = one(&call.parts.headers, &TTL)?;
+    let ttl = ttl.map(|text| text.parse().map_err(|error| wrong(&TTL, error, TTL_EXPECTED))).transpose()?;
+    change(&call, Operation::Put { item, value, ttl }).await
 }
 
 /// `PATCH /v1/collections/{collection}/items/{key}`.

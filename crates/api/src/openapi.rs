@@ -24,6 +24,7 @@ use mainstay_machine::Collection;
 use crate::Api;
 use crate::answer::Failure;
 use crate::call::Call;
+use crate::items::EXPIRES_AT;
 use crate::resources::{self, Content, Operation, PROBLEMS_OF_ALL, Parameter, QuerySchema};
 use crate::stamp::{AGE, DURABILITY, REPLAYED};
 use crate::target::Query;
@@ -209,6 +210,10 @@ fn sent_header(name: &HeaderName, is_change: bool) -> (&'static str, Value) {
             text(&format!("^(0|{PLACE}(_{PLACE})*)$")),
         ),
         "mainstay-timeout" => ("How long the whole request may take.", text(&format!("^{DURATION}$"))),
+        "mainstay-ttl" => (
+            "How long the item is there; without it, as long as its collection says.",
+            text(&format!("^{DURATION}$")),
+        ),
         "grpc-timeout" => ("The same, as gRPC writes it.", text("^[0-9]{1,8}[HMSmun]$")),
         "if-match" => (
             "The version that the item must have, in double quotes as in `ETag`; `*`: any.",
@@ -238,7 +243,10 @@ fn headers(operation: &Operation) -> Value {
         (DURABILITY, "What that state survives: `memory`, `written`, `synced` or `replicated`."),
     ];
     let of_changes = [(REPLAYED, "`true` when the answer was given before, to the same key.")];
-    let of_items = [(ETAG, "The item's version.")];
+    let of_items = [
+        (ETAG, "The item's version."),
+        (EXPIRES_AT, "From when on the item is absent; not there for one without an end."),
+    ];
     let is_change = has(&IDEMPOTENCY_KEY);
     let mut headers = Map::new();
     if is_change || has(&CONSISTENCY) {

@@ -8,7 +8,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 
 use mainstay_base::error::Code;
 
-use crate::items::{LIMIT_DEFAULT, LIMIT_MAX, MERGE_PATCH};
+use crate::items::{LIMIT_DEFAULT, LIMIT_MAX, MERGE_PATCH, TTL};
 use crate::terms::{CONSISTENCY, GRPC_TIMEOUT, IDEMPOTENCY_KEY, POSITION, TIMEOUT};
 use crate::{Api, collections, commits, items, openapi};
 
@@ -355,7 +355,7 @@ fn read_item() -> Operation {
 
 fn put_item() -> Operation {
     Operation {
-        parameters: of_item_change(),
+        parameters: with_headers(of_item_change(), [TTL]),
         request: Some(Content::NewValue),
         answers: ITEM_CHANGED,
         problems: &OF_CHANGES,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use mainstay_base::id::Name;
 use mainstay_base::key::PartitionBy;
+use mainstay_base::units::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,9 @@ pub struct Collection {
     /// The only content type that its items may have; without one they may have any. Items that are there keep theirs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content_type: Option<ContentType>,
+    /// How long an item is there after it was last written, at least `1s`, unless the write says how long; without it, for good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<Duration>,
     /// The fields of JSON documents by which items are found and ordered, by the index's name; at most 32 indexes. Each is more work for
     /// every change: an entry for each value of a changed field. One that is added is built beside the traffic.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -30,8 +34,14 @@ impl Collection {
     /// The most indexes.
     pub const INDEXES_MAX: usize = 32;
 
+    /// The shortest time that its items are there.
+    pub const TTL_MIN: Duration = Duration::from_secs(1);
+
     /// What the types cannot state. Errors: what is wrong and what to do.
     pub fn check(&self) -> Result<(), String> {
+        if self.ttl.is_some_and(|ttl| ttl < Self::TTL_MIN) {
+            return Err(format!("has a `ttl` below {}, the least there is: make it longer", Self::TTL_MIN));
+        }
         let found = self.indexes.len();
         if found > Self::INDEXES_MAX {
             let max = Self::INDEXES_MAX;

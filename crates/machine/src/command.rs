@@ -10,6 +10,7 @@ use std::str::FromStr;
 use mainstay_base::error::{Classify, Code};
 use mainstay_base::id::{Name, Tenant};
 use mainstay_base::key::{Key, Partition};
+use mainstay_base::units::Duration;
 use thiserror::Error;
 
 use crate::content::Value;
@@ -128,6 +129,8 @@ pub enum Operation {
         item: ItemName,
         /// Its value.
         value: Value,
+        /// How long it is there; none: as its collection says.
+        ttl: Option<Duration>,
     },
     /// Merges a patch into the item's JSON (RFC 7396); an absent item begins as nothing.
     MergePatch {

@@ -25,6 +25,7 @@ mod commit;
 mod condition;
 mod define;
 mod delete;
+mod expiry;
 mod idempotency;
 mod increment;
 pub(crate) mod index;
@@ -145,6 +146,7 @@ fn task_in(task: &Task, overlay: &mut Overlay<'_>, context: &Context<'_>) -> Res
         Task::Adopt(adopt) => adopt::adopt(adopt, overlay),
         Task::Fill(fill) => index::fill(fill, overlay, context),
         Task::Clear(clear) => index::clear(clear, overlay, context),
+        Task::Reap(reap) => expiry::reap(reap, overlay, context),
     };
     let outcome = outcome(results, overlay)?;
     Ok(Evaluated { outcome, replayed: false, effects: overlay.changed(), definitions: None })

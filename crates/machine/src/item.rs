@@ -4,6 +4,7 @@ use bytes::{BufMut, Bytes};
 use mainstay_base::hlc::HybridTime;
 use mainstay_base::id::{Name, Tenant};
 use mainstay_base::key::{Key, Slot};
+use mainstay_base::time::Timestamp;
 
 use crate::codec::Reader;
 use crate::content::ContentType;
@@ -14,7 +15,8 @@ use crate::version::Version;
 /// An item. The value's bytes share those of its row.
 ///
 /// Encoded as the format, the version (timeline 4 bytes, sequence 8), the times of creation and of the last change (8 bytes
-/// each), the length of the content type (1 byte, 0 for JSON), the content type, and the value to the end.
+/// each), in format 2 the end in microseconds (8 bytes), the length of the content type (1 byte, 0 for JSON), the content type, and
+/// the value to the end. Format 1 is that of items without an end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
     /// The commit that wrote it last.
@@ -23,6 +25,8 @@ pub struct Item {
     pub created: HybridTime,
     /// When it was last written.
     pub updated: HybridTime,
+    /// From when on it is taken for absent.
+    pub expires: Option<Timestamp>,
     /// What the bytes are.
     pub content_type: ContentType,
     /// The value.
@@ -38,18 +42,24 @@ pub struct Listed {
     pub item: Item,
 }
 
-const HEAD_BYTES: usize = 1 + 4 + 8 + 8 + 8 + 1;
+const HEAD_BYTES: usize = 1 + 4 + 8 + 8 + 8 + 8 + 1;
+
+/// The format of items with an end.
+const FORMAT_WITH_END: u8 = 2;
 
 impl Item {
     /// The value of the item's row.
     pub fn encode(&self) -> Bytes {
         let content_type = self.content_type.stored().unwrap_or_default();
         let mut out = Vec::with_capacity(HEAD_BYTES + content_type.len() + self.bytes.len());
-        out.put_u8(FORMAT);
+        out.put_u8(if self.expires.is_some() { FORMAT_WITH_END } else { FORMAT });
         out.put_u32_le(self.version.timeline);
         out.put_u64_le(self.version.sequence);
         out.put_u64_le(self.created.to_bits());
         out.put_u64_le(self.updated.to_bits());
+        if let Some(expires) = self.expires {
+            out.put_u64_le(expires.as_micros());
+        }
         out.put_u8(u8::try_from(content_type.len()).expect("a content type has at most 255 bytes"));
         out.put_slice(content_type.as_bytes());
         out.put_slice(&self.bytes);
@@ -58,10 +68,18 @@ impl Item {
 
     /// Reads the value of an item's row. Errors: [`row::Error`] when it is damaged or newer.
     pub fn decode(value: &Bytes) -> Result<Self, row::Error> {
-        let mut reader = Reader::new("an item", value, FORMAT)?;
+        let has_end = value.first() == Some(&FORMAT_WITH_END);
+        let format = if value.first() == Some(&FORMAT) { FORMAT } else { FORMAT_WITH_END };
+        let mut reader = Reader::new("an item", value, format)?;
         let version = Version { timeline: reader.u32()?, sequence: reader.u64()? };
         let created = HybridTime::from_bits(reader.u64()?);
         let updated = HybridTime::from_bits(reader.u64()?);
+        let expires = if has_end {
+            let expires = Timestamp::checked_from_micros(reader.u64()?);
+            Some(expires.ok_or_else(|| reader.field("the end is out of range"))?)
+        } else {
+            None
+        };
         let content_type = match reader.u8()? {
             0 => ContentType::JSON,
             length => {
@@ -70,11 +88,16 @@ impl Item {
                 parsed.ok_or_else(|| reader.field("the content type is none"))?
             }
         };
-        Ok(Self { version, created, updated, content_type, bytes: reader.rest() })
+        Ok(Self { version, created, updated, expires, content_type, bytes: reader.rest() })
+    }
+
+    /// Whether its end has come.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
     }
 }
 
-/// Reads an item; none if there is none. Errors: [`state::Error`].
+/// Reads an item, whose end may have come; none if there is none. Errors: [`state::Error`].
 pub fn get(
     state: &dyn State,
     slot: Slot,

@@ -9,6 +9,7 @@ use crate::collection::Collection;
 use crate::command::{Command, TraceContext};
 use crate::definition::{Definition, Definitions, Source};
 use crate::index::state::Reached;
+use crate::row::End;
 
 /// What a shard evaluates.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +31,8 @@ pub enum Task {
     Fill(Fill),
     /// To have entries of an index no more.
     Clear(Clear),
+    /// To have items no more whose end has come.
+    Reap(Reap),
 }
 
 /// All that configuration files define. What they defined before and do not any more is retired.
@@ -82,6 +85,13 @@ pub struct Clear {
     pub is_last: bool,
 }
 
+/// Items whose end may have come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reap {
+    /// The rows that found them.
+    pub ends: Vec<End>,
+}
+
 impl Adopt {
     /// What brings a shard that has the definitions of `after` to those of `definitions`.
     pub fn between(after: u64, definitions: &Definitions) -> Self {
@@ -97,7 +107,7 @@ impl Input {
     pub fn tenant(&self) -> &Tenant {
         match self {
             Self::Command(command) => &command.tenant,
-            Self::Task(Task::Declare(_) | Task::Adopt(_)) => const { &Tenant::DEFAULT },
+            Self::Task(Task::Declare(_) | Task::Adopt(_) | Task::Reap(_)) => const { &Tenant::DEFAULT },
             Self::Task(Task::Fill(Fill { tenant, .. }) | Task::Clear(Clear { tenant, .. })) => tenant,
         }
     }
@@ -119,6 +129,7 @@ impl Input {
             Self::Task(Task::Adopt(Adopt { changed, .. })) => PART_BYTES * (1 + changed.len()),
             Self::Task(Task::Fill(Fill { items, .. })) => PART_BYTES * (1 + items.len()),
             Self::Task(Task::Clear(Clear { entries, .. })) => PART_BYTES * (1 + entries.len()),
+            Self::Task(Task::Reap(Reap { ends })) => PART_BYTES * (1 + ends.len()),
         }
     }
 }
@@ -138,6 +149,12 @@ impl From<Adopt> for Task {
 impl From<Fill> for Task {
     fn from(fill: Fill) -> Self {
         Self::Fill(fill)
+    }
+}
+
+impl From<Reap> for Task {
+    fn from(reap: Reap) -> Self {
+        Self::Reap(reap)
     }
 }
 

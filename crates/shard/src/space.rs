@@ -183,7 +183,8 @@ impl Shards for Space {
             let (collection, key) = (&get.item.collection, &get.item.key);
             let found = item::get(&seen.view, slot, &get.tenant, collection, key);
             let value = found.map_err(|error| Error::Broken { reason: error.to_string() })?;
-            Ok(seen.reading(value))
+            let now = self.clock.wall();
+            Ok(seen.reading(value.filter(|item| !item.is_over(now))))
         })
     }
 

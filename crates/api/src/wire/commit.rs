@@ -12,6 +12,7 @@ use mainstay_base::error::{Classify, Code};
 use mainstay_base::id::Name;
 use mainstay_base::key::{Key, Partition, PartitionBy};
 use mainstay_base::problem::Problem;
+use mainstay_base::units::Duration;
 use mainstay_machine::command::{Commit, Condition, ItemName, Operation};
 use mainstay_machine::content::{ContentType, Value};
 use mainstay_machine::expression::Expression;
@@ -145,6 +146,10 @@ struct PutBody<'a> {
         regex(pattern = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+( *;[ -~]*)?$")
     )]
     content_type: Option<ContentType>,
+    /// How long the item is there, such as `30m`; without it, as long as its collection says.
+    #[serde(default, deserialize_with = "parsed_if_there")]
+    #[schemars(with = "Duration")]
+    ttl: Option<Duration>,
 }
 
 /// Says that a value comes in one of two ways, and that none of its members is absent by being null.
@@ -157,7 +162,7 @@ fn one_value(schema: &mut schemars::Schema) {
             { "required": ["value_base64", "content_type"] },
         ]),
     );
-    for member in ["value", "value_base64", "content_type"] {
+    for member in ["value", "value_base64", "content_type", "ttl"] {
         let pointer = format!("/properties/{member}");
         schema.pointer_mut(&pointer).and_then(|it| it.as_object_mut()).map(|it| it.remove("default"));
     }
@@ -344,7 +349,8 @@ impl PutBody<'_> {
             (None, None, _) => return Err(refuse("", "send `value`, or `value_base64` with `content_type`")),
         };
         let value = Value::new(content_type, bytes).map_err(|error| wrong(&error, &at(member)))?;
-        Ok(Operation::Put { item: ItemName { collection: self.collection, key: self.key }, value })
+        let item = ItemName { collection: self.collection, key: self.key };
+        Ok(Operation::Put { item, value, ttl: self.ttl })
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use mainstay_base::id::Name;
 use mainstay_base::key::Key;
+use mainstay_base::time::Timestamp;
 use mainstay_machine::Version;
 use mainstay_machine::item::Listed;
 use mainstay_machine::json::Pointer;
@@ -72,6 +73,10 @@ pub struct ItemBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     content_type: Option<&'a str>,
+    /// From when on the item is absent; not there for one without an end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Timestamp")]
+    expires: Option<Timestamp>,
     /// The value as JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "serde_json::Value")]
@@ -106,6 +111,7 @@ impl<'a> ItemBody<'a> {
             version: item.version,
             content_type: (item.content_type != mainstay_machine::content::ContentType::JSON)
                 .then(|| item.content_type.as_str()),
+            expires: item.expires,
             value: (is_json && is_whole).then(|| serde_json::from_slice(&item.bytes)).transpose()?,
             value_base64: (!is_json && is_whole).then(|| STANDARD.encode(&item.bytes)),
         })

@@ -219,3 +219,37 @@ async fn what_is_not_there_is_said() {
     let problem = world.get(&format!("{ITEM}?colour=red")).await.problem(422, "invalid");
     assert_eq!(problem["parameter"], "colour");
 }
+
+#[tokio::test]
+async fn an_item_may_have_an_end() {
+    let world = World::new();
+    let path = "/v1/collections/orders/items/u7";
+    let world = &world;
+    let put =
+        |ttl: &'static str| async move { world.call("PUT", path, &[JSON, ("mainstay-ttl", ttl)], "1").await };
+    put("10s").await.is(201);
+    let shown = world.get(path).await;
+    assert_eq!(shown.is(200).header("mainstay-expires"), Some("2026-01-01T00:00:11Z"));
+    let listed = world.get("/v1/collections/orders/items").await.json();
+    assert_eq!(listed["items"][0]["expires"], "2026-01-01T00:00:11Z");
+    for wrong in ["10", "soon", "-1s"] {
+        let told =
+            world.call("PUT", path, &[JSON, ("mainstay-ttl", wrong)], "1").await.problem(400, "malformed");
+        assert_eq!(told["header"], "Mainstay-Ttl");
+    }
+    put("0s").await.problem(422, "invalid");
+    // Each change is a second later here.
+    for other in 0..10 {
+        world.put(&format!("/v1/collections/carts/items/{other}"), "1").await.is(201);
+    }
+    world.get(path).await.problem(404, "not_found");
+    assert_eq!(world.get("/v1/collections/orders/items").await.json()["items"], serde_json::json!([]));
+    world.call("PATCH", path, &[PATCH], "{}").await.is(201);
+    let body = r#"{"partition":"u7","do":[{"put":{"collection":"orders","key":"u7","value":2,"ttl":"5s"}}]}"#;
+    world.commit(body).await.is(200);
+    assert!(world.get(path).await.header("mainstay-expires").is_some());
+    let body = r#"{"partition":"u7","do":[{"put":{"collection":"orders","key":"u7","value":2,"ttl":5}}]}"#;
+    assert_eq!(world.commit(body).await.problem(422, "invalid")["pointer"], "/do/0/put/ttl");
+    let told = world.put("/v1/collections/books", r#"{"ttl":"10ms"}"#).await.problem(422, "invalid");
+    assert!(told["detail"].as_str().unwrap().contains("has a `ttl` below 1s"), "{told}");
+}

@@ -77,7 +77,7 @@ impl Mem {
 
     fn evaluate(&self, inner: &mut Inner, input: &Input) -> Evaluated {
         inner.index += 1;
-        let wall = Timestamp::from_micros(1_767_225_600_000_000 + inner.index);
+        let wall = Inner::now(inner.index);
         let moment = Moment { time: HybridTime::new(wall, 0), timeline: TIMELINE };
         let (state, settings) = (inner.state.clone(), self.settings.load());
         let definitions = Definitions::load(&state).unwrap();
@@ -127,6 +127,11 @@ impl Mem {
 }
 
 impl Inner {
+    /// Every change is a second after the one before.
+    fn now(index: u64) -> Timestamp {
+        Timestamp::from_micros(1_767_225_600_000_000 + index * 1_000_000)
+    }
+
     fn position(&self) -> Position {
         Position::of(SHARD, Place { timeline: TIMELINE, index: Index::new(self.index) })
     }
@@ -141,15 +146,15 @@ impl Inner {
         }
     }
 
-    fn find(&self, list: &List) -> Result<Page, Failed> {
+    fn find(&self, list: &List, now: Timestamp) -> Result<Page, Failed> {
         let definitions = Definitions::load(&self.state)?;
         if let Some(definition) = definitions.get(&list.tenant, &list.collection) {
             let usable = query::usable(&[&self.state], &list.tenant, (&list.collection, definition))?;
             if let Plan::Index(through) = query::plan(list, &usable)? {
-                return query::search(&[&self.state], &through, list, definition);
+                return query::search(&[&self.state], &through, list, definition, now);
             }
         }
-        let mut page = PageBuilder::new(list);
+        let mut page = PageBuilder::new(list, now);
         for slot in list.slots() {
             if page.read(&self.state, slot)?.is_break() {
                 break;
@@ -196,7 +201,8 @@ impl Shards for Mem {
             let slot = slot(&get.tenant, &get.partition);
             let item =
                 item::get(&inner.state, slot, &get.tenant, &get.item.collection, &get.item.key).unwrap();
-            inner.reading(item, get.consistency)
+            let now = Inner::now(inner.index);
+            inner.reading(item.filter(|item| !item.is_over(now)), get.consistency)
         })
     }
 
@@ -205,7 +211,7 @@ impl Shards for Mem {
             let mut inner = self.inner.lock().unwrap();
             inner.lists.push(list.clone());
             self.begin(&mut inner, deadline)?;
-            let made = inner.find(&list).map_err(|failed| match failed {
+            let made = inner.find(&list, Inner::now(inner.index)).map_err(|failed| match failed {
                 Failed::Refused(refusal) => Error::Refused(refusal),
                 Failed::State(error) => Error::Broken { reason: error.to_string() },
             });

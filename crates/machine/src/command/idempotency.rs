@@ -152,9 +152,12 @@ impl Hash {
         for operation in &commit.operations {
             self.item(operation.kind(), operation.item());
             match operation {
-                Operation::Put { value, .. } => {
+                Operation::Put { value, ttl, .. } => {
                     self.text(value.content_type().as_str());
                     self.bytes(value.bytes());
+                    if let Some(ttl) = ttl {
+                        self.text(&ttl.to_string());
+                    }
                 }
                 Operation::MergePatch { patch, .. } => self.bytes(patch.bytes()),
                 Operation::Delete { .. } => {}
@@ -242,10 +245,14 @@ mod tests {
         };
         let png: ContentType = "image/png".parse().unwrap();
         let operations = [
-            Operation::Put { item: a(), value: json("1").into() },
-            Operation::Put { item: b(), value: json("1").into() },
-            Operation::Put { item: a(), value: json("1 ").into() },
-            Operation::Put { item: a(), value: Value::new(png, Bytes::from_static(b"1")).unwrap() },
+            Operation::Put { item: a(), value: json("1").into(), ttl: None },
+            Operation::Put { item: b(), value: json("1").into(), ttl: None },
+            Operation::Put { item: a(), value: json("1 ").into(), ttl: None },
+            Operation::Put {
+                item: a(),
+                value: Value::new(png, Bytes::from_static(b"1")).unwrap(),
+                ttl: None,
+            },
             Operation::MergePatch { item: a(), patch: json("1") },
             Operation::Delete { item: a() },
             increment("", 0, None, None),

@@ -2,10 +2,12 @@
 
 use mainstay_base::error::Code;
 use mainstay_base::key::Slot;
+use mainstay_base::time::Timestamp;
+use mainstay_base::units::Duration;
 
 use super::index::{self, Home};
 use super::place::Place;
-use super::{Context, Stop, condition, delete, increment, limits, merge_patch, put};
+use super::{Context, Stop, condition, delete, expiry, increment, limits, merge_patch, put};
 use crate::collection::Collection;
 use crate::command::{Command, Commit, Operation};
 use crate::content::{ContentType, Value};
@@ -88,7 +90,8 @@ impl<'s> Evaluation<'_, '_, 's> {
             let place = Place::Condition(index, found);
             let (row, _) = self.locate(place)?;
             let item = self.read(place, &row)?;
-            condition::check(place, found, (&row, item.as_ref()), &mut steps, &self.context.settings.limits)?;
+            let item = self.live(item.as_ref());
+            condition::check(place, found, (&row, item), &mut steps, &self.context.settings.limits)?;
         }
         Ok(())
     }
@@ -117,7 +120,12 @@ impl<'s> Evaluation<'_, '_, 's> {
         Ok((RowKey::item(self.slot, tenant, &item.collection, &item.key), definition))
     }
 
-    /// The item of a row, if there is one.
+    /// The item, if its end has not come.
+    fn live<'i>(&self, item: Option<&'i Item>) -> Option<&'i Item> {
+        item.filter(|item| !item.is_over(self.context.moment.time.wall()))
+    }
+
+    /// The item of a row, if there is one. Its end may have come.
     fn read(&mut self, place: Place<'_>, row: &RowKey) -> Result<Option<Item>, Stop> {
         let item = item::at(self.overlay, row)?;
         self.bytes_read += item.as_ref().map_or(0, |item| item.bytes.len());
@@ -128,16 +136,15 @@ impl<'s> Evaluation<'_, '_, 's> {
     fn operate(&mut self, index: usize, operation: &Operation) -> Result<OperationResult, Stop> {
         let place = Place::Operation(index, operation);
         let (row, definition) = self.locate(place)?;
-        let before = self.read(place, &row)?;
+        let stored = self.read(place, &row)?;
+        let before = self.live(stored.as_ref());
         let change = match operation {
             Operation::Put { value, .. } => put::put(value),
-            Operation::MergePatch { patch, .. } => {
-                merge_patch::merge_patch(place, before.as_ref(), &row, patch)?
-            }
+            Operation::MergePatch { patch, .. } => merge_patch::merge_patch(place, before, &row, patch)?,
             Operation::Delete { .. } => delete::delete(),
             Operation::Increment { path, by, min, max, .. } => {
                 let increment = increment::Increment { path, by: *by, min: *min, max: *max };
-                increment::increment(place, before.as_ref(), &row, increment)?
+                increment::increment(place, before, &row, increment)?
             }
         };
         let existed = before.is_some();
@@ -146,15 +153,14 @@ impl<'s> Evaluation<'_, '_, 's> {
                 if existed {
                     self.has_changed = true;
                     self.written(place, 0)?;
-                    self.index(place, definition, (before.as_ref(), None))?;
+                    self.follow(place, definition, (stored.as_ref(), None))?;
                     self.overlay.write(row, None);
                 }
                 return Ok(OperationResult { version: None, existed });
             }
             Change::Value(value) => (value.content_type().clone(), value.bytes().clone()),
             Change::Json(text) => {
-                let content_type =
-                    before.as_ref().map_or(ContentType::JSON, |item| item.content_type.clone());
+                let content_type = before.map_or(ContentType::JSON, |item| item.content_type.clone());
                 (content_type, text.into())
             }
         };
@@ -163,23 +169,51 @@ impl<'s> Evaluation<'_, '_, 's> {
         self.written(place, bytes.len())?;
         check_type(place, &definition.collection, &content_type)?;
         let (version, updated) = (self.version, self.context.moment.time);
-        let created = before.as_ref().map_or(updated, |item| item.created);
-        let item = Item { version, created, updated, content_type, bytes };
-        self.index(place, definition, (before.as_ref(), Some(&item)))?;
+        let created = before.map_or(updated, |item| item.created);
+        let expires = self.expires(place, operation, definition, before)?;
+        let item = Item { version, created, updated, expires, content_type, bytes };
+        self.follow(place, definition, (stored.as_ref(), Some(&item)))?;
         self.overlay.write(row, Some(item.encode()));
         self.has_changed = true;
         Ok(OperationResult { version: Some(version), existed })
     }
 
-    /// Brings the indexes from what the item was to what it is.
-    fn index(
+    /// When a written item ends. Without a word of its own it is there as long as its collection says from now on; where that says
+    /// nothing, a change of a part of it leaves its end as it is.
+    fn expires(
+        &self,
+        place: Place<'_>,
+        operation: &Operation,
+        definition: &Definition,
+        before: Option<&Item>,
+    ) -> Result<Option<Timestamp>, Stop> {
+        let (own, kept) = match operation {
+            Operation::Put { ttl, .. } => (*ttl, None),
+            Operation::MergePatch { .. } | Operation::Increment { .. } | Operation::Delete { .. } => {
+                (None, before.and_then(|item| item.expires))
+            }
+        };
+        let Some(ttl) = own.or(definition.collection.ttl) else { return Ok(kept) };
+        let end = self.context.moment.time.wall().checked_add(ttl).filter(|_| ttl > Duration::ZERO);
+        let end = end.ok_or_else(|| {
+            let refusal =
+                place.refuse(Code::Invalid, &format!("cannot be there for {ttl}: name a time that ends"));
+            refusal.fact("ttl", ttl.to_string())
+        })?;
+        Ok(Some(end))
+    }
+
+    /// Brings the rows that find the item from what it was to what it is.
+    fn follow(
         &mut self,
         place: Place<'_>,
         definition: &Definition,
         change: (Option<&Item>, Option<&Item>),
     ) -> Result<(), Stop> {
         let Command { tenant, partition, .. } = self.command;
-        index::change(place, definition, Home { tenant, slot: self.slot, partition }, change, self.overlay)
+        let home = Home { tenant, slot: self.slot, partition };
+        expiry::change(tenant, place.item(), change, self.overlay);
+        index::change(place, definition, home, change, self.overlay)
     }
 
     fn written(&mut self, place: Place<'_>, value_bytes: usize) -> Result<(), Stop> {

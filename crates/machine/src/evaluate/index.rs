@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 
 use bytes::Bytes;
 use mainstay_base::error::Code;
-use mainstay_base::id::Tenant;
+use mainstay_base::id::{Name, Tenant};
 use mainstay_base::key::{Key, Partition, Slot};
 
 use super::place::Place;
@@ -87,6 +87,25 @@ pub(super) fn change(
             Ok(()) => {}
             Err(Fault::State(error)) => return Err(error.into()),
             Err(fault) => return Err(refuse(place, name.as_str(), &fault).into()),
+        }
+    }
+    Ok(())
+}
+
+/// Removes the entries of an item that is removed.
+pub(super) fn remove(
+    definition: &Definition,
+    Home { tenant, slot, partition }: Home<'_>,
+    (collection, key): (&Name, &Key),
+    item: &Item,
+    overlay: &mut Overlay<'_>,
+) -> Result<(), state::Error> {
+    for (_, number, index) in definition.indexes() {
+        let of = IndexName { tenant, collection, number };
+        let target = Target { of, index, slot, partition };
+        match target.change(key, (Some(item), None), overlay) {
+            Ok(()) | Err(Fault::Entries(_) | Fault::Held(_)) => {}
+            Err(Fault::State(error)) => return Err(error),
         }
     }
     Ok(())

@@ -1,11 +1,13 @@
 //! What must hold for an item that is listed.
 
 use mainstay_base::error::Code;
+use mainstay_base::time::Timestamp;
 
 use crate::evaluate::index::text;
 use crate::expression::{self, Expression};
 use crate::item::Item;
 use crate::outcome::Refusal;
+use crate::shards::Search;
 
 /// Steps of the filter for each entry and item that a page may look at.
 const STEPS_PER_READ: u64 = 100;
@@ -13,18 +15,23 @@ const STEPS_PER_READ: u64 = 100;
 /// A filter with the steps that it may still take.
 #[derive(Debug)]
 pub(crate) struct Filter<'q> {
+    now: Timestamp,
     expression: Option<&'q Expression>,
     steps: u64,
 }
 
 impl<'q> Filter<'q> {
-    /// A filter for a page that may look at so much.
-    pub(crate) fn new(expression: Option<&'q Expression>, reads_max: u64) -> Self {
-        Self { expression, steps: reads_max.saturating_mul(STEPS_PER_READ) }
+    /// A filter for a page of what is there now.
+    pub(crate) fn new(search: &'q Search, now: Timestamp) -> Self {
+        let steps = search.reads_max.saturating_mul(STEPS_PER_READ);
+        Self { now, expression: search.filter.as_ref(), steps }
     }
 
     /// Whether an item passes. Errors: it has taken too many steps.
     pub(crate) fn passes(&mut self, item: &Item) -> Result<bool, Box<Refusal>> {
+        if item.is_over(self.now) {
+            return Ok(false);
+        }
         let Some(expression) = self.expression else { return Ok(true) };
         let version = item.version.to_string();
         let subject = expression::Item { value: text(item), version: Some(&version), exists: true };

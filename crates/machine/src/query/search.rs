@@ -5,6 +5,7 @@ use std::iter::Peekable;
 use bytes::Bytes;
 use mainstay_base::id::{Name, Tenant};
 use mainstay_base::key::{Key, slot};
+use mainstay_base::time::Timestamp;
 
 use super::{Filter, Through, too_costly};
 use crate::definition::Definition;
@@ -52,12 +53,13 @@ struct Search<'a> {
     last: Option<Bytes>,
 }
 
-/// Makes a page through an index of these shards. Errors: [`Failed`].
+/// Makes a page of what is there now through an index of these shards. Errors: [`Failed`].
 pub fn search(
     shards: &[&dyn Walk],
     through: &Through,
     list: &List,
     definition: &Definition,
+    now: Timestamp,
 ) -> Result<Page, Failed> {
     let after = match &list.after {
         Some(Cursor::Entry { entry, .. }) => Some(entry.clone()),
@@ -66,7 +68,7 @@ pub fn search(
     let of = IndexName { tenant: &list.tenant, collection: &list.collection, number: through.number };
     let mut entries: Vec<Entries<'_>> =
         shards.iter().map(|shard| walk(*shard, of, through, after.as_ref())).collect();
-    let filter = Filter::new(list.search.filter.as_ref(), list.search.reads_max);
+    let filter = Filter::new(&list.search, now);
     let work = Work { index: Some(through.name.clone()), ..Work::default() };
     let (items, last) = (Vec::new(), after);
     let mut search = Search { list, through, definition, filter, work, items, bytes: 0, last };

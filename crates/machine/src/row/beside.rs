@@ -9,10 +9,12 @@
 //! | 0x1002 | what a definition was from a revision on; of the shard `system` only | tenant, 0, kind, name, 0, revision (8, big-endian) | the same |
 //! | 0x1003 | how far an index is | tenant, 0, collection, 0, number (4, big-endian) | [`IndexState`](crate::index::State) |
 //! | 0x1004 | an entry of an index | tenant, 0, collection, 0, number, the tuple, the item's key | one byte, the format |
+//! | 0x1005 | an item by its end | microseconds (8, big-endian), tenant, 0, collection, 0, key | one byte, the format |
 
 use bytes::{BufMut, Bytes};
 use mainstay_base::id::{Name, Tenant};
 use mainstay_base::key::Key;
+use mainstay_base::time::Timestamp;
 
 use super::{Error, FORMAT, RowKey, RowRange, split_at_nul};
 use crate::codec::Reader;
@@ -23,6 +25,7 @@ const DEFINITION: u16 = 0x1001;
 const HISTORY: u16 = 0x1002;
 const INDEX_STATE: u16 = 0x1003;
 const INDEX_ENTRY: u16 = 0x1004;
+const END: u16 = 0x1005;
 
 /// The kind of collections among definitions.
 const COLLECTION: u8 = 1;
@@ -93,6 +96,13 @@ impl RowKey {
         Self::beside(INDEX_ENTRY, &[&of.bytes(), tuple, key.as_str().as_bytes()])
     }
 
+    /// The row that finds an item by its end.
+    pub fn end(expires: Timestamp, tenant: &Tenant, collection: &Name, key: &Key) -> Self {
+        let (tenant, collection) = (tenant.name().as_str().as_bytes(), collection.as_str().as_bytes());
+        let time = expires.as_micros().to_be_bytes();
+        Self::beside(END, &[&time, tenant, &[0], collection, &[0], key.as_str().as_bytes()])
+    }
+
     fn beside(area: u16, parts: &[&[u8]]) -> Self {
         Self([&area.to_be_bytes()[..], &parts.concat()].concat().into())
     }
@@ -102,6 +112,12 @@ impl RowRange {
     /// All definitions, by tenant and name.
     pub fn definitions() -> Self {
         Self::below(DEFINITION.to_be_bytes().to_vec())
+    }
+
+    /// The items whose end has come, the earliest first.
+    pub fn ends(now: Timestamp) -> Self {
+        let bound = |time: u64| Bytes::from([&END.to_be_bytes()[..], &time.to_be_bytes()].concat());
+        Self { start: bound(0), end: bound(now.as_micros().saturating_add(1)) }
     }
 
     /// How far all indexes are, by tenant, collection and number.
@@ -160,6 +176,38 @@ pub fn index_of(key: &[u8]) -> Result<(Tenant, Name, u32), Error> {
     let tenant = text(tenant)?.parse().map_err(|_| wrong("the tenant is no name"))?;
     let name = text(name)?.parse().map_err(|_| wrong("the name is none"))?;
     Ok((tenant, name, u32::from_be_bytes(number)))
+}
+
+/// An item and its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    /// The end.
+    pub expires: Timestamp,
+    /// Whose item.
+    pub tenant: Tenant,
+    /// Of which collection.
+    pub collection: Name,
+    /// Its key.
+    pub key: Key,
+}
+
+impl End {
+    /// What the key of a row says that finds an item by its end. Errors: [`Error`] when these bytes are not the key of one.
+    pub fn of(key: &[u8]) -> Result<Self, Error> {
+        let wrong = |why| Error::Field { what: "the key of an end", at: key.len(), why };
+        let rest = key.strip_prefix(&END.to_be_bytes()[..]).ok_or_else(|| wrong("it is another row's"))?;
+        let (time, rest) = rest.split_first_chunk().ok_or_else(|| wrong("the time is cut off"))?;
+        let (tenant, rest) = split_at_nul(rest).ok_or_else(|| wrong("the tenant is cut off"))?;
+        let (name, item) = split_at_nul(rest).ok_or_else(|| wrong("the collection is cut off"))?;
+        let text = |bytes| str::from_utf8(bytes).map_err(|_| wrong("a name is not text"));
+        Ok(Self {
+            expires: Timestamp::checked_from_micros(u64::from_be_bytes(*time))
+                .ok_or_else(|| wrong("the time is out of range"))?,
+            tenant: text(tenant)?.parse().map_err(|_| wrong("the tenant is no name"))?,
+            collection: text(name)?.parse().map_err(|_| wrong("the name is none"))?,
+            key: text(item)?.parse().map_err(|_| wrong("the item's key is none"))?,
+        })
+    }
 }
 
 /// Whose definition a row is, and of which collection.

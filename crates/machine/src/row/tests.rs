@@ -1,5 +1,7 @@
 //! The golden bytes of keys and values, and what reading them refuses.
 
+use mainstay_base::key::PartitionBy;
+use mainstay_base::time::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
@@ -38,6 +40,7 @@ fn shown(bytes: &[u8]) -> String {
 fn golden_keys() {
     let key: Key = "u7/é".parse().unwrap();
     let scope = "<aa>".repeat(16);
+    let index = IndexName { tenant: &tenant(), collection: &orders(), number: 7 };
     for (row, golden) in [
         (RowKey::slot(slot()), "<0a><bc><00><00>".to_owned()),
         (RowKey::tenant(slot(), &tenant()), "<0a><bc>t1<00><00>".to_owned()),
@@ -49,6 +52,25 @@ fn golden_keys() {
         (
             RowKey::kept_by_age(slot(), &tenant(), time(), &SCOPE),
             format!("<0a><bc>t1<00><03><01><02><03><04><05><06><07><08>{scope}"),
+        ),
+        (
+            RowKey::held(slot(), index, &PartitionBy::FirstSegment.partition(&key), b"\x40"),
+            "<0a><bc>t1<00><04>orders<00><00><00><00><07>u7<00>@".to_owned(),
+        ),
+        (RowKey::shard(), "<10><00><00>".to_owned()),
+        (RowKey::definition(&tenant(), &orders()), "<10><01>t1<00><01>orders".to_owned()),
+        (
+            RowKey::history(&tenant(), &orders(), 0x0102),
+            "<10><02>t1<00><01>orders<00><00><00><00><00><00><00><01><02>".to_owned(),
+        ),
+        (RowKey::index_state(index), "<10><03>t1<00>orders<00><00><00><00><07>".to_owned()),
+        (
+            RowKey::index_entry(index, b"\x40", &key),
+            "<10><04>t1<00>orders<00><00><00><00><07>@u7/<c3><a9>".to_owned(),
+        ),
+        (
+            RowKey::end(Timestamp::from_micros(0x0102), &tenant(), &orders(), &key),
+            "<10><05><00><00><00><00><00><00><01><02>t1<00>orders<00>u7/<c3><a9>".to_owned(),
         ),
     ] {
         assert_eq!(shown(&row), golden);
@@ -135,6 +157,7 @@ fn golden_values() {
         version,
         created: HybridTime::from_bits(4),
         updated: HybridTime::from_bits(5),
+        expires: None,
         content_type: content_type.parse().unwrap(),
         bytes: Bytes::from_static(bytes),
     };
@@ -155,6 +178,13 @@ fn golden_values() {
         ),
         (item("application/json", b"{}").encode(), format!("{head}<00>{{}}")),
         (item("image/png", b"\x89").encode(), format!("{head}<09>image/png<89>")),
+        (
+            Item { expires: Some(Timestamp::from_micros(0x0607)), ..item("application/json", b"{}") }
+                .encode(),
+            format!("{}<07><06><00><00><00><00><00><00><00>{{}}", head.replacen("<01>", "<02>", 1)),
+        ),
+        (Holder { key: "u7/a".parse().unwrap() }.encode(), "<01>u7/a".to_owned()),
+        (ShardMeta { revision: 0x0102 }.encode(), "<01><02><01><00><00><00><00><00><00>".to_owned()),
         (kept(committed), format!("{kept_head}<00><01><83><04><02><03><00>")),
         (kept(refusal.into()), format!("{kept_head}<01><09>not_found<03>why<0f>{{\"operation\":7}}")),
     ] {
@@ -168,6 +198,7 @@ fn values_are_read_as_written_and_newer_ones_refused() {
         version: Version { timeline: 7, sequence: 9 },
         created: time(),
         updated: time().next(),
+        expires: None,
         content_type: "image/png".parse().unwrap(),
         bytes: Bytes::from_static(b"\x89PNG"),
     };
@@ -177,8 +208,10 @@ fn values_are_read_as_written_and_newer_ones_refused() {
     let (start, end) = (row.as_ptr() as usize, row.as_ptr() as usize + row.len());
     assert!((start..end).contains(&(read.bytes.as_ptr() as usize)), "a read copies nothing");
 
-    let newer = Bytes::from([&[2], &row[1..]].concat());
-    assert_eq!(Item::decode(&newer), Err(Error::Format { what: "an item", found: 2, newest: 1 }));
+    let newer = Bytes::from([&[3], &row[1..]].concat());
+    assert_eq!(Item::decode(&newer), Err(Error::Format { what: "an item", found: 3, newest: 2 }));
+    let ending = Item { expires: Some(Timestamp::from_micros(7)), ..item.clone() };
+    assert_eq!(Item::decode(&ending.encode()), Ok(ending));
     assert!(Item::decode(&row.slice(..30)).is_err());
     let not_normal = Bytes::from([&row[..29], &[16], b"application/json{}"].concat());
     assert!(Item::decode(&not_normal).is_err(), "JSON has one form");

@@ -78,7 +78,7 @@ fn put(key: &str, text: &str) -> Operation {
 
 fn put_in(collection: &Name, key: &str, text: &str) -> Operation {
     let value = Json::new(Bytes::copy_from_slice(text.as_bytes())).expect("JSON");
-    Operation::Put { item: item_in(collection, key), value: value.into() }
+    Operation::Put { item: item_in(collection, key), value: value.into(), ttl: None }
 }
 
 fn delete(key: &str) -> Operation {

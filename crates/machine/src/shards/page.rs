@@ -5,6 +5,7 @@
 use std::ops::ControlFlow;
 
 use mainstay_base::key::{Key, Slot, slot};
+use mainstay_base::time::Timestamp;
 
 use super::{Cursor, List, Page, Work};
 use crate::item::{self, Listed};
@@ -49,9 +50,9 @@ impl List {
 }
 
 impl<'l> PageBuilder<'l> {
-    /// A page with nothing on it yet.
-    pub fn new(list: &'l List) -> Self {
-        let filter = Filter::new(list.search.filter.as_ref(), list.search.reads_max);
+    /// A page with nothing on it yet, of what is there now.
+    pub fn new(list: &'l List, now: Timestamp) -> Self {
+        let filter = Filter::new(&list.search, now);
         let work = Work::default();
         Self { list, filter, items: Vec::new(), bytes: 0, last: None, work, is_full: false }
     }
@@ -146,6 +147,7 @@ mod tests {
                     version: Version { timeline: 1, sequence: 1 },
                     created: HybridTime::from_bits(0),
                     updated: HybridTime::from_bits(0),
+                    expires: None,
                     content_type: ContentType::JSON,
                     bytes: Bytes::from_static(b"1234567"),
                 };
@@ -174,7 +176,7 @@ mod tests {
         let (mut counts, mut keys, mut after) = (Vec::new(), Vec::new(), None);
         loop {
             let list = list(limit, bytes_max, after);
-            let mut builder = PageBuilder::new(&list);
+            let mut builder = PageBuilder::new(&list, Timestamp::from_micros(0));
             for slot in list.slots() {
                 let before = builder.items.len();
                 let flow = builder.read(rows, slot).unwrap();
@@ -223,7 +225,7 @@ mod tests {
     #[test]
     fn what_is_full_takes_nothing_more() {
         let list = list(1, usize::MAX, None);
-        let mut builder = PageBuilder::new(&list);
+        let mut builder = PageBuilder::new(&list, Timestamp::from_micros(0));
         let rows = filled(&[(3, 2), (9, 1)]);
         let (slot, later) = (Slot::new(3).unwrap(), Slot::new(9).unwrap());
         assert!(builder.read(&rows, slot).unwrap().is_break());

@@ -357,7 +357,7 @@ fn no_commit_within_the_limits_makes_a_larger_batch_than_they_say() {
     let item =
         |n: u32| ItemName { collection: collection.clone(), key: format!("u7/{n:0509}").parse().unwrap() };
     let value = Value::new(content_type.parse().unwrap(), Bytes::from(vec![b'x'; 4096])).unwrap();
-    let puts = (0..operations).map(|n| Operation::Put { item: item(n), value: value.clone() });
+    let puts = (0..operations).map(|n| Operation::Put { item: item(n), value: value.clone(), ttl: None });
     let mut command = command("u7", vec![], puts.collect());
     command.tenant = tenant;
     let command = with_key("k", command);

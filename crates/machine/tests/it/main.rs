@@ -4,6 +4,7 @@
 
 mod commits;
 mod definitions;
+mod expiry;
 mod idempotency;
 mod items;
 mod model;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use mainstay_base::error::{Classify, Code};
 use mainstay_base::id::{Name, Tenant};
 use mainstay_base::key::{Key, PartitionBy, Slot, slot};
+use mainstay_base::time::Timestamp;
 use mainstay_machine::command::{Commit, Condition, Operation, Request};
 use mainstay_machine::expression::{Expression, Item as Subject};
 use mainstay_machine::index::state::Reached;
@@ -21,6 +22,7 @@ use crate::world::*;
 
 const DOCS: Name = Name::from_static("docs");
 const SHARDS: usize = 3;
+const NOW: Timestamp = Timestamp::from_micros(0);
 
 /// Some shards with definitions of their own, as a node has them.
 struct Space {
@@ -96,7 +98,7 @@ impl Space {
             Plan::Index(through) => {
                 let walks: Vec<&dyn Walk> =
                     self.shards.iter().map(|shard| &shard.state as &dyn Walk).collect();
-                query::search(&walks, &through, list, definition)
+                query::search(&walks, &through, list, definition, NOW)
             }
             Plan::Keys => self.by_keys(list),
         };
@@ -107,7 +109,7 @@ impl Space {
     }
 
     fn by_keys(&self, list: &List) -> Result<Page, Failed> {
-        let mut page = PageBuilder::new(list);
+        let mut page = PageBuilder::new(list, NOW);
         for slot in list.slots() {
             if page.read(&self.shards[at(SHARDS, slot)].state, slot)?.is_break() {
                 break;
@@ -562,7 +564,7 @@ proptest! {
         let list = ordered(query(""), &["/state"], is_back);
         let Ok(Plan::Index(through)) = query::plan(&list, &usable) else { panic!("it is ordered") };
         let walks: Vec<&dyn Walk> = space.shards.iter().map(|shard| &shard.state as &dyn Walk).collect();
-        let _ = query::search(&walks, &through, &list, definition);
+        let _ = query::search(&walks, &through, &list, definition, NOW);
     }
 }
 

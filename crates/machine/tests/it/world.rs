@@ -121,12 +121,12 @@ pub(crate) fn json(text: &str) -> Json {
 }
 
 pub(crate) fn put(name: &str, value: &str) -> Operation {
-    Operation::Put { item: named(name), value: json(value).into() }
+    Operation::Put { item: named(name), value: json(value).into(), ttl: None }
 }
 
 pub(crate) fn put_bytes(name: &str, content_type: &str, bytes: &'static [u8]) -> Operation {
     let value = Value::new(content_type.parse().unwrap(), Bytes::from_static(bytes)).unwrap();
-    Operation::Put { item: named(name), value }
+    Operation::Put { item: named(name), value, ttl: None }
 }
 
 pub(crate) fn merge_patch(name: &str, patch: &str) -> Operation {

@@ -97,7 +97,7 @@ impl Ask {
     /// The commit; none for a look.
     fn commit(&self, partition: &str) -> Option<Commit> {
         let name = |item| item_name(partition, item);
-        let put = |item, number: i64| Operation::Put { item: name(item), value: json(number) };
+        let put = |item, number: i64| Operation::Put { item: name(item), value: json(number), ttl: None };
         let add = |item, by, min| Operation::Increment {
             item: name(item),
             path: "".parse::<Pointer>().expect("the empty pointer is one"),
@@ -219,7 +219,7 @@ pub(super) fn stray(tenant: &Tenant, partition: &str, time: HybridTime) -> Batch
     let ItemName { collection, key } = item_name(partition, 2);
     let version = Version { timeline: 1, sequence: 1_000_000 };
     let (content_type, bytes) = (ContentType::JSON, Bytes::from_static(b"-1"));
-    let item = item::Item { version, created: time, updated: time, content_type, bytes };
+    let item = item::Item { version, created: time, updated: time, expires: None, content_type, bytes };
     let key = RowKey::item(slot, tenant, &collection, &key).into_bytes();
     let mutations = vec![Mutation::Put { key, value: item.encode() }];
     Batch { time, entries: vec![Entry { tenant: tenant.clone(), trace: None, mutations }] }

@@ -72,7 +72,7 @@ impl World {
 
     fn put(&self, key: &str) -> BoxFuture<'_, Result<Answer, Error>> {
         let value = Value::new(ContentType::JSON, "1".into()).unwrap();
-        let operations = vec![Operation::Put { item: name(key), value }];
+        let operations = vec![Operation::Put { item: name(key), value, ttl: None }];
         let command = Command {
             tenant: Tenant::DEFAULT,
             caller: Caller::ANONYMOUS,

@@ -1,19 +1,21 @@
-//! What a shard does beside its traffic until it is done: items that were there before an index are put into it, and the entries of
-//! dropped ones removed.
+//! What a shard does beside its traffic until it is done: items whose end has come are removed, items that were there before an index are
+//! put into it, and the entries of dropped ones removed.
 //!
 //! What is to be done is in the shard's rows, and so is how far it is; nothing is remembered here. Each step is a task in the shard's
 //! inbox like any command, small, and followed by a rest in proportion to what it took, so that traffic goes before.
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::future::join_all;
 use mainstay_base::error::{Classify, Code};
 use mainstay_base::key::Slot;
+use mainstay_base::time::Timestamp;
 use mainstay_machine::index::state::Reached;
 use mainstay_machine::index::{Span, State as IndexState};
-use mainstay_machine::row::{IndexName, Parts, RowKey, RowRange, index_of};
+use mainstay_machine::row::{End, Error, IndexName, Parts, RowKey, RowRange, index_of};
 use mainstay_machine::shards::Answer;
-use mainstay_machine::task::{Clear, Fill};
+use mainstay_machine::task::{Clear, Fill, Reap};
 use mainstay_machine::{Outcome, State, Task, state};
 use tokio::time::sleep;
 
@@ -29,6 +31,9 @@ const REST: u32 = 1;
 
 /// How long a shard that did not take a step is left alone.
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// How often it is looked whether the end of items has come.
+const LOOK: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Whatever is to be done next.
 enum Next {
@@ -53,12 +58,14 @@ impl Space {
             };
             let view = serving.store.view();
             drop(serving);
-            let looking = tokio::task::spawn_blocking(move || next(&view, step_max));
+            let now = self.clock.wall();
+            let looking = tokio::task::spawn_blocking(move || next(&view, step_max, now));
             let found = looking.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
             match found {
                 Ok(Next::Nothing) => {
                     tokio::select! {
                         changed = definitions.changed() => changed.expect("the sender is in `self`"),
+                        () = sleep(LOOK) => {}
                         () = shard.status.closed() => return,
                     }
                     step_max = STEP_MAX;
@@ -107,13 +114,14 @@ async fn rest(shard: &Shard, time: std::time::Duration) {
 }
 
 /// Looks for what is to be done next, at most so many items or entries of it.
-fn next(view: &View, step_max: usize) -> Result<Next, state::Error> {
+fn next(view: &View, step_max: usize, now: Timestamp) -> Result<Next, state::Error> {
+    let ends = ends(view, step_max, now)?;
+    if !ends.is_empty() {
+        return Ok(Next::Step(Reap { ends }.into()));
+    }
     let mut range = RowRange::index_states();
     while let Some((row, value)) = view.scan(&range, 1)?.pop() {
-        let damaged = |error: mainstay_machine::row::Error| state::Error::Damaged {
-            row: format!("{row:?}"),
-            reason: error.to_string(),
-        };
+        let damaged = |error| damaged(&row, &error);
         let (tenant, collection, number) = index_of(&row).map_err(damaged)?;
         let of = IndexName { tenant: &tenant, collection: &collection, number };
         match IndexState::decode(&value).map_err(damaged)? {
@@ -134,6 +142,16 @@ fn next(view: &View, step_max: usize) -> Result<Next, state::Error> {
         }
     }
     Ok(Next::Nothing)
+}
+
+/// Items whose end has come.
+fn ends(view: &View, step_max: usize, now: Timestamp) -> Result<Vec<End>, state::Error> {
+    let rows = view.scan(&RowRange::ends(now), step_max)?;
+    rows.iter().map(|(row, _)| End::of(row).map_err(|error| damaged(row, &error))).collect()
+}
+
+fn damaged(row: &Bytes, error: &Error) -> state::Error {
+    state::Error::Damaged { row: format!("{row:?}"), reason: error.to_string() }
 }
 
 /// The next items of the index's collection, by slot and key.

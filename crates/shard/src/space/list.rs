@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use mainstay_base::key::{Slot, slot};
-use mainstay_base::time::Instant;
+use mainstay_base::time::{Instant, Timestamp};
 use mainstay_base::units::Duration;
 use mainstay_machine::query::{self, Failed, Plan};
 use mainstay_machine::row::{Parts, RowRange};
@@ -36,14 +36,15 @@ impl Space {
         }
         let shown = shown(&seen);
         let views: Vec<View> = seen.into_iter().map(|seen| seen.view).collect();
+        let now = self.clock.wall();
         let definition = self.known().get(&list.tenant, &list.collection).cloned();
         let page = match place {
-            None => walk(&views, slots, &list),
+            None => walk(&views, slots, &list, now),
             Some(place) => {
                 let finding = tokio::task::spawn_blocking(move || {
                     // Also when nobody waits any more.
                     let _place = place;
-                    find(&views, slots, &list, definition.as_deref())
+                    find((&views, slots), &list, definition.as_deref(), now)
                 });
                 finding.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
             }
@@ -69,19 +70,21 @@ impl Space {
 
 /// Finds a page through an index, if one helps, or by keys.
 fn find(
-    views: &[View],
-    slots: (Slot, Slot),
+    (views, slots): (&[View], (Slot, Slot)),
     list: &List,
     definition: Option<&Definition>,
+    now: Timestamp,
 ) -> Result<Page, Failed> {
-    let (Some(definition), false) = (definition, is_by_keys(list)) else { return walk(views, slots, list) };
+    let (Some(definition), false) = (definition, is_by_keys(list)) else {
+        return walk(views, slots, list, now);
+    };
     let states: Vec<&dyn State> = views.iter().map(|view| view as &dyn State).collect();
     let usable = query::usable(&states, &list.tenant, (&list.collection, definition))?;
     match query::plan(list, &usable)? {
-        Plan::Keys => walk(views, slots, list),
+        Plan::Keys => walk(views, slots, list, now),
         Plan::Index(through) => {
             let walks: Vec<&dyn Walk> = views.iter().map(|view| view as &dyn Walk).collect();
-            query::search(&walks, &through, list, definition)
+            query::search(&walks, &through, list, definition, now)
         }
     }
 }
@@ -131,8 +134,8 @@ fn shown(seen: &[Seen]) -> Reading<()> {
 }
 
 /// Lists from views that together have these slots, in their order.
-fn walk(views: &[View], (mut from, last): (Slot, Slot), list: &List) -> Result<Page, Failed> {
-    let mut page = PageBuilder::new(list);
+fn walk(views: &[View], (mut from, last): (Slot, Slot), list: &List, now: Timestamp) -> Result<Page, Failed> {
+    let mut page = PageBuilder::new(list, now);
     for view in views {
         while let Some(slot) = next_slot(view, from, last, list)? {
             let is_full = page.read(view, slot)?.is_break();

@@ -87,13 +87,13 @@ fn command(commit: Commit, idempotency_key: Option<&str>) -> Command {
 fn put(key: &str, bytes: usize) -> Command {
     let value =
         Value::new(ContentType::JSON, format!("\"{}\"", "x".repeat(bytes)).into()).expect("it is JSON");
-    let operations = vec![Operation::Put { item: item(key), value }];
+    let operations = vec![Operation::Put { item: item(key), value, ttl: None }];
     command(Commit { conditions: Vec::new(), operations }, None)
 }
 
 fn put_once(key: &str, idempotency_key: &str) -> Command {
     let value = Value::new(ContentType::JSON, "1".into()).expect("it is JSON");
-    let operations = vec![Operation::Put { item: item(key), value }];
+    let operations = vec![Operation::Put { item: item(key), value, ttl: None }];
     command(Commit { conditions: Vec::new(), operations }, Some(idempotency_key))
 }
 
@@ -424,7 +424,7 @@ fn a_command_that_is_too_large_leaves_nothing_to_those_behind_it() {
     let mut desk = Desk::owning(Config { limits, ..config(false) });
     let value = Value::new(ContentType::JSON, "1".into()).unwrap();
     let conditions = vec![Condition::Absent { item: item("a") }];
-    let operations = vec![Operation::Put { item: item("b"), value }];
+    let operations = vec![Operation::Put { item: item("b"), value, ttl: None }];
     let behind = command(Commit { conditions, operations }, None);
     desk.give(vec![work(1, put("a", 2_000)), work(2, behind)]);
     desk.work_off();

@@ -19,6 +19,7 @@ use mainstay_shard::space::{Counts, ShardView, Space, State};
 
 mod damage;
 mod definitions;
+mod expiry;
 mod failing;
 mod gate;
 mod indexes;
@@ -65,7 +66,7 @@ fn item(key: &str) -> ItemName {
 
 fn put(key: &str, text: &str) -> Operation {
     let value = Value::new(ContentType::JSON, format!("\"{text}\"").into()).expect("it is JSON");
-    Operation::Put { item: item(key), value }
+    Operation::Put { item: item(key), value, ttl: None }
 }
 
 /// Of an item that is a number and nothing else.

@@ -28,8 +28,10 @@ fn of_type(content_type: &str) -> Change {
 fn put_json() -> Command {
     let value = Json::new(bytes::Bytes::from_static(b"1")).expect("JSON");
     let item = ItemName { collection: MADE, key: "p/1".parse().expect("a key") };
-    let commit =
-        Commit { conditions: vec![], operations: vec![Operation::Put { item, value: value.into() }] };
+    let commit = Commit {
+        conditions: vec![],
+        operations: vec![Operation::Put { item, value: value.into(), ttl: None }],
+    };
     Command { request: Request::Commit(commit), ..command("p", vec![], vec![]) }
 }
 

@@ -222,7 +222,7 @@ impl Load {
                 let value = Value::new(self.content_type.clone(), bytes).expect("bytes are what they are");
                 let commit = Commit {
                     conditions: Vec::new(),
-                    operations: vec![command::Operation::Put { item, value }],
+                    operations: vec![command::Operation::Put { item, value, ttl: None }],
                 };
                 let command = Command {
                     tenant: Tenant::DEFAULT,

@@ -31,7 +31,7 @@ fn put_definition(name: Name) -> Command {
 fn put_later(key: &str) -> Command {
     let value = Value::new(ContentType::JSON, "1".into()).unwrap();
     let item = ItemName { collection: LATER, key: parse(key) };
-    command(key, Commit { conditions: vec![], operations: vec![Operation::Put { item, value }] })
+    command(key, Commit { conditions: vec![], operations: vec![Operation::Put { item, value, ttl: None }] })
 }
 
 fn revision(answer: &Answer) -> u64 {

@@ -31,7 +31,7 @@ fn define<'s>(space: &'s Space, indexes: &[&str]) -> BoxFuture<'s, Result<Answer
 fn put_doc(key: &str, text: String) -> Command {
     let item = ItemName { collection: DOCS, key: parse(key) };
     let value = Json::new(text.into()).unwrap().into();
-    command(key, Commit { conditions: vec![], operations: vec![Operation::Put { item, value }] })
+    command(key, Commit { conditions: vec![], operations: vec![Operation::Put { item, value, ttl: None }] })
 }
 
 fn query(filter: &str, limit: usize) -> List {
