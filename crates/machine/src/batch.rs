@@ -12,7 +12,8 @@
 //! | . tenant | text |
 //! | . trace | if flagged, 25 bytes: trace id, span id, flags |
 //! | . mutations | their number, then each: 1 byte (0 put, 1 delete), row key, and the value of a put |
-//! | . events | their number: 0 |
+//! | . events | their number, then each: 1 byte (1 before), and what the kind adds |
+//! | .. before | the mutation, by its number in the entry from 0, and what its row was; in the order of mutations |
 //!
 //! Results, not requests: whoever applies a batch needs the rows' keys and values and nothing of what they mean.
 
@@ -35,6 +36,7 @@ pub const FORMAT: u8 = 1;
 const HAS_TRACE: u8 = 1;
 const PUT: u8 = 0;
 const DELETE: u8 = 1;
+const BEFORE: u8 = 1;
 const TRACE_BYTES: usize = 25;
 
 /// The changes of a batch of commands.
@@ -55,6 +57,17 @@ pub struct Entry {
     pub trace: Option<TraceContext>,
     /// What it changed.
     pub mutations: Vec<Mutation>,
+    /// What some of the rows were before, in the order of their mutations: of items whose collection wants it in its feed.
+    pub before: Vec<Before>,
+}
+
+/// What a row was before the command or task that changed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Before {
+    /// The number of the row's mutation in its entry, from 0.
+    pub mutation: u32,
+    /// The row's value.
+    pub value: Bytes,
 }
 
 impl Batch {
@@ -63,11 +76,11 @@ impl Batch {
         Self { time, entries: Vec::new() }
     }
 
-    /// Adds the changes of a command or task, if there are any.
-    pub fn push(&mut self, input: &Input, effects: Vec<Mutation>) {
+    /// Adds the changes of a command or task, if there are any, and what it kept of what was before.
+    pub fn push(&mut self, input: &Input, effects: Vec<Mutation>, before: Vec<Before>) {
         if !effects.is_empty() {
             let (tenant, trace) = (input.tenant().clone(), input.trace());
-            self.entries.push(Entry { tenant, trace, mutations: effects });
+            self.entries.push(Entry { tenant, trace, mutations: effects, before });
         }
     }
 
@@ -79,7 +92,9 @@ impl Batch {
         };
         let entry = |entry: &Entry| {
             let mutations: usize = entry.mutations.iter().map(mutation).sum();
-            1 + NUMBER + entry.tenant.name().as_str().len() + TRACE_BYTES + NUMBER + mutations + NUMBER
+            let before: usize = entry.before.iter().map(|before| 1 + 2 * NUMBER + before.value.len()).sum();
+            let tenant = NUMBER + entry.tenant.name().as_str().len();
+            1 + tenant + TRACE_BYTES + NUMBER + mutations + NUMBER + before
         };
         1 + 8 + NUMBER + self.entries.iter().map(entry).sum::<usize>()
     }
@@ -106,7 +121,12 @@ impl Batch {
                     put_sized(&mut out, value);
                 }
             }
-            put_varint(&mut out, 0);
+            put_varint(&mut out, entry.before.len() as u64);
+            for before in &entry.before {
+                out.put_u8(BEFORE);
+                put_varint(&mut out, before.mutation.into());
+                put_sized(&mut out, &before.value);
+            }
         }
         out.into()
     }
@@ -148,10 +168,22 @@ fn entry(reader: &mut Reader<'_>) -> Result<Entry, Error> {
     let tenant = reader.text()?.parse().map_err(|_| reader.field("the tenant is not a name"))?;
     let trace = if flags & HAS_TRACE == 0 { None } else { Some(trace(reader)?) };
     let mutations = many(reader, mutation)?;
-    if reader.varint()? != 0 {
-        return Err(reader.field("an entry has events, which a newer program wrote"));
+    let events = many(reader, before)?;
+    let numbers = events.iter().map(|before| before.mutation);
+    let are_in_order = numbers.is_sorted_by(|one, next| one < next);
+    if !are_in_order || events.last().is_some_and(|last| last.mutation as usize >= mutations.len()) {
+        return Err(reader.field("what was before is not that of the mutations in their order"));
     }
-    Ok(Entry { tenant, trace, mutations })
+    Ok(Entry { tenant, trace, mutations, before: events })
+}
+
+fn before(reader: &mut Reader<'_>) -> Result<Before, Error> {
+    if reader.u8()? != BEFORE {
+        return Err(reader.field("an entry has an event of a kind that a newer program wrote"));
+    }
+    let mutation = reader.varint()?;
+    let mutation = u32::try_from(mutation).map_err(|_| reader.field("there is no such mutation"))?;
+    Ok(Before { mutation, value: reader.sized()? })
 }
 
 fn trace(reader: &mut Reader<'_>) -> Result<TraceContext, Error> {

@@ -28,6 +28,23 @@ pub struct Collection {
     /// every change: an entry for each value of a changed field. One that is added is built beside the traffic.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub indexes: BTreeMap<Name, Index>,
+    /// What the feed of its changes has.
+    #[serde(skip_serializing_if = "Feed::is_default")]
+    pub changes: Feed,
+}
+
+/// What the feed of a collection's changes has beside what items are afterwards.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Feed {
+    /// Whether it has what items were before, from then on. The log then holds each value twice.
+    pub old_values: bool,
+}
+
+impl Feed {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Collection {

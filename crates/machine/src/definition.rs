@@ -71,6 +71,8 @@ pub struct Source {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Definitions {
     revision: u64,
+    /// Whether a collection that is served keeps old values.
+    has_old_values: bool,
     collections: BTreeMap<Tenant, BTreeMap<Name, Arc<Definition>>>,
 }
 
@@ -217,12 +219,18 @@ impl Definitions {
         })
     }
 
+    /// Whether a collection that is served wants in its feed what items were before.
+    pub(crate) fn has_old_values(&self) -> bool {
+        self.has_old_values
+    }
+
     /// Those that were changed after a revision.
     pub fn changed_after(&self, revision: u64) -> impl Iterator<Item = (&Tenant, &Name, &Arc<Definition>)> {
         self.all().filter(move |(_, _, definition)| definition.revision() > revision)
     }
 
     fn insert(&mut self, tenant: Tenant, name: Name, definition: Definition) {
+        self.has_old_values |= definition.collection.changes.old_values && !definition.is_retired;
         self.collections.entry(tenant).or_default().insert(name, Arc::new(definition));
     }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use mainstay_base::hlc::HybridTime;
 use mainstay_base::key::slot;
 
+use crate::batch::Before;
 use crate::command::{Command, Request};
 use crate::definition::Definitions;
 use crate::outcome::{OperationResult, Outcome, Refusal};
@@ -21,6 +22,7 @@ use crate::state;
 use crate::task::{Input, Task};
 
 mod adopt;
+mod before;
 mod commit;
 mod condition;
 mod define;
@@ -65,6 +67,8 @@ pub struct Evaluated {
     pub replayed: bool,
     /// The rows that change, each once, in the order of their first change. They are in the overlay already.
     pub effects: Vec<Mutation>,
+    /// What some of these rows were before, for the feeds of collections that want it.
+    pub before: Vec<Before>,
     /// What the rows define from now on, if that changes.
     pub definitions: Option<Arc<Definitions>>,
 }
@@ -113,8 +117,13 @@ fn command_in(
     context: &Context<'_>,
 ) -> Result<Evaluated, state::Error> {
     let slot = slot(&command.tenant, &command.partition);
-    let unchanged =
-        |outcome, replayed| Evaluated { outcome, replayed, effects: Vec::new(), definitions: None };
+    let unchanged = |outcome, replayed| Evaluated {
+        outcome,
+        replayed,
+        effects: Vec::new(),
+        before: Vec::new(),
+        definitions: None,
+    };
     let kept = match &command.idempotency {
         None => None,
         Some(idempotency) => {
@@ -137,7 +146,9 @@ fn command_in(
     if let Some((book, idempotency, stale)) = kept {
         idempotency::keep(&book, idempotency, stale, &outcome, overlay)?;
     }
-    Ok(Evaluated { outcome, replayed: false, effects: overlay.changed(), definitions: None })
+    let effects = overlay.changed();
+    let before = before::before(&command.tenant, &effects, overlay, context.definitions)?;
+    Ok(Evaluated { outcome, replayed: false, effects, before, definitions: None })
 }
 
 fn task_in(task: &Task, overlay: &mut Overlay<'_>, context: &Context<'_>) -> Result<Evaluated, state::Error> {
@@ -149,7 +160,8 @@ fn task_in(task: &Task, overlay: &mut Overlay<'_>, context: &Context<'_>) -> Res
         Task::Reap(reap) => expiry::reap(reap, overlay, context),
     };
     let outcome = outcome(results, overlay)?;
-    Ok(Evaluated { outcome, replayed: false, effects: overlay.changed(), definitions: None })
+    let (effects, before) = (overlay.changed(), Vec::new());
+    Ok(Evaluated { outcome, replayed: false, effects, before, definitions: None })
 }
 
 /// Reads what the rows define, if the row that says so has changed.

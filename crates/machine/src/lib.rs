@@ -7,7 +7,7 @@
 //!
 //! What a batch carries are results ([`batch`]), not requests: reading them back needs none of this code.
 //! Owns the rows' format ([`row`]), commands and outcomes, JSON as bytes ([`json`]), check expressions
-//! ([`expression`]), what indexes are made of ([`index`]) and the port [`Shards`](shards::Shards) by which other rooms reach what is committed. It never
+//! ([`expression`]), what indexes are made of ([`index`]), what feeds tell ([`feed`]) and the port [`Shards`](shards::Shards) by which other rooms reach what is committed. It never
 //! knows logs, stores, HTTP or a runtime.
 
 pub mod batch;
@@ -18,6 +18,7 @@ pub mod content;
 pub mod definition;
 pub mod evaluate;
 pub mod expression;
+pub mod feed;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
 pub mod index;

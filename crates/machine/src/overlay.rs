@@ -116,6 +116,15 @@ impl<'a> Overlay<'a> {
         self.journal.iter().map(mutation).collect()
     }
 
+    /// What a row that was changed since the savepoint was before. Errors: [`Error`].
+    pub(crate) fn before(&self, place: usize) -> Result<Option<Bytes>, Error> {
+        let (key, before) = &self.journal[place];
+        match before {
+            Some(change) => Ok(change.value.clone()),
+            None => self.base.get(key),
+        }
+    }
+
     fn merge(&self, range: &RowRange, limit: usize) -> Result<Vec<(Bytes, Bytes)>, Error> {
         let mut rows = Vec::new();
         let mut changes = self.changes.range::<Bytes, _>(&range.start..&range.end).peekable();

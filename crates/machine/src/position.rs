@@ -10,6 +10,10 @@ use thiserror::Error;
 
 use crate::text::{Hex, shown};
 
+mod event_id;
+
+pub use event_id::{EventId, ParseError as EventIdError};
+
 /// A place in the logs of any number of shards. Merged by the maximum; the empty one is before everything.
 ///
 /// Text, opaque to clients: for each shard its timeline, number and index in lower-case hexadecimal with dots between them, the
@@ -50,11 +54,16 @@ impl Position {
         self.0.iter().map(|(shard, place)| (*shard, *place))
     }
 
+    /// Takes note of a place in a shard's log: the later place stays.
+    pub fn reach(&mut self, shard: ShardId, place: Place) {
+        let mine = self.0.entry(shard).or_insert(place);
+        *mine = place.max(*mine);
+    }
+
     /// Takes note of another position: of each shard the later place stays.
     pub fn merge(&mut self, other: &Self) {
         for (shard, place) in other.places() {
-            let mine = self.0.entry(shard).or_insert(place);
-            *mine = place.max(*mine);
+            self.reach(shard, place);
         }
     }
 }

@@ -236,6 +236,13 @@ impl<'a> Parts<'a> {
     }
 }
 
+/// Whether a row is that of an item, by its kind alone.
+pub(crate) fn is_item(key: &[u8]) -> bool {
+    let Some((slot, rest)) = key.split_first_chunk() else { return false };
+    let kind = split_at_nul(rest).and_then(|(tenant, rest)| rest.first().filter(|_| !tenant.is_empty()));
+    Slot::new(u16::from_be_bytes(*slot)).is_some() && kind == Some(&ITEM)
+}
+
 fn split_at_nul(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let place = bytes.iter().position(|byte| *byte == 0)?;
     Some((&bytes[..place], &bytes[place + 1..]))

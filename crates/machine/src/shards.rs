@@ -18,6 +18,7 @@ use mainstay_base::units::Duration;
 use crate::command::{Command, ItemName};
 use crate::definition::{Definition, Definitions};
 use crate::expression::Expression;
+use crate::feed::{Events, Follow};
 use crate::item::{Item, Listed};
 use crate::json::Pointer;
 use crate::outcome::{Outcome, Refusal};
@@ -53,6 +54,13 @@ pub trait Shards: Send + Sync {
     ///
     /// Errors: [`Error`], never [`Error::OutcomeUnknown`]. Cancel-safe.
     fn list(&self, list: List, deadline: Option<Instant>) -> BoxFuture<'_, Result<Reading<Page>, Error>>;
+
+    /// The next changes of items of a collection, from where the last page ended ([`EventsBuilder`](crate::feed::EventsBuilder)). Waits
+    /// for the first one as long as is asked for, and no longer than until the deadline; then the page has none, and where to go on.
+    ///
+    /// Errors: [`Error`], never [`Error::OutcomeUnknown`]; [`Error::Trimmed`] when the records after that place are not kept any
+    /// more, also when it is of a history that a restore has ended. Cancel-safe.
+    fn changes(&self, follow: Follow, deadline: Option<Instant>) -> BoxFuture<'_, Result<Events, Error>>;
 
     /// The definitions of the last revision that is known here.
     fn definitions(&self) -> Arc<Definitions>;
@@ -306,6 +314,15 @@ pub enum Error {
     /// The position that was to be read at is of a history that a restore has ended.
     #[error("the position is of an earlier history, which a restore has ended: begin anew without it")]
     Gone,
+    /// The changes that were to be followed are not to be had any more.
+    #[error(
+        "the changes after this place are not kept any more: {reason}; read the collection, and follow from the position that \
+         reading answers"
+    )]
+    Trimmed {
+        /// Why not.
+        reason: String,
+    },
     /// The rows cannot be read.
     #[error("the shard's rows cannot be read: {reason}")]
     Broken {
@@ -322,7 +339,7 @@ impl Classify for Error {
             Self::OutcomeUnknown { .. } => Code::OutcomeUnknown,
             Self::Unavailable { .. } => Code::Unavailable,
             Self::StorageFull { .. } => Code::StorageFull,
-            Self::Gone => Code::Gone,
+            Self::Gone | Self::Trimmed { .. } => Code::Gone,
             Self::Refused(refusal) => refusal.code(),
             Self::Broken { .. } => Code::Internal,
         }
@@ -388,6 +405,7 @@ mod tests {
             (Error::Unavailable { reason: reason() }, 503, Code::Unavailable.retry()),
             (Error::StorageFull { reason: reason() }, 507, Retry::Never),
             (Error::Gone, 410, Retry::Never),
+            (Error::Trimmed { reason: reason() }, 410, Retry::Never),
             (Error::Broken { reason: reason() }, 500, Retry::Never),
         ] {
             assert_eq!((error.code().status(), error.retry()), (status, retry), "{error}");

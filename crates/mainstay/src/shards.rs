@@ -16,6 +16,7 @@ use mainstay_base::position::{Index, ShardId};
 use mainstay_base::time::{Clock, Entropy};
 use mainstay_machine::Settings;
 use mainstay_machine::task::Declare;
+use mainstay_shard::feed;
 use mainstay_shard::inbox::Bounds;
 use mainstay_shard::owner;
 use mainstay_shard::snapshot::bucket;
@@ -165,6 +166,7 @@ impl Opened {
             settings: Arc::clone(&settings),
             inbox: bounds,
             owner: owner::Options::default(),
+            feed: feed::Options::default(),
             snapshots: self.snapshots.clone(),
             clock: Arc::clone(clock),
             entropy: Arc::clone(entropy),

@@ -4,6 +4,7 @@
 //! rows. It never knows HTTP, and never which node has which shard.
 
 pub mod backup;
+pub mod feed;
 pub mod inbox;
 pub mod owner;
 mod rules;

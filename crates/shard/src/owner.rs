@@ -19,6 +19,7 @@ use mainstay_base::units::{Duration, Size};
 use mainstay_log::record::{Draft, Record, RecordId, Timeline};
 use mainstay_log::writer::{Step, Writer};
 use mainstay_log::{Appended, Guarantees, Limits, Tail};
+use mainstay_machine::feed::Changes;
 use mainstay_machine::position::Place;
 use mainstay_machine::shards::{Answer, Durability, Error};
 use mainstay_machine::{Definitions, Input, Mutation, Position, Settings, State};
@@ -171,6 +172,8 @@ pub enum Action {
         index: Index,
         /// The rows that change, in this order; there may be none.
         mutations: Vec<Mutation>,
+        /// What of them is of items, if there is any and it was committed while the shard is served.
+        changes: Option<Changes>,
         /// [`Applied`], encoded.
         applied: bytes::Bytes,
     },
@@ -490,8 +493,12 @@ impl Owner {
 
     /// Who reads here or later sees everything that was applied.
     fn position(&self) -> Position {
+        Position::of(self.config.shard, self.place(self.applied))
+    }
+
+    fn place(&self, index: Index) -> Place {
         let timeline = u32::try_from(self.timeline.number).expect("checked when it came in");
-        Position::of(self.config.shard, Place { timeline, index: self.applied })
+        Place { timeline, index }
     }
 
     /// The last time in the log.

@@ -16,12 +16,14 @@ use mainstay_base::key::{Slot, slot};
 use mainstay_base::position::{Epoch, ShardId};
 use mainstay_base::time::{Clock, Entropy, Instant};
 use mainstay_log::Log;
+use mainstay_machine::feed::{Events, Follow};
 use mainstay_machine::item::Item;
 use mainstay_machine::query::Progress;
 use mainstay_machine::shards::{Active, Answer, BoxFuture, Error, Get, List, Page, Reading, Shards};
 use mainstay_machine::{Command, Definition, Definitions, Outcome, Settings, item};
 use tokio::sync::Semaphore;
 
+use crate::feed;
 use crate::inbox::Bounds;
 use crate::owner::Options;
 use crate::snapshot::location::Location;
@@ -30,6 +32,7 @@ mod counters;
 mod definitions;
 mod desk;
 mod driver;
+mod follow;
 mod gardener;
 mod list;
 pub mod manifest;
@@ -64,6 +67,8 @@ pub struct Parts {
     pub inbox: Bounds,
     /// How large batches are, and how long is waited for what.
     pub owner: Options,
+    /// How much of its last changes each shard keeps for readers.
+    pub feed: feed::Options,
     /// Where snapshots are.
     pub snapshots: Location,
     /// The clock of deadlines and stamps.
@@ -81,6 +86,8 @@ pub struct Space {
     settings: Arc<ArcSwap<Settings>>,
     clock: Arc<dyn Clock>,
     listings: Arc<Semaphore>,
+    /// What followers read that the feeds do not have.
+    source: follow::Source,
 }
 
 impl Space {
@@ -100,7 +107,8 @@ impl Space {
         assert_eq!(system.id, SYSTEM, "the stores are in the order of shards");
         let (settings, clock) = (Arc::clone(&parts.settings), Arc::clone(&parts.clock));
         let listings = Arc::new(Semaphore::new(LISTINGS_MAX));
-        (Arc::new(Self { system, shards, settings, clock, listings }), drivers)
+        let source = follow::Source::new(parts, count);
+        (Arc::new(Self { system, shards, settings, clock, listings, source }), drivers)
     }
 
     /// Waits until every shard is served. Errors: why one will not be before the node is started again.
@@ -190,6 +198,10 @@ impl Shards for Space {
 
     fn list(&self, list: List, deadline: Option<Instant>) -> BoxFuture<'_, Result<Reading<Page>, Error>> {
         Box::pin(self.list_items(list, deadline))
+    }
+
+    fn changes(&self, follow: Follow, deadline: Option<Instant>) -> BoxFuture<'_, Result<Events, Error>> {
+        Box::pin(self.follow_changes(follow, deadline))
     }
 
     fn definitions(&self) -> Arc<Definitions> {

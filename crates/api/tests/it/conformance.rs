@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
-use futures_util::FutureExt;
 use mainstay_base::id::{Name, Tenant};
 use mainstay_base::time::Instant;
+use mainstay_base::units::Duration;
 use mainstay_machine::command::{Command, Commit, Request};
+use mainstay_machine::feed::{Events, Follow};
 use mainstay_machine::item::Item;
+use mainstay_machine::position::EventId;
 use mainstay_machine::query::Progress;
 use mainstay_machine::shards::{
     Active, Answer, BoxFuture, Consistency, Cursor, Error, Get, List, Page, Reading, Shards, conformance,
@@ -55,9 +57,17 @@ enum Flaw {
     KnowsOldDefinitions,
     RehearsesForReal,
     ForgetsHistory,
+    LeavesEventsOut,
+    TellsEventsTwice,
+    ReversesEvents,
+    IgnoresTheFilter,
+    FollowsOtherKeys,
+    BeginsFeedsAtTheStart,
+    NeverWaits,
+    MakesOldFeedsUpAgain,
 }
 
-const FLAWS: [Flaw; 23] = [
+const FLAWS: [Flaw; 31] = [
     Flaw::ReadsNothingInSessions,
     Flaw::StaysAtOnePosition,
     Flaw::ShowsOldStateAsFresh,
@@ -81,6 +91,14 @@ const FLAWS: [Flaw; 23] = [
     Flaw::KnowsOldDefinitions,
     Flaw::RehearsesForReal,
     Flaw::ForgetsHistory,
+    Flaw::LeavesEventsOut,
+    Flaw::TellsEventsTwice,
+    Flaw::ReversesEvents,
+    Flaw::IgnoresTheFilter,
+    Flaw::FollowsOtherKeys,
+    Flaw::BeginsFeedsAtTheStart,
+    Flaw::NeverWaits,
+    Flaw::MakesOldFeedsUpAgain,
 ];
 
 /// The shards in memory with a flaw.
@@ -201,6 +219,30 @@ impl Shards for Flawed {
         })
     }
 
+    fn changes(&self, mut follow: Follow, deadline: Option<Instant>) -> BoxFuture<'_, Result<Events, Error>> {
+        Box::pin(async move {
+            match self.flaw {
+                Flaw::IgnoresTheFilter => follow.filter = None,
+                Flaw::FollowsOtherKeys => follow.prefix.clear(),
+                Flaw::BeginsFeedsAtTheStart => follow.after = follow.after.or(Some(EventId::default())),
+                Flaw::NeverWaits => follow.wait = Duration::ZERO,
+                Flaw::MakesOldFeedsUpAgain => follow.after = Some(EventId::default()),
+                _ => {}
+            }
+            let mut page = self.shards.changes(follow, deadline).await?;
+            match self.flaw {
+                Flaw::LeavesEventsOut if page.events.len() > 1 => drop(page.events.remove(0)),
+                Flaw::TellsEventsTwice => match &page.events[..] {
+                    [.., before, _] => page.next = before.id.clone(),
+                    _ => {}
+                },
+                Flaw::ReversesEvents => page.events.reverse(),
+                _ => {}
+            }
+            Ok(page)
+        })
+    }
+
     fn definitions(&self) -> Arc<Definitions> {
         if self.flaw == Flaw::KnowsOldDefinitions { Arc::clone(&self.old) } else { self.shards.definitions() }
     }
@@ -264,7 +306,9 @@ fn the_suite_finds_every_flaw() {
         let old = shards.definitions();
         let shards = Flawed { flaw: *flaw, shards, last: Mutex::default(), old };
         let suite = conformance::all(&shards, Some(Mem::ended()));
-        catch_unwind(AssertUnwindSafe(|| suite.now_or_never().expect("memory never waits"))).is_ok()
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        catch_unwind(AssertUnwindSafe(|| runtime.block_on(suite))).is_ok()
     });
     assert_eq!(passed.collect::<Vec<_>>(), []);
 }

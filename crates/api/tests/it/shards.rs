@@ -1,6 +1,7 @@
 //! The port over rows in memory: every command is evaluated at once, in a batch of its own.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
@@ -11,7 +12,9 @@ use mainstay_base::key::slot;
 use mainstay_base::position::{Index, ShardId};
 use mainstay_base::time::{Clock, Instant, ManualClock, Timestamp};
 use mainstay_base::units::Duration;
+use mainstay_machine::batch::Batch;
 use mainstay_machine::definition::{self, Source};
+use mainstay_machine::feed::{Changes, Events, EventsBuilder, Follow};
 use mainstay_machine::index::State as IndexState;
 use mainstay_machine::item::{self, Item};
 use mainstay_machine::position::Place;
@@ -26,6 +29,7 @@ use mainstay_machine::{
     Collection, Command, Context, Definition, Definitions, Evaluated, Input, Moment, Mutation, Outcome,
     Overlay, Position, Task, evaluate,
 };
+use tokio::sync::Notify;
 
 const SHARD: ShardId = ShardId::new(3);
 const TIMELINE: u32 = 1;
@@ -35,6 +39,7 @@ pub(crate) struct Mem {
     settings: Arc<ArcSwap<Settings>>,
     clock: Arc<ManualClock>,
     inner: Mutex<Inner>,
+    changed: Notify,
 }
 
 #[derive(Default)]
@@ -43,6 +48,9 @@ struct Inner {
     index: u64,
     commands: Vec<(Command, Option<Instant>)>,
     lists: Vec<List>,
+    follows: Vec<Follow>,
+    /// What was changed, record by record.
+    records: Vec<Changes>,
     /// What the next requests fail with.
     failures: VecDeque<Error>,
     /// How many shards have what is defined; none: all.
@@ -53,7 +61,7 @@ struct Inner {
 
 impl Mem {
     pub(crate) fn new(settings: Arc<ArcSwap<Settings>>, clock: Arc<ManualClock>) -> Self {
-        Self { settings, clock, inner: Mutex::default() }
+        Self { settings, clock, inner: Mutex::default(), changed: Notify::new() }
     }
 
     /// Has these collections from now on, as if files named them.
@@ -87,7 +95,31 @@ impl Mem {
         if let Some(definitions) = &evaluated.definitions {
             inner.build(definitions);
         }
+        let mut batch = Batch::new(moment.time);
+        batch.push(input, evaluated.effects.clone(), evaluated.before.clone());
+        let place = Place { timeline: TIMELINE, index: Index::new(inner.index) };
+        inner.records.push(Changes::of(place, &batch));
+        self.changed.notify_waiters();
         evaluated
+    }
+
+    /// One look at what is to be followed.
+    fn look(&self, follow: &Follow) -> Result<Events, Error> {
+        let inner = self.inner.lock().unwrap();
+        let after = follow.after.clone().unwrap_or_else(|| inner.position().into());
+        if after.position().get(SHARD).is_some_and(|place| place.timeline < TIMELINE) {
+            return Err(Error::Trimmed { reason: "a restore has ended it".to_owned() });
+        }
+        let mut page =
+            EventsBuilder::new(follow, &after, self.settings.load().machine.limits.check_steps_max);
+        let seen = page.seen(SHARD);
+        for changes in inner.records.iter().filter(|changes| changes.place.index > seen) {
+            if page.read(SHARD, changes).unwrap().is_break() {
+                break;
+            }
+        }
+        page.reach(SHARD, Place { timeline: TIMELINE, index: Index::new(inner.index) });
+        Ok(page.finish())
     }
 
     /// A position of a history that a restore has ended.
@@ -119,6 +151,10 @@ impl Mem {
 
     pub(crate) fn submitted(&self) -> usize {
         self.inner.lock().unwrap().commands.len()
+    }
+
+    pub(crate) fn last_follow(&self) -> Follow {
+        self.inner.lock().unwrap().follows.last().expect("a feed").clone()
     }
 
     pub(crate) fn last_list(&self) -> List {
@@ -216,6 +252,28 @@ impl Shards for Mem {
                 Failed::State(error) => Error::Broken { reason: error.to_string() },
             });
             inner.reading(made?, list.consistency)
+        })
+    }
+
+    fn changes(&self, mut follow: Follow, deadline: Option<Instant>) -> BoxFuture<'_, Result<Events, Error>> {
+        Box::pin(async move {
+            {
+                let mut inner = self.inner.lock().unwrap();
+                inner.follows.push(follow.clone());
+                self.begin(&mut inner, deadline)?;
+            }
+            loop {
+                let mut changed = pin!(self.changed.notified());
+                changed.as_mut().enable();
+                let page = self.look(&follow)?;
+                if !page.events.is_empty() || follow.wait == Duration::ZERO {
+                    return Ok(page);
+                }
+                follow.after = Some(page.next);
+                if tokio::time::timeout(follow.wait.as_std(), changed).await.is_err() {
+                    follow.wait = Duration::ZERO;
+                }
+            }
         })
     }
 

@@ -19,8 +19,14 @@ fn sample() -> Batch {
                 tenant: Tenant::DEFAULT,
                 trace: None,
                 mutations: vec![put(b"k1", b"v1"), put(b"k2", b"")],
+                before: vec![],
             },
-            Entry { tenant: "t1".parse().unwrap(), trace: Some(trace), mutations: vec![delete] },
+            Entry {
+                tenant: "t1".parse().unwrap(),
+                trace: Some(trace),
+                mutations: vec![delete],
+                before: vec![],
+            },
         ],
     }
 }
@@ -36,6 +42,35 @@ fn golden_bytes() {
     let read = Batch::decode(&golden().into()).unwrap();
     assert_eq!(read, sample());
     assert!(sample().encoded_bytes_max() >= golden().len());
+}
+
+fn with_before() -> Batch {
+    let mut batch = sample();
+    let before = |mutation, value| Before { mutation, value: Bytes::from_static(value) };
+    batch.entries[0].before = vec![before(0, b"v0"), before(1, b"")];
+    batch
+}
+
+fn golden_with_before() -> Vec<u8> {
+    let first =
+        b"\x01\x02\x01\0\0\0\0\0\0\x02\0\x07default\x02\0\x02k1\x02v1\0\x02k2\0\x02\x01\0\x02v0\x01\x01\0";
+    [&first[..], b"\x01\x02t1", &[0xaa; 16], &[0xbb; 8], b"\x01\x01\x01\x02k1\0"].concat()
+}
+
+#[test]
+fn golden_bytes_of_what_was_before() {
+    assert_eq!(with_before().encode(), golden_with_before());
+    assert_eq!(Batch::decode(&golden_with_before().into()).unwrap(), with_before());
+    assert!(with_before().encoded_bytes_max() >= golden_with_before().len());
+    let place = 9 + 1 + 1 + 8 + 1 + 7 + 5;
+    let with = |at: usize, byte: u8| {
+        let mut bytes = golden_with_before();
+        bytes[place + at] = byte;
+        Batch::decode(&bytes.into()).unwrap_err().to_string()
+    };
+    assert!(with(1, 2).contains("a newer program"), "{}", with(1, 2));
+    assert!(with(2, 1).contains("in their order"), "{}", with(2, 1));
+    assert!(with(7, 2).contains("in their order"), "{}", with(7, 2));
 }
 
 #[test]
@@ -64,7 +99,7 @@ fn what_was_not_written_is_refused() {
     assert!(decode(with(20, 2)).unwrap_err().to_string().contains("no such mutation"));
     assert!(decode(with(12, b'D')).unwrap_err().to_string().contains("not a name"));
     let last = golden().len() - 1;
-    assert!(decode(with(last, 1)).unwrap_err().to_string().contains("a newer program"));
+    assert!(decode(with(last, 1)).is_err(), "an event that is not there");
     let endless = [&b"\x01\0\0\0\0\0\0\0\0"[..], &[0xff, 0xff, 0xff, 0xff, 0x0f]].concat();
     assert!(decode(endless).is_err(), "no room is made for what a length only claims");
 }
@@ -81,9 +116,9 @@ fn a_command_without_effects_leaves_no_entry() {
         request: crate::command::Request::Commit(crate::command::Commit::default()),
     };
     let input = Input::from(command);
-    batch.push(&input, Vec::new());
+    batch.push(&input, Vec::new(), Vec::new());
     assert_eq!(batch.entries, []);
-    batch.push(&input, sample().entries.remove(0).mutations);
+    batch.push(&input, sample().entries.remove(0).mutations, Vec::new());
     assert_eq!(batch.entries.len(), 1);
 }
 

@@ -17,6 +17,7 @@ use crate::position::Position;
 
 mod changes;
 mod definitions;
+mod feeds;
 mod listings;
 mod readings;
 mod repetitions;
@@ -47,7 +48,8 @@ pub async fn all(shards: &dyn Shards, ended: Option<Position>) {
     readings::positions_grow(shards).await;
     readings::a_position_of_several_partitions_holds_in_each(shards).await;
     if let Some(ended) = ended {
-        readings::an_ended_history_is_gone(shards, ended).await;
+        readings::an_ended_history_is_gone(shards, ended.clone()).await;
+        feeds::a_feed_of_an_ended_history_is_gone(shards, ended).await;
     }
     changes::a_commit_happens_whole_or_not_at_all(shards).await;
     changes::commits_at_once_happen_one_after_another(shards).await;
@@ -60,6 +62,10 @@ pub async fn all(shards: &dyn Shards, ended: Option<Position>) {
     listings::pages_hold_everything_once_and_in_order(shards).await;
     listings::a_listing_goes_on_after_an_item_that_is_gone(shards).await;
     listings::whole_keys_are_listed_across_partitions(shards).await;
+    feeds::changes_are_told_once_and_in_order(shards).await;
+    feeds::all_partitions_are_followed_as_one(shards).await;
+    feeds::a_filter_leaves_out_what_does_not_match(shards).await;
+    feeds::a_feed_begins_now_and_waits(shards).await;
     definitions::a_definition_holds_once_it_is_answered(shards).await;
     definitions::a_rehearsal_changes_nothing(shards).await;
 }

@@ -365,7 +365,7 @@ fn no_commit_within_the_limits_makes_a_larger_batch_than_they_say() {
     let evaluated = world.run(&command);
     assert!(matches!(evaluated.outcome, Outcome::Committed(_)), "{:?}", evaluated.outcome);
     let mut batch = Batch::new(world.now);
-    batch.push(&command.into(), evaluated.effects);
+    batch.push(&command.into(), evaluated.effects, evaluated.before);
     let (bytes, max) = (batch.encoded_bytes_max() as u64, world.settings.limits.batch_size_max().bytes());
     assert!(bytes <= max && max < bytes + bytes / 10, "{bytes} of {max}");
 }

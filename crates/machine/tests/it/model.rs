@@ -245,7 +245,7 @@ fn run(commands: &[Command], cuts: &[usize]) -> (Vec<Evaluated>, Memory) {
             // The time stays the same, so that the rows do not depend on the cuts.
             let input = command.clone().into();
             let result = evaluate(&input, &mut overlay, &world.context()).unwrap();
-            batch.push(&input, result.effects.clone());
+            batch.push(&input, result.effects.clone(), result.before.clone());
             evaluated.push(result);
         }
         let read = Batch::decode(&batch.encode()).unwrap();

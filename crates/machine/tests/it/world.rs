@@ -68,7 +68,7 @@ impl World {
         let mut overlay = Overlay::new(&self.state);
         let evaluated = evaluate(input, &mut overlay, &self.context()).unwrap();
         let mut batch = Batch::new(self.now);
-        batch.push(input, evaluated.effects.clone());
+        batch.push(input, evaluated.effects.clone(), evaluated.before.clone());
         let read = Batch::decode(&batch.encode()).unwrap();
         assert_eq!(read, batch);
         for entry in &read.entries {

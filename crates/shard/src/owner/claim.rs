@@ -55,7 +55,7 @@ impl Owner {
         self.release(cursor.next, out);
         // Also without rows: so that a store that only ever changes owners does not pin the log.
         let applied = Applied { cursor, time: self.log_time(), timeline: self.timeline };
-        self.apply(Vec::new(), &applied, out);
+        self.apply(None, &applied, out);
     }
 
     /// The store has everything below the epoch record.

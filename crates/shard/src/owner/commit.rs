@@ -7,13 +7,12 @@ use mainstay_base::error::Code;
 use mainstay_base::hlc::{HybridClock, HybridTime};
 use mainstay_base::time::{Instant, Timestamp};
 use mainstay_log::record::{Draft, HEADER_BYTES, Kind, Record};
-use mainstay_machine::batch::Batch;
+use mainstay_machine::batch::{Batch, Before};
 use mainstay_machine::shards::{Answer, Durability, Error};
 use mainstay_machine::{
     Command, Context, Definitions, Evaluated, Input, Moment, Mutation, Outcome, Overlay, Refusal, evaluate,
 };
 
-use super::recover::mutations;
 use super::{Action, Applied, Config, Env, Owner, Read, Stage, Stop, Work, durability, size_bytes};
 use crate::rules::{Rule, holds};
 
@@ -122,7 +121,7 @@ impl Owner {
             } else {
                 evaluate(&without_key(&next.input), &mut overlay, &context)
             };
-            let Evaluated { outcome, replayed, effects, definitions } = match evaluated {
+            let Evaluated { outcome, replayed, effects, before, definitions } = match evaluated {
                 Ok(evaluated) => evaluated,
                 Err(error) => {
                     let error = Error::Broken { reason: error.to_string() };
@@ -130,7 +129,7 @@ impl Owner {
                     continue;
                 }
             };
-            let bytes = done.bytes + entry_bytes_max(&next, &effects);
+            let bytes = done.bytes + entry_bytes_max(&next, &effects, &before);
             if bytes > self.payload_bytes_max && !effects.is_empty() {
                 if !done.batch.entries.is_empty() {
                     work.push_front(next);
@@ -150,7 +149,7 @@ impl Owner {
             }
             if !effects.is_empty() {
                 done.bytes = bytes;
-                done.batch.push(&next.input, effects);
+                done.batch.push(&next.input, effects, before);
                 done.definitions = definitions.or(done.definitions);
             }
             done.waiting.push(Waiting { work: next, outcome, replayed });
@@ -188,7 +187,7 @@ impl Owner {
         if !holds(Rule::AnswerWhenApplied) {
             self.tell(out);
         }
-        self.apply(mutations(batch), &applied, out);
+        self.apply(Some(batch), &applied, out);
     }
 
     /// The record in flight is committed, and the store has it.
@@ -354,13 +353,15 @@ fn without_key(input: &Input) -> Input {
 const BATCH_BYTES: usize = 32;
 
 /// What a command adds to a batch in bytes, or more.
-fn entry_bytes_max(work: &Work, effects: &[Mutation]) -> usize {
+fn entry_bytes_max(work: &Work, effects: &[Mutation], before: &[Before]) -> usize {
     const ENTRY_BYTES: usize = 64;
     const MUTATION_BYTES: usize = 24;
     let mutation = |mutation: &Mutation| {
         MUTATION_BYTES + mutation.key().len() + mutation.value().map_or(0, bytes::Bytes::len)
     };
-    ENTRY_BYTES + work.input.tenant().name().as_str().len() + effects.iter().map(mutation).sum::<usize>()
+    let before: usize = before.iter().map(|before| MUTATION_BYTES + before.value.len()).sum();
+    let effects: usize = effects.iter().map(mutation).sum();
+    ENTRY_BYTES + work.input.tenant().name().as_str().len() + effects + before
 }
 
 /// The next time. A wall clock beyond what can be stamped is taken for one that stands still.

@@ -10,6 +10,7 @@ use mainstay_log::record::{Kind, Record};
 use mainstay_log::{Damage, Error, Place, Tail};
 use mainstay_machine::Mutation;
 use mainstay_machine::batch::Batch;
+use mainstay_machine::feed::Changes;
 
 use super::io::Operation;
 use super::{Action, Applied, Env, Owner, Stage, Stop, size_bytes};
@@ -29,7 +30,7 @@ pub(super) struct Recovery {
 /// An accepted batch, and where the log stands after it.
 pub(super) struct Held {
     index: Index,
-    mutations: Vec<Mutation>,
+    batch: Batch,
     applied: Applied,
 }
 
@@ -161,22 +162,27 @@ impl Owner {
             self.clock = HybridClock::starting_after(self.clock.latest().max(batch.time));
         }
         let applied = Applied { cursor, time: batch.time, timeline: self.timeline };
-        self.held.push_back(Held { index, mutations: mutations(batch), applied });
+        self.held.push_back(Held { index, batch, applied });
         Ok(())
     }
 
     /// Gives to the store what is below this index.
     pub(super) fn release(&mut self, settled: Index, out: &mut Vec<Action>) {
         let is_settled = |held: &Held| held.index < settled || !holds(Rule::ApplyWhatIsSettled);
-        while let Some(Held { mutations, applied, .. }) = self.held.pop_front_if(|held| is_settled(held)) {
-            self.apply(mutations, &applied, out);
+        while let Some(Held { batch, applied, .. }) = self.held.pop_front_if(|held| is_settled(held)) {
+            self.apply(Some(batch), &applied, out);
         }
     }
 
-    pub(super) fn apply(&mut self, mutations: Vec<Mutation>, applied: &Applied, out: &mut Vec<Action>) {
+    /// Gives to the store what a record carries, if it carries anything, and where the log then stands.
+    pub(super) fn apply(&mut self, batch: Option<Batch>, applied: &Applied, out: &mut Vec<Action>) {
         let index = applied.index();
         self.applying = Some(index);
-        out.push(Action::Apply { index, mutations, applied: applied.encode() });
+        let served = batch.as_ref().filter(|_| self.is_serving);
+        let changes = served.map(|batch| Changes::of(self.place(index), batch));
+        let changes = changes.filter(|changes| !changes.is_empty());
+        let mutations = batch.map(mutations).unwrap_or_default();
+        out.push(Action::Apply { index, mutations, changes, applied: applied.encode() });
     }
 
     /// The end of the log: the shard is claimed with all that was read.
@@ -187,6 +193,6 @@ impl Owner {
     }
 }
 
-pub(super) fn mutations(batch: Batch) -> Vec<Mutation> {
+fn mutations(batch: Batch) -> Vec<Mutation> {
     batch.entries.into_iter().flat_map(|entry| entry.mutations).collect()
 }

@@ -222,7 +222,7 @@ pub(super) fn stray(tenant: &Tenant, partition: &str, time: HybridTime) -> Batch
     let item = item::Item { version, created: time, updated: time, expires: None, content_type, bytes };
     let key = RowKey::item(slot, tenant, &collection, &key).into_bytes();
     let mutations = vec![Mutation::Put { key, value: item.encode() }];
-    Batch { time, entries: vec![Entry { tenant: tenant.clone(), trace: None, mutations }] }
+    Batch { time, entries: vec![Entry { tenant: tenant.clone(), trace: None, mutations, before: vec![] }] }
 }
 
 fn item_name(partition: &str, item: usize) -> ItemName {

@@ -123,7 +123,7 @@ impl Node {
                 let record = record.clone();
                 self.asked = Asked::Append(*attempt, Box::pin(async move { engine.append(record).await }));
             }
-            Action::Apply { index, mutations, applied } => {
+            Action::Apply { index, mutations, applied, .. } => {
                 self.applies.push_back((*index, mutations.clone(), applied.clone()));
             }
             Action::Stopped(_) => {

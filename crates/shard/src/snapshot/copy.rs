@@ -207,6 +207,19 @@ pub async fn load(location: &Location, name: Name, shards: u32, store: &Store) -
     failed.map_or(filled, |error| Err(error.into()))
 }
 
+/// Reads what a snapshot is of, and nothing more of it. Errors: [`Error`].
+pub async fn header(location: &Location, name: Name, shards: u32) -> Result<Header, Error> {
+    let mut stream = location.read(name).await?;
+    let mut reader = Reader::new(name, shards);
+    while let Some(piece) = stream.next().await {
+        reader.push(&piece?);
+        if let Some(Part::Header(header)) = reader.advance()? {
+            return Ok(header);
+        }
+    }
+    reader.finish()
+}
+
 /// Reads a snapshot through, and looks whether it could be loaded. Errors: [`Error`].
 pub async fn verify(location: &Location, name: Name, shards: u32) -> Result<Header, Error> {
     let mut stream = location.read(name).await?;

@@ -39,6 +39,10 @@ pub struct Counts {
     pub snapshots_failed: u64,
     /// Bytes of the snapshots that were taken.
     pub snapshot_bytes: u64,
+    /// Pages of changes that were read from the log.
+    pub feed_catch_ups: u64,
+    /// Readers of changes that were told that the log does not have them any more.
+    pub feed_gone: u64,
 }
 
 macro_rules! counters {
@@ -75,7 +79,9 @@ counters!(
     claims,
     snapshots,
     snapshots_failed,
-    snapshot_bytes
+    snapshot_bytes,
+    feed_catch_ups,
+    feed_gone
 );
 
 impl Counters {
@@ -108,6 +114,14 @@ impl Counters {
             }
             None => drop(self.snapshots_failed.fetch_add(1, Relaxed)),
         }
+    }
+
+    pub(super) fn caught_up(&self) {
+        self.feed_catch_ups.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn feed_gone(&self) {
+        self.feed_gone.fetch_add(1, Relaxed);
     }
 
     pub(super) fn answered(&self, answer: &Result<Answer, Error>) {

@@ -49,6 +49,7 @@ impl World {
             settings: Arc::default(),
             inbox: Bounds::default(),
             owner: Options::default(),
+            feed: feed::Options::default(),
             snapshots: Location::folder(&folder.path().join("snapshots")).unwrap(),
             clock: ports,
             entropy: Arc::new(SeededEntropy::new(1)),

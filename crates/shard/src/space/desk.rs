@@ -18,6 +18,7 @@ use super::Parts;
 use super::counters::Counters;
 use super::read::{Latest, Serving};
 use super::status::{State, Status};
+use crate::feed::Feed;
 use crate::inbox::{Entry, Inbox};
 use crate::owner::{Options, Take, durability};
 use crate::snapshot::keeper::Taken;
@@ -62,6 +63,7 @@ pub(crate) struct Shard {
     pub(super) status: Status,
     pub(crate) counters: Counters,
     pub(crate) snapshots: Taken,
+    pub(super) feed: Feed,
 }
 
 struct Desk {
@@ -112,6 +114,7 @@ impl Shard {
             definitions: watch::Sender::default(),
             status: Status::default(),
             snapshots: Taken::default(),
+            feed: Feed::new(&parts.feed),
             counters: Counters::default(),
         }
     }

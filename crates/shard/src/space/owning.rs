@@ -15,6 +15,7 @@ use mainstay_base::hlc::HybridTime;
 use mainstay_base::position::Index;
 use mainstay_base::time::Instant;
 use mainstay_base::units::Duration;
+use mainstay_machine::feed::Changes;
 use mainstay_machine::row::{RowKey, RowRange};
 use mainstay_machine::shards::{Answer, Error};
 use mainstay_machine::{Mutation, Position, Settings, State as Rows, state};
@@ -49,6 +50,7 @@ enum Waiter {
 struct Applying {
     index: Index,
     mutations: Vec<Mutation>,
+    changes: Option<Changes>,
     applied: store::Applied,
 }
 
@@ -115,6 +117,7 @@ impl<'d> Owning<'d> {
     pub(super) fn new(driver: &'d Driver, applied: &Applied) -> Self {
         let settings = driver.parts.settings.load_full();
         let entropy = Arc::clone(&driver.parts.entropy);
+        driver.shard.feed.stands(applied.cursor);
         let owner = Owner::new(driver.config.clone(), Arc::clone(&settings), entropy, applied);
         Self {
             shard: &driver.shard,
@@ -205,9 +208,9 @@ impl<'d> Owning<'d> {
                 self.asked =
                     Some(Box::pin(async move { Event::Appended(attempt, log.append(record).await) }));
             }
-            Action::Apply { index, mutations, applied } => {
+            Action::Apply { index, mutations, changes, applied } => {
                 let applied = store::Applied { index, memo: applied };
-                self.to_apply.push_back(Applying { index, mutations, applied });
+                self.to_apply.push_back(Applying { index, mutations, changes, applied });
             }
             Action::Answer { ticket, answer } => {
                 self.shard.counters.answered(&answer);
@@ -274,6 +277,7 @@ impl<'d> Owning<'d> {
                     self.shard.counters.batch(bytes);
                     self.shard.snapshots.logged(bytes as u64);
                 }
+                self.show(what.index, what.changes, &what.applied.memo);
                 self.events.push_back(Event::Applied(Ok(what.index)));
                 self.shard.applied.notify_waiters();
             }
@@ -285,6 +289,16 @@ impl<'d> Owning<'d> {
                 }));
             }
             Err(error) => self.events.push_back(Event::Applied(Err(error.to_string()))),
+        }
+    }
+
+    /// Leaves what is in the store to the readers of the shard's feed.
+    fn show(&self, index: Index, changes: Option<Changes>, memo: &Bytes) {
+        let cursor = || Applied::decode(memo).ok().map(|applied| applied.cursor);
+        if self.owner.is_serving() {
+            self.shard.feed.applied(index, changes, cursor);
+        } else {
+            self.shard.feed.replayed(index, cursor);
         }
     }
 

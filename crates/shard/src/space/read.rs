@@ -106,7 +106,7 @@ impl Shard {
     }
 
     /// Waits until the store has what a position says of this shard, or the shard is not served any more.
-    async fn reach(
+    pub(super) async fn reach(
         &self,
         position: &Position,
         deadline: Option<Instant>,
@@ -149,7 +149,7 @@ impl Shard {
         }
     }
 
-    fn not_served(&self) -> Error {
+    pub(super) fn not_served(&self) -> Error {
         let why = match self.status.get() {
             State::Recovering | State::Serving { .. } => "it is recovering".to_owned(),
             State::Waiting { reason } | State::Failed { reason } => reason,

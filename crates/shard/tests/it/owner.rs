@@ -209,7 +209,7 @@ impl Desk {
                 self.on(Event::Records(attempt, Ok(records)));
             }
             Action::Append { attempt, record } => self.append(attempt, record),
-            Action::Apply { index, mutations, applied } => {
+            Action::Apply { index, mutations, applied, .. } => {
                 assert!(index > self.applied.index(), "what is applied goes on");
                 self.rows.apply(&mutations);
                 self.applied = Applied::decode(&applied).expect("an owner encoded it");

@@ -17,6 +17,7 @@ use mainstay_machine::task::Declare;
 use mainstay_machine::{Collection, Command, Outcome, Position};
 use mainstay_shard::space::{Counts, ShardView, Space, State};
 
+mod changes;
 mod damage;
 mod definitions;
 mod expiry;

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use super::*;
 
 /// A keeper at work.
-struct Keeping {
+pub(super) struct Keeping {
     task: JoinSet<()>,
     closing: oneshot::Sender<()>,
     is_pinned: Arc<AtomicBool>,
@@ -45,7 +45,7 @@ impl Keeping {
         Self { task, closing, is_pinned }
     }
 
-    async fn end(mut self) {
+    pub(super) async fn end(mut self) {
         drop(self.closing);
         while let Some(ended) = self.task.join_next().await {
             ended.expect("it does not panic");
@@ -53,20 +53,20 @@ impl Keeping {
     }
 }
 
-fn two(world: &World, running: &Running) -> Keeping {
+pub(super) fn two(world: &World, running: &Running) -> Keeping {
     Keeping::begin(world, running, Size::from_kib(4), 2, None)
 }
 
-async fn snapshots(world: &World) -> Vec<Snapshot> {
+pub(super) async fn snapshots(world: &World) -> Vec<Snapshot> {
     world.snapshots.list(SHARD).await.expect("they are listed")
 }
 
-async fn begins(running: &Running) -> Index {
+pub(super) async fn begins(running: &Running) -> Index {
     running.log.tail(SHARD).await.expect("it tells its ends").begins
 }
 
 /// Commits more than a snapshot is due for, and waits for it.
-async fn snapshot_with(running: &Running, text: &str) {
+pub(super) async fn snapshot_with(running: &Running, text: &str) {
     let before = counts(&running.space).snapshots;
     let large = put("a/large", &"x".repeat(5_000));
     let _ = done(&running.space, commit(vec![put(&format!("a/{text}"), text), large])).await;
@@ -74,7 +74,7 @@ async fn snapshot_with(running: &Running, text: &str) {
 }
 
 /// Waits until the keeper has nothing to do but to look again.
-async fn settled() {
+pub(super) async fn settled() {
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
 }
 

@@ -13,6 +13,7 @@ use mainstay_log::faulty::SimDisk;
 use mainstay_log::local::{self, Local};
 use mainstay_log::memory::Memory;
 use mainstay_machine::Settings;
+use mainstay_shard::feed;
 use mainstay_shard::inbox::Bounds;
 use mainstay_shard::owner;
 use mainstay_shard::snapshot::location::Location;
@@ -48,6 +49,7 @@ pub(super) struct World {
     pub(super) inbox: Bounds,
     pub(super) owner: owner::Options,
     pub(super) stores: store::Options,
+    pub(super) feed: feed::Options,
     pub(super) snapshots: Location,
     pub(super) clock: Arc<TestClock>,
     pub(super) starts: AtomicU64,
@@ -96,6 +98,7 @@ impl World {
             inbox: Bounds::default(),
             owner: owner::Options::default(),
             stores: store::Options { cache: Size::from_mib(1), ..store::Options::default() },
+            feed: feed::Options::default(),
             snapshots,
             clock: Arc::new(TestClock { origin: tokio::time::Instant::now(), looks: AtomicU64::new(0) }),
             starts: AtomicU64::new(1),
@@ -172,6 +175,7 @@ impl World {
             settings: Arc::clone(&self.settings),
             inbox: self.inbox.clone(),
             owner: self.owner.clone(),
+            feed: self.feed.clone(),
             snapshots: self.snapshots.clone(),
             clock: clock(),
             entropy,
