@@ -28,7 +28,7 @@ use crate::stamp;
 use crate::target::{self, Query};
 use crate::terms::{one, wrong};
 
-pub(crate) use list::{LIMIT_DEFAULT, LIMIT_MAX, list};
+pub(crate) use list::{LIMIT_DEFAULT, LIMIT_MAX, by_first_segment, list};
 
 /// The media type of a patch (RFC 7396).
 pub(crate) const MERGE_PATCH: &str = "application/merge-patch+json";

@@ -22,6 +22,7 @@
 pub mod answer;
 pub mod body;
 mod call;
+mod changes;
 mod collections;
 mod commits;
 mod items;
@@ -29,6 +30,7 @@ pub mod openapi;
 mod preconditions;
 mod resources;
 mod stamp;
+pub mod streams;
 mod target;
 mod terms;
 mod wire;
@@ -43,6 +45,8 @@ use mainstay_base::time::Clock;
 use mainstay_base::units::Duration;
 use mainstay_machine::shards::Shards;
 
+use streams::Streams;
+
 /// What the resources work with. Cloning is cheap.
 #[derive(Clone)]
 pub struct Api {
@@ -52,6 +56,8 @@ pub struct Api {
     pub settings: Arc<ArcSwap<Settings>>,
     /// The clock that deadlines are readings of; the same as that of `shards`.
     pub clock: Arc<dyn Clock>,
+    /// The streams that are open.
+    pub streams: Streams,
 }
 
 /// What can be set.
@@ -63,6 +69,8 @@ pub struct Settings {
     pub body: body::Limits,
     /// How long a request may take whose caller does not say, which the configuration knows as `api.timeout`.
     pub timeout: Duration,
+    /// How many streams there may be, and how often they give a sign of life.
+    pub streams: streams::Limits,
 }
 
 /// Every route, with its methods. Methods that a route does not have are answered by [`answer::wrong_method`].

@@ -25,13 +25,14 @@ use crate::Api;
 use crate::answer::Failure;
 use crate::call::Call;
 use crate::items::EXPIRES_AT;
+use crate::changes::EVENT_STREAM;
 use crate::resources::{self, Content, Operation, PROBLEMS_OF_ALL, Parameter, QuerySchema};
 use crate::stamp::{AGE, DURABILITY, REPLAYED};
 use crate::target::Query;
 use crate::terms::{CONSISTENCY, IDEMPOTENCY_KEY, POSITION};
 use crate::wire::{
-    CollectionBody, CollectionsBody, CommitAnswer, CommitBody, HistoryBody, PageBody, RehearsalBody,
-    RollbackBody,
+    CollectionBody, CollectionsBody, CommitAnswer, CommitBody, EventsBody, HistoryBody, PageBody,
+    RehearsalBody, RollbackBody,
 };
 
 /// `GET /v1/openapi.json`.
@@ -123,6 +124,7 @@ impl Writer {
             Content::Commit => schema::<CommitBody<'_>>(&mut self.sent),
             Content::CommitAnswer => schema::<CommitAnswer>(&mut self.answered),
             Content::Page => schema::<PageBody<'_>>(&mut self.answered),
+            Content::Events => schema::<EventsBody<'_>>(&mut self.answered),
             Content::Value | Content::NewValue | Content::MergePatch => json!({}),
             Content::NewCollection => schema::<Collection>(&mut self.sent),
             Content::Collection => schema::<CollectionBody>(&mut self.answered),
@@ -139,7 +141,11 @@ impl Writer {
             Content::OpenApi => json!({ "type": "object" }),
         };
         let media_types = content.media_types().iter();
-        media_types.map(|media_type| ((*media_type).to_owned(), json!({ "schema": schema }))).collect()
+        let described = |media_type: &&str| match *media_type {
+            EVENT_STREAM => json!({ "schema": { "type": "string" } }),
+            _ => json!({ "schema": schema }),
+        };
+        media_types.map(|media_type| ((*media_type).to_owned(), described(media_type))).collect()
     }
 
     fn problem(&mut self, codes: &[Code]) -> Value {
@@ -186,6 +192,8 @@ fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
 const VERSION: &str = "(0|[1-9a-f][0-9a-f]{0,7})-(0|[1-9a-f][0-9a-f]{0,15})";
 /// A place in one log: what a position has of each shard, those in ascending order.
 const PLACE: &str = "(0|[1-9a-f][0-9a-f]{0,7})\\.(0|[1-9a-f][0-9a-f]{0,7})\\.(0|[1-9a-f][0-9a-f]{0,15})";
+/// An event within the record at a place: one place of an event's id has it.
+const CHANGE: &str = "(\\.(0|[1-9a-f][0-9a-f]{0,7}))";
 /// A whole number of nanoseconds that is less than two centuries.
 const DURATION: &str = "([0-9]{1,18}ns|[0-9]{1,15}(\\.[0-9]{1,3})?us|[0-9]{1,12}(\\.[0-9]{1,6})?ms|\
                         [0-9]{1,9}(\\.[0-9]{1,9})?s|[0-9]{1,8}(\\.[0-9]{1,9})?m|\
@@ -194,6 +202,7 @@ const DURATION: &str = "([0-9]{1,18}ns|[0-9]{1,15}(\\.[0-9]{1,3})?us|[0-9]{1,12}
 /// What a header of a request means, and how it is written.
 fn sent_header(name: &HeaderName, is_change: bool) -> (&'static str, Value) {
     let text = |pattern: &str| json!({ "type": "string", "pattern": pattern });
+    let event_id = || text(&format!("^(0|{PLACE}{CHANGE}?(_{PLACE}{CHANGE}?)*)$"));
     match name.as_str() {
         "idempotency-key" => (
             "Makes the request safe to send again: the first answer is kept and given again. Sent while the first is still under way, it waits for that answer.",
@@ -206,8 +215,12 @@ fn sent_header(name: &HeaderName, is_change: bool) -> (&'static str, Value) {
             text(&format!("^(linearizable|session|eventual|bounded={DURATION})$")),
         ),
         "mainstay-position" => (
-            "The position that a `session` must show, from the `Mainstay-Position` of an earlier answer.",
-            text(&format!("^(0|{PLACE}(_{PLACE})*)$")),
+            "The position that a `session` must show, from the `Mainstay-Position` of an earlier answer, or an event's id.",
+            event_id(),
+        ),
+        "last-event-id" => (
+            "The id of the last event that was seen, as browsers send it; it counts before `after`.",
+            event_id(),
         ),
         "mainstay-timeout" => ("How long the whole request may take.", text(&format!("^{DURATION}$"))),
         "mainstay-ttl" => (

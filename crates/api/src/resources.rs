@@ -8,9 +8,10 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 
 use mainstay_base::error::Code;
 
+use crate::changes::{EVENT_STREAM, LAST_EVENT_ID};
 use crate::items::{LIMIT_DEFAULT, LIMIT_MAX, MERGE_PATCH, TTL};
 use crate::terms::{CONSISTENCY, GRPC_TIMEOUT, IDEMPOTENCY_KEY, POSITION, TIMEOUT};
-use crate::{Api, collections, commits, items, openapi};
+use crate::{Api, changes, collections, commits, items, openapi};
 
 /// A path and what can be done there.
 pub(crate) struct Resource {
@@ -59,6 +60,8 @@ pub(crate) enum Content {
     Commit,
     CommitAnswer,
     Page,
+    /// A page of events, or a stream of them.
+    Events,
     /// The value of an item: of any type, which is JSON if it claims to be.
     Value,
     /// A value to be: of any type too, of which a description can only name some.
@@ -87,6 +90,7 @@ impl Content {
             | Self::CollectionHistory
             | Self::Rollback
             | Self::OpenApi => &["application/json"],
+            Self::Events => &["application/json", EVENT_STREAM],
             Self::Value => &["*/*"],
             Self::NewValue => &["application/json", "application/octet-stream"],
             Self::MergePatch => &[MERGE_PATCH],
@@ -165,6 +169,7 @@ pub(crate) fn all() -> Vec<Resource> {
         },
         Resource { path: "/v1/collections/{collection}/history", operations: vec![collection_history()] },
         Resource { path: "/v1/collections/{collection}/rollback", operations: vec![rollback_collection()] },
+        Resource { path: "/v1/collections/{collection}/changes", operations: vec![changes()] },
         Resource { path: "/v1/collections/{collection}/items", operations: vec![listing()] },
         Resource {
             path: "/v1/collections/{collection}/items/{*key}",
@@ -331,6 +336,45 @@ fn listing() -> Operation {
             Method::GET,
             items::list,
             ("list_items", "Lists items of a collection, by prefix, filter and order"),
+        )
+    }
+}
+
+fn changes() -> Operation {
+    let parameters = vec![
+        Parameter::Collection,
+        query("prefix", "What the keys begin with.", QuerySchema::Text),
+        query(
+            "filter",
+            "A CEL expression over `value` and `version`, of the item as it is then, or as it was before it was deleted.",
+            QuerySchema::Text,
+        ),
+        query(
+            "after",
+            "Where to go on: an event's `id`, `next` of the page before, or a position. Without it: now.",
+            QuerySchema::Text,
+        ),
+        query(
+            "values",
+            "Which values events have: `none`, `new` (the default) or `both`.",
+            QuerySchema::Text,
+        ),
+        query(
+            "limit",
+            "How many events at most, of a page; one of large items may have fewer.",
+            QuerySchema::Whole { min: 1, max: changes::LIMIT_MAX, default: changes::LIMIT_DEFAULT },
+        ),
+        query("wait", "How long a page waits for its first event; `30s` when not sent.", QuerySchema::Text),
+        Parameter::Header(LAST_EVENT_ID),
+    ];
+    Operation {
+        parameters: with_headers(parameters, [TIMEOUT, GRPC_TIMEOUT]),
+        answers: &[(200, "Events, as they are committed.", Some(Content::Events))],
+        problems: OF_LISTINGS,
+        ..operation(
+            Method::GET,
+            changes::follow,
+            ("follow_changes", "Follows the changes of a collection's items"),
         )
     }
 }

@@ -12,8 +12,8 @@ use mainstay_base::error::Code;
 use mainstay_base::problem::Problem;
 use mainstay_base::time::{Clock, Instant};
 use mainstay_base::units::Duration;
-use mainstay_machine::Position;
 use mainstay_machine::command::{IdempotencyKey, TraceContext};
+use mainstay_machine::position::EventId;
 use mainstay_machine::shards::Consistency;
 
 /// The key that makes a request safe to send again (draft-ietf-httpapi-idempotency-key-header).
@@ -136,16 +136,17 @@ fn grpc_timeout(text: &str) -> Option<Duration> {
 
 fn consistency(headers: &HeaderMap) -> Result<Consistency, Problem> {
     const EXPECTED: &str = "`linearizable`, `session`, `bounded=<duration>` or `eventual`";
-    const EXPECTED_POSITION: &str = "a position as an earlier answer had it in `Mainstay-Position`";
+    const EXPECTED_POSITION: &str =
+        "a position as an earlier answer had it in `Mainstay-Position`, or an event's id";
     let position = one(headers, &POSITION)?
-        .map(|text| text.parse::<Position>().map_err(|error| wrong(&POSITION, error, EXPECTED_POSITION)))
+        .map(|text| text.parse::<EventId>().map_err(|error| wrong(&POSITION, error, EXPECTED_POSITION)))
         .transpose()?;
     Ok(match one(headers, &CONSISTENCY)? {
         None | Some("linearizable") => Consistency::Linearizable,
         Some("eventual") => Consistency::Eventual,
         Some("session") => {
             let missing = || wrong(&POSITION, "is missing, and `session` needs it", EXPECTED_POSITION);
-            Consistency::Session(position.ok_or_else(missing)?)
+            Consistency::Session(position.ok_or_else(missing)?.into_position())
         }
         Some(other) => {
             let bound = other.strip_prefix("bounded=").ok_or("is no level of consistency".to_owned());

@@ -4,6 +4,7 @@
 
 mod commit;
 mod definition;
+mod event;
 mod kind;
 mod page;
 
@@ -16,6 +17,7 @@ use serde::ser::Serializer;
 
 pub use commit::{CommitAnswer, CommitBody};
 pub use definition::{CollectionBody, CollectionsBody, HistoryBody, RehearsalBody, RollbackBody};
+pub use event::{EventBody, EventsBody};
 pub use page::{ExplainBody, ItemBody, PageBody};
 
 /// Reads what is written as a text.

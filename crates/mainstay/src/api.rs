@@ -10,6 +10,7 @@ mod measure;
 mod pipeline;
 mod resources;
 pub mod serve;
+mod stalling;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use arc_swap::ArcSwap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use mainstay_api::body;
+use mainstay_api::{body, streams};
 use mainstay_base::time::{Clock, Entropy};
 use mainstay_base::units::{Duration, Size};
 
@@ -86,7 +87,8 @@ impl Config {
 
     /// What the resources over what is committed can be told.
     pub fn committed(&self, machine: mainstay_machine::Settings) -> mainstay_api::Settings {
-        mainstay_api::Settings { machine, body: self.bodies(), timeout: self.timeout }
+        let (body, timeout) = (self.bodies(), self.timeout);
+        mainstay_api::Settings { machine, body, timeout, streams: streams::Limits::default() }
     }
 
     /// The limits of request bodies.

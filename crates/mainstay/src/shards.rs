@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use mainstay_api::streams::Streams;
 use mainstay_base::position::{Index, ShardId};
 use mainstay_base::time::{Clock, Entropy};
 use mainstay_machine::Settings;
@@ -196,6 +197,7 @@ impl Opened {
             shards: Arc::<Space>::clone(&space),
             settings: Arc::new(ArcSwap::from_pointee(config.api.committed(config.machine_settings()))),
             clock: Arc::clone(clock),
+            streams: Streams::default(),
         };
         NodeShards { space, pool: self.pool, settings, rules, resources, scope }
     }
@@ -248,7 +250,7 @@ impl NodeShards {
 
     /// Shows its counters to scrapers.
     pub fn count_in(&self, metrics: &Metrics) {
-        metrics::count(&self.space, &self.pool, metrics);
+        metrics::count(&self.space, &self.pool, &self.resources.streams, metrics);
     }
 
     /// What the API shows.

@@ -63,7 +63,10 @@ pub(crate) async fn list(State(api): State<Api>, request: Request<Body>) -> Resu
 }
 
 /// The partition of all keys with this prefix, if there is only one.
-fn by_first_segment(by: PartitionBy, prefix: &str) -> Option<mainstay_base::key::Partition<'static>> {
+pub(crate) fn by_first_segment(
+    by: PartitionBy,
+    prefix: &str,
+) -> Option<mainstay_base::key::Partition<'static>> {
     let (first, _) = prefix.split_once('/').filter(|_| by == PartitionBy::FirstSegment)?;
     by.parse(first).ok().map(mainstay_base::key::Partition::into_owned)
 }

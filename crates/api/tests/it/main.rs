@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what helpers of tests unwrap fails the test")]
 
+mod changes;
 mod collections;
 mod commits;
 mod conformance;

@@ -136,6 +136,10 @@ async fn answers_are_what_their_schemas_say() {
     valid("CommitAnswer", &world.commit(body).await.is(200).json());
     valid("Page", &world.get("/v1/collections/orders/items?limit=1").await.is(200).json());
     valid("Page", &world.get("/v1/collections/orders/items").await.is(200).json());
+    let events = world.get("/v1/collections/orders/changes?after=0&values=none").await.is(200).json();
+    valid("Events", &events);
+    valid("Events", &world.get("/v1/collections/orders/changes?after=0").await.is(200).json());
+    valid("Event", &events["events"][0]);
     valid("Problem", &world.get("/v1/collections/orders/items/nope").await.problem(404, "not_found"));
     assert!(!validator("CommitAnswer").is_valid(&json!({ "position": "1.3.1" })));
 }

@@ -75,6 +75,7 @@ impl Mem {
         let outcome = self.evaluate(&mut inner, &Task::Declare(declare).into()).outcome;
         // As if it were another shard's log.
         inner.index -= 1;
+        inner.records.pop();
         assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
     }
 

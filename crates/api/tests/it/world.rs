@@ -5,10 +5,11 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, Request};
+use axum::http::{HeaderMap, Request, Response};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use mainstay_api::answer::{self, Carried};
+use mainstay_api::streams::{Limits, Streams};
 use mainstay_api::{Api, Settings, body, router};
 use mainstay_base::id::Name;
 use mainstay_base::key::PartitionBy;
@@ -29,6 +30,7 @@ pub(crate) struct World {
     pub(crate) shards: Arc<Mem>,
     pub(crate) settings: Arc<ArcSwap<Settings>>,
     pub(crate) clock: Arc<ManualClock>,
+    pub(crate) streams: Streams,
     router: Router,
 }
 
@@ -53,13 +55,16 @@ impl World {
         ];
         let body = body::Limits { size_max: Size::from_mib(8), timeout: Duration::from_secs(30) };
         let timeout = Duration::from_secs(30);
-        let settings = Arc::new(ArcSwap::from_pointee(Settings { machine, body, timeout }));
+        let settings =
+            Arc::new(ArcSwap::from_pointee(Settings { machine, body, timeout, streams: Limits::default() }));
         let clock = Arc::new(ManualClock::default());
         clock.advance(Duration::from_secs(1000));
         let shards = Arc::new(Mem::new(Arc::clone(&settings), Arc::clone(&clock)));
         shards.declare(declared.map(|(name, collection)| (Name::from_static(name), collection)));
-        let api = Api { shards: shards.clone(), settings: Arc::clone(&settings), clock: clock.clone() };
-        Self { shards, settings, clock, router: router(api) }
+        let streams = Streams::default();
+        let (shared, held) = (Arc::clone(&settings), streams.clone());
+        let api = Api { shards: shards.clone(), settings: shared, clock: clock.clone(), streams: held };
+        Self { shards, settings, clock, streams, router: router(api) }
     }
 
     pub(crate) fn set(&self, change: impl Fn(&mut Settings)) {
@@ -70,8 +75,20 @@ impl World {
         });
     }
 
+    /// The response as the listener gets it.
+    pub(crate) async fn raw(&self, request: Request<Body>) -> Response<Body> {
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    /// An answer whose body is to be read bit by bit.
+    pub(crate) async fn open(&self, path: &str, headers: &[(&str, &str)]) -> Response<Body> {
+        let request =
+            headers.iter().fold(Request::get(path), |request, (name, value)| request.header(*name, *value));
+        self.raw(request.body(Body::empty()).unwrap()).await
+    }
+
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        let mut response = self.router.clone().oneshot(request).await.unwrap();
+        let mut response = self.raw(request).await;
         if let Some(Carried(problem)) = response.extensions_mut().remove() {
             response = answer::document(response, &problem);
         }

@@ -53,9 +53,10 @@ impl Pipeline {
         Self { context, router, bodies, counts, no_route, draining: AtomicBool::new(false) }
     }
 
-    /// From now on every answer is the last of its connection.
+    /// From now on every answer is the last of its connection, and what is answered without end has ended.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+        self.context.shards.resources().streams.close();
     }
 
     /// Answers one request.

@@ -23,6 +23,7 @@ use super::Context;
 use super::flights::Flights;
 use super::measure::Counts;
 use super::pipeline::Pipeline;
+use super::stalling::Stalling;
 use crate::life::rare::Rare;
 use crate::life::{Scope, Unfinished};
 
@@ -32,6 +33,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time for a connection without a request to end by itself when asked to.
 const FAREWELL: Duration = Duration::from_millis(500);
+/// How long a caller may take nothing of what it is sent.
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// What is read of a request that is refused with its connection.
 const REFUSAL_READ_BYTES_MAX: u64 = 64 << 10;
 /// What an HTTP/1 connection may hold of a request that is not read yet, and so the longest head.
@@ -170,7 +173,7 @@ impl Acceptor {
         let closing = self.connections.closing();
         let head_timeout = self.context.settings.load().head_timeout.as_std();
         let builder = builder(&self.connections, head_timeout);
-        let flights = Flights::default();
+        let (flights, stream) = (Flights::default(), Stalling::new(stream, STALL_TIMEOUT));
         async move {
             let _permit = permit;
             counts.connections.inc();

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
+use mainstay_api::streams::{self, Streams};
 use mainstay_shard::space::{Counts, ShardView, Space, State};
 use mainstay_shard::store::{Pool, PoolStats, Stats};
 
@@ -9,19 +10,25 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::metrics::collected::{Collected, Named, Value};
 
 /// Shows the counters to scrapers; keeps nothing open.
-pub fn count(space: &Arc<Space>, pool: &Arc<Pool>, metrics: &Metrics) {
-    let (space, pool) = (Arc::downgrade(space), Arc::downgrade(pool));
-    let described = named(&[], &Counts::default(), None);
-    metrics.collect(Collected::new(move || collect(&space, &pool), described));
+pub fn count(space: &Arc<Space>, pool: &Arc<Pool>, streams: &Streams, metrics: &Metrics) {
+    let (space, pool, streams) = (Arc::downgrade(space), Arc::downgrade(pool), streams.clone());
+    let described = named(&[], &Counts::default(), None, streams.counts());
+    metrics.collect(Collected::new(move || collect(&space, &pool, &streams), described));
 }
 
-fn collect(space: &Weak<Space>, pool: &Weak<Pool>) -> Vec<Named> {
+fn collect(space: &Weak<Space>, pool: &Weak<Pool>, streams: &Streams) -> Vec<Named> {
     let (Some(space), Some(pool)) = (space.upgrade(), pool.upgrade()) else { return Vec::new() };
-    named(&space.view(), &space.counts(), Some(pool.stats()))
+    named(&space.view(), &space.counts(), Some(pool.stats()), streams.counts())
 }
 
-fn named(shards: &[ShardView], counts: &Counts, pool: Option<PoolStats>) -> Vec<Named> {
+fn named(
+    shards: &[ShardView],
+    counts: &Counts,
+    pool: Option<PoolStats>,
+    streams: streams::Counts,
+) -> Vec<Named> {
     let mut all = commits(shards, counts);
+    all.extend(feeds(counts, streams));
     all.extend(snapshots(counts));
     all.extend(stores(shards, pool));
     all
@@ -90,6 +97,28 @@ fn commits(shards: &[ShardView], counts: &Counts) -> Vec<Named> {
                     ("closed", in_state(|state| matches!(state, State::Closed))),
                 ],
             ),
+        ),
+    ]
+}
+
+fn feeds(counts: &Counts, streams: streams::Counts) -> Vec<Named> {
+    vec![
+        ("mainstay_feed_streams", "Streams of changes that are open.", Value::Gauge(streams.open)),
+        ("mainstay_feed_events_total", "Changes that were told to readers.", Value::Counter(streams.events)),
+        (
+            "mainstay_feed_catch_ups_total",
+            "Pages of changes that were read from the log, since the ring had them no more.",
+            Value::Counter(counts.feed_catch_ups),
+        ),
+        (
+            "mainstay_feed_gone_total",
+            "Readers that were told that the log has what they want no more.",
+            Value::Counter(counts.feed_gone),
+        ),
+        (
+            "mainstay_feed_streams_ended_total",
+            "Streams that were ended, by why.",
+            Value::Counters("reason", vec![("gone", streams.gone), ("stalled", streams.stalled)]),
         ),
     ]
 }

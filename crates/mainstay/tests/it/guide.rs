@@ -49,22 +49,19 @@ fn send(node: &Node, request: &Message) -> Answer {
 }
 
 #[test]
-fn the_guide_to_commits_shows_what_is_answered() {
-    shows_what_is_answered("docs/guide/commits.md", "examples/items.yaml");
-}
-
-#[test]
-fn the_guide_to_queries_shows_what_is_answered() {
-    shows_what_is_answered("docs/guide/queries.md", "examples/queries.yaml");
+fn the_guides_show_what_is_answered() {
+    shows_what_is_answered("docs/guide/commits.md", "examples/items.yaml", 6);
+    shows_what_is_answered("docs/guide/queries.md", "examples/queries.yaml", 8);
+    shows_what_is_answered("docs/guide/changes.md", "examples/changes.yaml", 5);
 }
 
 #[track_caller]
-fn shows_what_is_answered(page: &str, config: &str) {
+fn shows_what_is_answered(guide: &str, example: &str, count_min: usize) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let read = |file: &str| std::fs::read_to_string(root.join(file)).expect("a file");
-    let node = Node::start(&read(config));
-    let exchanges = exchanges(&read(page));
-    assert!(exchanges.len() >= 6, "the pattern still finds exchanges");
+    let node = Node::start(&read(example));
+    let exchanges = exchanges(&read(guide));
+    assert!(exchanges.len() >= count_min, "the pattern still finds exchanges");
     for Exchange { request, answer: shown } in exchanges {
         let answer = send(&node, &request);
         assert_eq!(answer.status.to_string(), shown.first, "{}: {answer:?}", request.first);

@@ -3,6 +3,7 @@
 mod api;
 mod backup;
 mod bench;
+mod changes;
 mod check;
 mod definitions;
 mod docs;

@@ -211,8 +211,8 @@ impl Client {
         Ok(answer)
     }
 
-    /// A whole line of an answer's head.
-    fn line(&mut self) -> io::Result<String> {
+    /// A whole line, of an answer's head or of what comes in parts.
+    pub fn line(&mut self) -> io::Result<String> {
         let mut line = String::new();
         self.stream.read_line(&mut line)?;
         if line.ends_with('\n') { Ok(line) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
