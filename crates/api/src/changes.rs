@@ -124,7 +124,7 @@ fn after(headers: &HeaderMap, query: &Query<'_>) -> Result<Option<EventId>, Prob
         let id = text.parse::<EventId>().map_err(|error| wrong(&LAST_EVENT_ID, error, EXPECTED));
         return id.map(Some);
     }
-    let of_query = query.get("after").map(|text| text.parse::<EventId>());
+    let of_query = query.get("after").map(str::parse::<EventId>);
     of_query.transpose().map_err(|error| Problem::of(&error).fact("parameter", "after"))
 }
 

@@ -147,7 +147,7 @@ fn command_in(
         idempotency::keep(&book, idempotency, stale, &outcome, overlay)?;
     }
     let effects = overlay.changed();
-    let before = before::before(&command.tenant, &effects, overlay, context.definitions)?;
+    let before = before::before(&effects, overlay, context.definitions)?;
     Ok(Evaluated { outcome, replayed: false, effects, before, definitions: None })
 }
 
@@ -160,7 +160,8 @@ fn task_in(task: &Task, overlay: &mut Overlay<'_>, context: &Context<'_>) -> Res
         Task::Reap(reap) => expiry::reap(reap, overlay, context),
     };
     let outcome = outcome(results, overlay)?;
-    let (effects, before) = (overlay.changed(), Vec::new());
+    let effects = overlay.changed();
+    let before = before::before(&effects, overlay, context.definitions)?;
     Ok(Evaluated { outcome, replayed: false, effects, before, definitions: None })
 }
 

@@ -60,7 +60,7 @@ pub struct Event {
     pub id: EventId,
     /// The item's key.
     pub key: Key,
-    /// The version that it has now, or that of the commit which deleted it, if the record says so.
+    /// The version that it has now, or that of the commit which deleted it; none if no commit did, but its end had come.
     pub version: Option<Version>,
     /// The item as it is now; none if it is deleted.
     pub item: Option<Item>,

@@ -43,7 +43,7 @@ pub struct EventBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "text_if_there")]
     #[schemars(with = "String")]
     version: Option<Version>,
-    /// What became of it: `put` or `deleted`.
+    /// What became of it: `put`, `deleted`, or `expired` when its end had come.
     kind: &'static str,
     /// The item as it is now.
     #[serde(flatten)]
@@ -91,7 +91,11 @@ impl<'a> EventBody<'a> {
         values: Values,
     ) -> Result<Self, serde_json::Error> {
         let Event { id, key, version, item, before } = event;
-        let kind = if item.is_some() { "put" } else { "deleted" };
+        let kind = match (item, version) {
+            (Some(_), _) => "put",
+            (None, Some(_)) => "deleted",
+            (None, None) => "expired",
+        };
         let item = item.as_ref().filter(|_| values != Values::None);
         let value = item.map(ValueBody::new).transpose()?.unwrap_or_default();
         let before = before.as_ref().filter(|_| values == Values::Both);

@@ -76,7 +76,8 @@ async fn the_parameters_become_what_is_followed() {
     assert_eq!((default.limit, default.partition, default.filter), (100, None, None));
     let _ = events(&world, "prefix=u7/x&filter=value.n+%3E+1&after=1.3.1&limit=7").await;
     let follow = world.shards.last_follow();
-    assert_eq!(follow.partition.as_ref().map(|it| it.as_str()), Some("u7"), "only one shard is followed");
+    let partition = follow.partition.as_ref().expect("only one shard is followed");
+    assert_eq!(partition.as_str(), "u7");
     assert_eq!((follow.prefix.as_str(), follow.limit, follow.wait), ("u7/x", 7, Duration::ZERO));
     assert_eq!(follow.filter.unwrap().source(), "value.n > 1");
     assert_eq!(follow.after.unwrap().to_string(), "1.3.1");

@@ -232,10 +232,11 @@ impl Shards for Flawed {
             let mut page = self.shards.changes(follow, deadline).await?;
             match self.flaw {
                 Flaw::LeavesEventsOut if page.events.len() > 1 => drop(page.events.remove(0)),
-                Flaw::TellsEventsTwice => match &page.events[..] {
-                    [.., before, _] => page.next = before.id.clone(),
-                    _ => {}
-                },
+                Flaw::TellsEventsTwice => {
+                    if let [.., before, _] = &page.events[..] {
+                        page.next = before.id.clone();
+                    }
+                }
                 Flaw::ReversesEvents => page.events.reverse(),
                 _ => {}
             }

@@ -1,6 +1,4 @@
-//! What items were before a command, kept for the feeds of collections that want it.
-
-use mainstay_base::id::Tenant;
+//! What items were before a command or a task, kept for the feeds of collections that want it.
 
 use crate::batch::Before;
 use crate::definition::Definitions;
@@ -10,7 +8,6 @@ use crate::state;
 
 /// What the items among the changed rows were, in the order of the changes; nothing of those that are new.
 pub(super) fn before(
-    tenant: &Tenant,
     effects: &[Mutation],
     overlay: &Overlay<'_>,
     definitions: &Definitions,
@@ -21,8 +18,9 @@ pub(super) fn before(
     }
     for (place, mutation) in effects.iter().enumerate() {
         // Rows that belong to no slot have no parts.
-        let Ok(Parts::Item { collection, .. }) = Parts::of(mutation.key()) else { continue };
-        let collection = collection.parse().ok().and_then(|name| definitions.collection(tenant, &name));
+        let Ok(Parts::Item { tenant, collection, .. }) = Parts::of(mutation.key()) else { continue };
+        let (Ok(tenant), Ok(name)) = (tenant.parse(), collection.parse()) else { continue };
+        let collection = definitions.collection(&tenant, &name);
         if !collection.is_some_and(|collection| collection.changes.old_values) {
             continue;
         }

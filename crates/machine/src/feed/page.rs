@@ -94,11 +94,12 @@ impl<'f> EventsBuilder<'f> {
 
     /// The page.
     pub fn finish(self) -> Events {
+        let looked_at = || match self.partly {
+            Some((shard, number)) => EventId::within(self.position.clone(), shard, number),
+            None => self.position.clone().into(),
+        };
         let last = self.events.last().filter(|_| self.is_full);
-        let next = last.map(|last| last.id.clone()).unwrap_or_else(|| match self.partly {
-            Some((shard, number)) => EventId::within(self.position, shard, number),
-            None => self.position.into(),
-        });
+        let next = last.map_or_else(looked_at, |last| last.id.clone());
         Events { events: self.events, next }
     }
 

@@ -20,21 +20,22 @@ fn item(value: &str, sequence: u64) -> Item {
         version: Version { timeline: 1, sequence },
         created: HybridTime::from_bits(0),
         updated: HybridTime::from_bits(0),
+        expires: None,
         content_type: ContentType::JSON,
         bytes: Bytes::copy_from_slice(value.as_bytes()),
     }
 }
 
-fn row(collection: Name, key: &str) -> Bytes {
-    RowKey::item(Slot::new(7).unwrap(), &Tenant::DEFAULT, &collection, &key.parse().unwrap()).into_bytes()
+fn row(collection: &Name, key: &str) -> Bytes {
+    RowKey::item(Slot::new(7).unwrap(), &Tenant::DEFAULT, collection, &key.parse().unwrap()).into_bytes()
 }
 
 fn put(key: &str, value: &str) -> Mutation {
-    Mutation::Put { key: row(ORDERS, key), value: item(value, 1).encode() }
+    Mutation::Put { key: row(&ORDERS, key), value: item(value, 1).encode() }
 }
 
 fn delete(key: &str) -> Mutation {
-    Mutation::Delete { key: row(ORDERS, key) }
+    Mutation::Delete { key: row(&ORDERS, key) }
 }
 
 fn slot(sequence: u64) -> Mutation {
@@ -90,7 +91,7 @@ fn page(follow: &Follow, records: &[Changes]) -> Vec<String> {
 
 #[test]
 fn events_are_the_changes_of_items_numbered_among_all_of_the_record() {
-    let other = Mutation::Put { key: row(Name::from_static("other"), "a"), value: item("0", 1).encode() };
+    let other = Mutation::Put { key: row(&Name::from_static("other"), "a"), value: item("0", 1).encode() };
     let records = [changes(
         5,
         vec![
@@ -120,7 +121,7 @@ fn events_are_the_changes_of_items_numbered_among_all_of_the_record() {
 fn a_filter_looks_at_what_is_new_or_at_what_was_deleted() {
     let text: ContentType = "text/plain".parse().unwrap();
     let bytes = Item { content_type: text, ..item("hello", 1) };
-    let bytes = Mutation::Put { key: row(ORDERS, "text"), value: bytes.encode() };
+    let bytes = Mutation::Put { key: row(&ORDERS, "text"), value: bytes.encode() };
     let records = [changes(
         1,
         vec![entry(

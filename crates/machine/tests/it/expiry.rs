@@ -2,10 +2,14 @@
 
 use mainstay_base::error::{Classify, Code};
 use mainstay_base::id::{Name, Tenant};
+use mainstay_base::position::ShardId;
 use mainstay_base::time::Timestamp;
 use mainstay_base::units::Duration;
+use mainstay_machine::batch::Batch;
 use mainstay_machine::command::Operation;
+use mainstay_machine::feed::{Changes, EventsBuilder, Follow};
 use mainstay_machine::index::Index;
+use mainstay_machine::position::{EventId, Place};
 use mainstay_machine::row::{End, RowRange};
 use mainstay_machine::state::State;
 use mainstay_machine::task::Reap;
@@ -123,6 +127,37 @@ fn what_is_reaped_leaves_nothing_and_what_was_moved_stays() {
     let rows: Vec<_> = world.state.rows().map(|(row, _)| row.clone()).collect();
     assert_eq!(rows.len(), 1, "the slot's own row is left: {rows:?}");
     world.done(vec![put("docs/u7/1", "{\"state\":1}")]);
+}
+
+#[test]
+fn the_feed_tells_what_has_ended_from_what_was_deleted() {
+    let mut world = world(None);
+    world.done(vec![put_for("docs/u7/a", "{\"state\":1}", 1), put("docs/u7/b", "{\"state\":2}")]);
+    world.pass(secs(2));
+    let reap = Task::from(Reap { ends: world.ends(world.now.wall()) }).into();
+    let removed = [world.run_input(&reap), world.run(&command("u7", vec![], vec![delete("docs/u7/b")]))];
+    let versions = removed.map(|evaluated| {
+        let mut batch = Batch::new(world.now);
+        batch.push(&reap, evaluated.effects, evaluated.before);
+        let place = Place { timeline: 1, index: mainstay_base::position::Index::new(7) };
+        let changes = Changes::of(place, &batch);
+        let follow = Follow {
+            tenant: Tenant::DEFAULT,
+            collection: DOCS,
+            partition: None,
+            prefix: String::new(),
+            filter: None,
+            after: None,
+            limit: 9,
+            bytes_max: usize::MAX,
+            wait: Duration::ZERO,
+        };
+        let mut events = EventsBuilder::new(&follow, &EventId::default(), 1000);
+        let _ = events.read(ShardId::new(1), &changes).unwrap();
+        let page = events.finish();
+        page.events.into_iter().map(|event| event.version.is_some()).collect::<Vec<_>>()
+    });
+    assert_eq!(versions, [vec![false], vec![true]]);
 }
 
 proptest! {

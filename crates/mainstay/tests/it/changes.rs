@@ -119,7 +119,8 @@ fn a_stop_ends_streams_in_order_and_does_not_wait_for_them() {
         Node::start(&format!("{{ shutdown: {{ drain: 1h, linger: 10ms }}, {}", &CONFIG[1..])).serving();
     let mut stream = Stream::open(&node, "", None);
     let mut page = node.connect();
-    page.send(&format!("GET {CHANGES}?wait=25s HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    // From the beginning: whether it is begun before the change is not known.
+    page.send(&format!("GET {CHANGES}?after=0&wait=25s HTTP/1.1\r\nHost: localhost\r\n\r\n"));
     put(&node, "u7/a", "1");
     assert_eq!(stream.next().data["value"], 1);
     assert_eq!(page.answer(false).json()["events"][0]["key"], "u7/a");
