@@ -41,9 +41,10 @@ pub(crate) fn for_definition(headers: &HeaderMap) -> Result<Expected, Problem> {
         (Some(Tag::Any), None) => Ok(Expected::Present),
         (Some(Tag::Version(is)), None) => Ok(Expected::Version(is)),
         (None, Some(Tag::Any)) => Ok(Expected::Absent),
-        (_, Some(_)) => {
-            let why = "cannot hold, or not together with `If-Match`";
-            Err(wrong(&IF_NONE_MATCH, why, "`*` alone, or `If-Match` with the version that it must have"))
+        (Some(_), Some(Tag::Any)) => Ok(Expected::Impossible),
+        (_, Some(Tag::Version(_))) => {
+            let why = "asks for a version that the definition must not have, which no change can depend on";
+            Err(wrong(&IF_NONE_MATCH, why, "`*`, or `If-Match` with the version that it must have"))
         }
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
-use http::Request;
-use http::request::Builder;
+use http::header::{CONNECTION, CONTENT_TYPE, HOST};
+use http::{HeaderValue, Request};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
@@ -33,43 +33,44 @@ impl Fetched {
 ///
 /// Errors: no whole answer within `timeout`.
 pub fn get(address: SocketAddr, path: &str, timeout: Duration) -> Result<Fetched> {
-    whole(address, Request::get(path), Bytes::new(), timeout)
-        .with_context(|| format!("GET http://{address}{path}"))
+    send(address, Request::get(path).body(Bytes::new()).context("build the request")?, timeout)
 }
 
-fn whole(address: SocketAddr, request: Builder, body: Bytes, timeout: Duration) -> Result<Fetched> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().context("build a runtime")?;
-    let fetch = async { tokio::time::timeout(timeout, exchange(address, request, body)).await };
-    runtime.block_on(fetch).with_context(|| format!("no answer within {timeout:?}"))?
-}
-
-/// `POST` of a JSON document, with a bearer token if there is one. Blocks; not for use within a runtime.
+/// `POST` of a JSON document. Blocks; not for use within a runtime.
 ///
 /// Errors: no whole answer within `timeout`.
 pub fn post(
     address: SocketAddr,
     path: &str,
     document: &serde_json::Value,
-    token: Option<&str>,
     timeout: Duration,
 ) -> Result<Fetched> {
-    let mut request = Request::post(path).header(http::header::CONTENT_TYPE, "application/json");
-    if let Some(token) = token {
-        request = request.header(http::header::AUTHORIZATION, format!("Bearer {token}"));
-    }
     let body = serde_json::to_vec(document).context("write the document")?;
-    whole(address, request, body.into(), timeout).with_context(|| format!("POST http://{address}{path}"))
+    let request = Request::post(path).header(CONTENT_TYPE, "application/json").body(body.into());
+    send(address, request.context("build the request")?, timeout)
 }
 
-async fn exchange(address: SocketAddr, request: Builder, body: Bytes) -> Result<Fetched> {
+/// Any request, whose target is a path, on a connection of its own. Blocks; not for use within a runtime.
+///
+/// Errors: no whole answer within `timeout`.
+pub fn send(address: SocketAddr, request: Request<Bytes>, timeout: Duration) -> Result<Fetched> {
+    let act = format!("{} http://{address}{}", request.method(), request.uri());
+    whole(address, request, timeout).context(act)
+}
+
+fn whole(address: SocketAddr, request: Request<Bytes>, timeout: Duration) -> Result<Fetched> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("build a runtime")?;
+    let fetch = async { tokio::time::timeout(timeout, exchange(address, request)).await };
+    runtime.block_on(fetch).with_context(|| format!("no answer within {timeout:?}"))?
+}
+
+async fn exchange(address: SocketAddr, request: Request<Bytes>) -> Result<Fetched> {
     let stream = TcpStream::connect(address).await.context("connect")?;
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await.context("open the connection")?;
-    let request = request
-        .header(http::header::HOST, address.to_string())
-        .header(http::header::CONNECTION, "close")
-        .body(Full::new(body))
-        .context("build the request")?;
+    let mut request = request.map(Full::new);
+    let host = HeaderValue::try_from(address.to_string()).expect("an address is visible ASCII");
+    request.headers_mut().extend([(HOST, host), (CONNECTION, HeaderValue::from_static("close"))]);
     let answer = async {
         let (head, body) = sender.send_request(request).await.context("read the answer")?.into_parts();
         let body = body.collect().await.context("read the answer's body")?.to_bytes();

@@ -3,9 +3,11 @@
 //! Results go to stdout, diagnostics and log lines to stderr. Exit codes: 0 done; 1 failed; 2 the command line
 //! or the configuration is wrong.
 
+mod ask;
 mod backup;
 mod bench;
 mod check;
+mod collections;
 mod inspect;
 mod lab;
 mod output;
@@ -17,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::config::{self, Request};
+use crate::config::{self, Config, Request};
 
 /// Everything went as asked.
 pub const OK: u8 = 0;
@@ -54,6 +56,9 @@ enum Command {
     Backup(backup::Backup),
     /// Make a new data directory of a backup
     Restore(backup::Restore),
+    /// Read and change the definitions of collections, by the node that is up
+    #[command(subcommand)]
+    Collections(collections::Collections),
     /// Look at what a node has stored, without starting one
     #[command(subcommand)]
     Inspect(inspect::Inspect),
@@ -92,6 +97,14 @@ struct Source {
 impl Source {
     fn request(self) -> Request {
         Request::from_process(self.file, self.env, self.set)
+    }
+
+    /// The configuration. What is wrong with it was told when there is none.
+    fn load(self) -> Result<Config, ()> {
+        config::load(&self.request()).map(|loaded| loaded.config).map_err(|findings| {
+            output::findings(&findings);
+            output::note("the configuration is not valid, nothing was done");
+        })
     }
 }
 
@@ -141,11 +154,18 @@ fn run(command: Command) -> io::Result<u8> {
         }
         Command::Backup(backup) => backup::backup(backup),
         Command::Restore(restore) => backup::restore(restore),
+        Command::Collections(collections) => collections::run(&collections),
         Command::Bench(bench) => bench::run(bench),
         Command::Inspect(inspect) => inspect::run(inspect),
         Command::Lab(lab) => lab::run(lab),
         Command::Version { output } => version(output.output).map(|()| OK),
     }
+}
+
+/// Tells why a command has failed.
+fn failed(error: &anyhow::Error) -> u8 {
+    output::note(&format!("error: {error:#}"));
+    FAILED
 }
 
 fn version(output: Output) -> io::Result<()> {

@@ -10,6 +10,7 @@ mod assign;
 pub mod check;
 pub mod diagnostic;
 pub(crate) mod directory;
+pub mod document;
 mod entries;
 pub mod explain;
 mod file;

@@ -39,6 +39,8 @@ pub enum Expected {
     Present,
     /// It is served and has this version.
     Version(Version),
+    /// That it is both there and not.
+    Impossible,
 }
 
 impl Define {

@@ -191,6 +191,7 @@ impl Hash {
             Expected::Absent => self.text("absent"),
             Expected::Present => self.text("present"),
             Expected::Version(version) => self.version(version),
+            Expected::Impossible => self.text("impossible"),
         }
     }
 

@@ -193,6 +193,7 @@ impl Subject<'_> {
             }
             (Expected::Version(wanted), Some(found)) if wanted == found => return Ok(()),
             (Expected::Version(wanted), Some(found)) => format!("has version {found}, not {wanted}"),
+            (Expected::Impossible, _) => "cannot be both there and not".to_owned(),
             (Expected::Absent, Some(_)) => "is there".to_owned(),
             (Expected::Present | Expected::Version(_), None) => "is not there".to_owned(),
         };

@@ -1,23 +1,22 @@
 //! `mainstay backup` and `mainstay restore`: all data of a node as of one time, and their way back.
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use axum::http::Request;
 use clap::Args;
 use mainstay_base::id::Name;
 use mainstay_base::time::{Clock, Entropy};
-use mainstay_lab::fetch;
 use mainstay_shard::backup::{self, Restored};
 use serde_json::{Value, json};
 
-use super::{FAILED, OK, Output, OutputArg, Source, USAGE, output};
+use super::{OK, Output, OutputArg, Source, USAGE, ask, failed, output};
 use crate::backups::{Backups, Named};
+use crate::config::Config;
 use crate::config::value::Place;
-use crate::config::{self, Config};
 use crate::life::lock::{self, DataLock, Holder};
 use crate::life::{Scope, Started};
 use crate::system::{SystemClock, SystemEntropy};
@@ -55,7 +54,7 @@ pub struct Restore {
 
 /// Takes a backup, by the node that is up or, if none is, by itself.
 pub fn backup(backup: Backup) -> io::Result<u8> {
-    let Ok(config) = loaded(backup.source) else { return Ok(USAGE) };
+    let Ok(config) = backup.source.load() else { return Ok(USAGE) };
     match take(&config, backup.name) {
         Ok(named) => {
             match backup.output.output {
@@ -70,7 +69,7 @@ pub fn backup(backup: Backup) -> io::Result<u8> {
 
 /// Restores a backup into a new data directory.
 pub fn restore(restore: Restore) -> io::Result<u8> {
-    let Ok(config) = loaded(restore.source) else { return Ok(USAGE) };
+    let Ok(config) = restore.source.load() else { return Ok(USAGE) };
     match bring_back(&config, &restore.from) {
         Ok(restored) => {
             match restore.output.output {
@@ -83,28 +82,13 @@ pub fn restore(restore: Restore) -> io::Result<u8> {
     }
 }
 
-fn loaded(source: Source) -> Result<Config, ()> {
-    match config::load(&source.request()) {
-        Ok(loaded) => Ok(loaded.config),
-        Err(findings) => {
-            output::findings(&findings);
-            output::note("the configuration is not valid, nothing was done");
-            Err(())
-        }
-    }
-}
-
-fn failed(error: &anyhow::Error) -> u8 {
-    output::note(&format!("error: {error:#}"));
-    FAILED
-}
-
 fn take(config: &Config, name: Option<Name>) -> Result<Named> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     match locked(config, &*clock) {
         Ok(lock) => runtime()?.block_on(take_here(config, &clock, name, lock)),
         Err(lock::Error::Held { holder: Some(holder), .. }) if holder.api.is_some() => {
-            ask(config, holder.api.expect("it was just looked at"), name.as_ref())
+            let api = holder.api.expect("it was just looked at");
+            ask(&ask::Node::at(api, config), name.as_ref())
         }
         Err(error) => Err(error.into()),
     }
@@ -121,16 +105,9 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 }
 
 /// Asks the node that has the data directory.
-fn ask(config: &Config, api: SocketAddr, name: Option<&Name>) -> Result<Named> {
-    let token = config.api.token.as_ref().map(|token| token.expose().to_owned());
-    let asked = json!({ "name": name });
-    let answer = fetch::post(api, "/v1/backups", &asked, token.as_deref(), TAKE_MAX)?;
-    if answer.status == 201 {
-        return serde_json::from_slice(&answer.body).context("the node's answer cannot be read");
-    }
-    let problem: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let detail = problem["detail"].as_str().unwrap_or("it does not say why");
-    bail!("the node at {api} answers {}: {detail}", answer.status)
+fn ask(node: &ask::Node, name: Option<&Name>) -> Result<Named> {
+    let answer = node.send(Request::post("/v1/backups"), Some(&json!({ "name": name })), TAKE_MAX)?;
+    serde_json::from_value(answer).context("the node's answer cannot be read")
 }
 
 /// Opens the data of a node that is not up, as it would.

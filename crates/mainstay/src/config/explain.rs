@@ -1,10 +1,12 @@
 //! The effective configuration with the origin of every value.
 
+use std::path::Path;
+
 use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::Loaded;
-use super::source::Sources;
+use super::source::{Origin, Sources};
 use super::tree::{Node, Value, display_path};
 
 /// One value of the effective configuration.
@@ -42,6 +44,33 @@ pub fn yaml(loaded: &Loaded) -> String {
         }
     }
     out
+}
+
+/// The lines of a mapping as YAML, of which nothing but the value is known.
+pub fn lines(value: &Json) -> Vec<String> {
+    let mut lines = Vec::new();
+    let (tree, nowhere) = (Node::from_json(value, Origin::DEFAULT), Sources::new(Path::new(".")));
+    write(&tree, &nowhere, 0, &mut lines);
+    lines.into_iter().map(|(text, _)| text).collect()
+}
+
+/// Every value of a mapping on a line of its own, behind its whole path.
+pub fn flat(value: &Json) -> Vec<String> {
+    fn walk(value: &Json, path: &mut Vec<String>, lines: &mut Vec<String>) {
+        match value {
+            Json::Object(members) if !members.is_empty() => {
+                for (key, inner) in members {
+                    path.push(key.clone());
+                    walk(inner, path, lines);
+                    path.pop();
+                }
+            }
+            value => lines.push(format!("{}: {}", display_path(path), flow(value))),
+        }
+    }
+    let mut lines = Vec::new();
+    walk(value, &mut Vec::new(), &mut lines);
+    lines
 }
 
 fn walk(node: &Node, sources: &Sources, path: &mut Vec<String>, out: &mut Vec<Setting>) {

@@ -39,8 +39,13 @@ pub fn read(path: &Path, max: Size) -> Result<String, Problem> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let file = std::fs::File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(Error::from)?);
     regular(&file.metadata()?)?;
+    read_to_end(file, max)
+}
+
+/// The text of a stream that is not larger than `max`, once it has ended.
+pub fn read_to_end(stream: impl Read, max: Size) -> Result<String, Problem> {
     let mut bytes = Vec::new();
-    file.take(max.bytes() + 1).read_to_end(&mut bytes)?;
+    stream.take(max.bytes() + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > max.bytes() {
         return Err(Problem::TooLarge(max));
     }

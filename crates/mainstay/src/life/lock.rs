@@ -4,7 +4,7 @@
 //! people who the holder is; it is believed only while the lock is held.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -97,12 +97,7 @@ impl DataLock {
             .map_err(io("open the lock file", &path))?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                let read = file.read_to_string(&mut text);
-                let holder = read.ok().and_then(|_| serde_json::from_str(&text).ok()).map(Box::new);
-                return Err(Error::Held { directory: directory.into(), holder });
-            }
+            Err(TryLockError::WouldBlock) => return Err(held(directory, &mut file)),
             Err(TryLockError::Error(source)) => return Err(io("lock", &path)(source)),
         }
         let mut lock = Self { file, path, holder };
@@ -127,6 +122,34 @@ impl DataLock {
             .and_then(|()| self.file.flush());
         written.map_err(|source| Error::Io { act: "write", path: self.path.clone(), source })
     }
+}
+
+/// Whether a data directory is nobody's at this moment: [`Error::Held`] says whose it is. What is not there is nobody's, and
+/// nothing is made.
+///
+/// It is found out by sharing the lock for an instant, in which a node that starts would be told that another process has
+/// the directory.
+pub fn check_free(directory: &Path) -> Result<(), Error> {
+    let path = directory.join(FILE);
+    let mut open = OpenOptions::new();
+    let opened = open.read(true).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed()).open(&path);
+    let mut file = match opened {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(Error::Io { act: "open the lock file", path, source }),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(held(directory, &mut file)),
+        Err(TryLockError::Error(source)) => Err(Error::Io { act: "lock", path, source }),
+    }
+}
+
+fn held(directory: &Path, file: &mut File) -> Error {
+    let mut text = String::new();
+    let read = file.read_to_string(&mut text);
+    let holder = read.ok().and_then(|_| serde_json::from_str(&text).ok()).map(Box::new);
+    Error::Held { directory: directory.into(), holder }
 }
 
 /// What is kept there is nobody else's business; who wants it otherwise makes the directory before, or changes it.
@@ -159,6 +182,20 @@ mod tests {
             assert!(error.contains(part), "{error}");
         }
         drop(first);
+        DataLock::acquire(&data, holder(42)).unwrap();
+    }
+
+    #[test]
+    fn looking_takes_and_makes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path().join("data");
+        check_free(&data).unwrap();
+        assert!(!data.exists());
+        let first = DataLock::acquire(&data, holder(41)).unwrap();
+        let error = check_free(&data).expect_err("the first holds it").to_string();
+        assert!(error.contains("process 41"), "{error}");
+        drop(first);
+        check_free(&data).unwrap();
         DataLock::acquire(&data, holder(42)).unwrap();
     }
 

@@ -2,25 +2,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::Node;
+use crate::support::{Node, run};
 
 const CONFIG: &str = "{ shards: 4, collections: { kv: {} }, backups: { to: ./backups } }";
 const RESTORED: &str = "{ shards: 4, collections: { kv: {} }, backups: { to: ./backups }, data: ./restored }";
 const INTO: &str = "data=./restored";
-
-/// Exit code and what is printed.
-fn run(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mainstay"));
-    let output = command.args(arguments).current_dir(folder).env_clear().output().expect("the binary runs");
-    let printed = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8(printed).expect("UTF-8"))
-}
 
 #[track_caller]
 fn done(folder: &Path, arguments: &[&str]) -> String {

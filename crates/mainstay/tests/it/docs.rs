@@ -1,13 +1,14 @@
 //! What the documents show is what happens: files they quote exist as quoted, commands print what is printed.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+
+use crate::support::run;
 
 /// A fenced block: what follows the backticks, and its lines.
-struct Block {
-    info: String,
-    text: String,
-    place: String,
+pub struct Block {
+    pub info: String,
+    pub text: String,
+    pub place: String,
 }
 
 fn root() -> PathBuf {
@@ -31,23 +32,41 @@ fn pages() -> Vec<PathBuf> {
 }
 
 fn blocks() -> Vec<Block> {
+    pages().iter().flat_map(|page| blocks_of(page)).collect()
+}
+
+/// The blocks of a page, in order.
+pub fn blocks_of(page: &Path) -> Vec<Block> {
     let mut blocks = Vec::new();
-    for page in pages() {
-        let text = std::fs::read_to_string(&page).expect("a page");
-        let mut open: Option<Block> = None;
-        for (number, line) in text.lines().enumerate() {
-            match (&mut open, line.strip_prefix("```")) {
-                (None, Some(info)) => {
-                    let place = format!("{}:{}", page.display(), number + 1);
-                    open = Some(Block { info: info.to_owned(), text: String::new(), place });
-                }
-                (Some(_), Some(_)) => blocks.extend(open.take()),
-                (Some(block), None) => block.text.push_str(&format!("{line}\n")),
-                (None, None) => {}
+    let text = std::fs::read_to_string(page).expect("a page");
+    let mut open: Option<Block> = None;
+    for (number, line) in text.lines().enumerate() {
+        match (&mut open, line.strip_prefix("```")) {
+            (None, Some(info)) => {
+                let place = format!("{}:{}", page.display(), number + 1);
+                open = Some(Block { info: info.to_owned(), text: String::new(), place });
             }
+            (Some(_), Some(_)) => blocks.extend(open.take()),
+            (Some(block), None) => block.text.push_str(&format!("{line}\n")),
+            (None, None) => {}
         }
     }
     blocks
+}
+
+impl Block {
+    /// The commands of a console, each with what is shown of its output.
+    pub fn sessions(&self) -> Vec<(String, String)> {
+        let mut sessions: Vec<(String, String)> = Vec::new();
+        for line in self.text.lines() {
+            match (line.strip_prefix("$ "), sessions.last_mut()) {
+                (Some(command), _) => sessions.push((command.to_owned(), String::new())),
+                (None, Some((_, shown))) => shown.push_str(&format!("{line}\n")),
+                (None, None) => panic!("{}: a console block begins with a command", self.place),
+            }
+        }
+        sessions
+    }
 }
 
 #[test]
@@ -66,15 +85,7 @@ fn quoted_files_are_quoted_exactly() {
 fn commands_print_what_the_documents_show() {
     let mut run = 0;
     for block in blocks().into_iter().filter(|it| it.info == "console") {
-        let mut sessions: Vec<(String, String)> = Vec::new();
-        for line in block.text.lines() {
-            match (line.strip_prefix("$ "), sessions.last_mut()) {
-                (Some(command), _) => sessions.push((command.to_owned(), String::new())),
-                (None, Some((_, shown))) => shown.push_str(&format!("{line}\n")),
-                (None, None) => panic!("{}: a console block begins with a command", block.place),
-            }
-        }
-        for (command, shown) in sessions {
+        for (command, shown) in block.sessions() {
             assert_eq!(output(&command), shown, "{}: {command}", block.place);
             run += 1;
         }
@@ -82,14 +93,17 @@ fn commands_print_what_the_documents_show() {
     assert!(run >= 2, "the pattern still finds commands");
 }
 
-/// What `mainstay ...` prints on both streams.
+/// What `mainstay ...` prints on both streams, from the root of the repository.
 fn output(command: &str) -> String {
+    let (_, printed) = run(&root(), &words(command));
+    printed
+}
+
+/// The arguments of a command that a page shows.
+pub fn words(command: &str) -> Vec<&str> {
     let mut words = command.split(' ');
     assert_eq!(words.next(), Some("mainstay"), "only mainstay is run: {command}");
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_mainstay")).args(words).current_dir(root()).env_clear().output();
-    let output = output.expect("the binary runs");
-    String::from_utf8([output.stdout, output.stderr].concat()).expect("UTF-8")
+    words.collect()
 }
 
 #[test]

@@ -1,8 +1,11 @@
-//! What the guides show over HTTP is what a node answers.
+//! What the guides show of a node, over HTTP and by commands, is what it does.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::support::{Answer, Node};
+use mainstay_base::time::Timestamp;
+
+use crate::docs::{Block, blocks_of, words};
+use crate::support::{Answer, Node, run};
 
 /// A request and what is shown of its answer.
 struct Exchange {
@@ -28,17 +31,12 @@ fn message(lines: &[&str]) -> Message {
     Message { first: (*first).to_owned(), headers, body: body.trim_end().to_owned() }
 }
 
-/// The blocks `http` of a page: a request, and from the line with nothing but its status on, the answer.
-fn exchanges(page: &str) -> Vec<Exchange> {
+/// A block `http`: a request, and from the line with nothing but its status on, the answer.
+fn exchange(block: &str) -> Exchange {
     let is_status = |line: &&str| line.len() == 3 && line.bytes().all(|byte| byte.is_ascii_digit());
-    let blocks = page.split("```http\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default());
-    blocks
-        .map(|block| {
-            let lines: Vec<_> = block.lines().collect();
-            let answer = lines.iter().position(is_status).expect("a block shows a status");
-            Exchange { request: message(&lines[..answer]), answer: message(&lines[answer..]) }
-        })
-        .collect()
+    let lines: Vec<_> = block.lines().collect();
+    let answer = lines.iter().position(is_status).expect("a block shows a status");
+    Exchange { request: message(&lines[..answer]), answer: message(&lines[answer..]) }
 }
 
 fn send(node: &Node, request: &Message) -> Answer {
@@ -46,6 +44,25 @@ fn send(node: &Node, request: &Message) -> Answer {
     let headers: Vec<_> =
         request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     node.connect().request(method, path, &headers, &request.body)
+}
+
+impl Exchange {
+    /// Checks that this is what the node answers.
+    fn check(&self, node: &Node) {
+        let Self { request, answer: shown } = self;
+        let answer = send(node, request);
+        assert_eq!(answer.status.to_string(), shown.first, "{}: {answer:?}", request.first);
+        for (name, value) in &shown.headers {
+            assert_eq!(answer.header(name), Some(value.as_str()), "{}: {name}", request.first);
+        }
+        if !shown.body.is_empty() {
+            assert_eq!(answer.body.trim_end(), shown.body, "{}", request.first);
+        }
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 #[test]
@@ -57,19 +74,46 @@ fn the_guides_show_what_is_answered() {
 
 #[track_caller]
 fn shows_what_is_answered(guide: &str, example: &str, count_min: usize) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let read = |file: &str| std::fs::read_to_string(root.join(file)).expect("a file");
-    let node = Node::start(&read(example));
-    let exchanges = exchanges(&read(guide));
+    let node = Node::start(&std::fs::read_to_string(root().join(example)).expect("a file"));
+    let blocks = blocks_of(&root().join(guide));
+    let exchanges: Vec<_> = blocks.iter().filter(|it| it.info == "http").collect();
     assert!(exchanges.len() >= count_min, "the pattern still finds exchanges");
-    for Exchange { request, answer: shown } in exchanges {
-        let answer = send(&node, &request);
-        assert_eq!(answer.status.to_string(), shown.first, "{}: {answer:?}", request.first);
-        for (name, value) in &shown.headers {
-            assert_eq!(answer.header(name), Some(value.as_str()), "{}: {name}", request.first);
-        }
-        if !shown.body.is_empty() {
-            assert_eq!(answer.body.trim_end(), shown.body, "{}", request.first);
+    exchanges.iter().for_each(|block| exchange(&block.text).check(&node));
+}
+
+/// Blocks `yaml write=...` are written into a folder, the first of which is a node's configuration; `console node` are
+/// commands in that folder, `http` exchanges with the node.
+#[test]
+fn the_guide_to_collections_shows_what_happens() {
+    let blocks = blocks_of(&root().join("docs/guide/collections.md"));
+    let written = |block: &Block| block.info.strip_prefix("yaml write=").map(str::to_owned);
+    let (first, blocks) = blocks.split_first().expect("the page has blocks");
+    assert_eq!(written(first).as_deref(), Some("mainstay.yaml"));
+    let node = Node::start(&first.text).serving();
+    let mut checked = 0;
+    for block in blocks {
+        match (written(block), block.info.as_str()) {
+            (Some(name), _) => std::fs::write(node.folder().join(name), &block.text).expect("a file"),
+            (None, "http") => exchange(&block.text).check(&node),
+            (None, "console node") => {
+                for (command, shown) in block.sessions() {
+                    let (_, printed) = run(node.folder(), &words(&command));
+                    let printed = printed.replace(&node.api.to_string(), "127.0.0.1:7070");
+                    assert_eq!(timeless(&printed), timeless(&shown), "{}: {command}", block.place);
+                    checked += 1;
+                }
+            }
+            (None, info) => panic!("{}: nothing is known of blocks `{info}`", block.place),
         }
     }
+    assert!(checked >= 10, "the pattern still finds commands");
+}
+
+/// The text with all times alike.
+fn timeless(text: &str) -> String {
+    let words = text.split_inclusive(char::is_whitespace).map(|word| {
+        let time = word.trim_matches(|it: char| !it.is_ascii_alphanumeric());
+        if time.parse::<Timestamp>().is_ok() { word.replace(time, "TIME") } else { word.to_owned() }
+    });
+    words.collect()
 }

@@ -5,6 +5,7 @@ mod backup;
 mod bench;
 mod changes;
 mod check;
+mod collections;
 mod definitions;
 mod docs;
 mod guide;

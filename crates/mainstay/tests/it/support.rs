@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -39,7 +40,7 @@ impl Node {
     }
 
     /// The command that starts a node in `folder`.
-    pub fn command(folder: &std::path::Path) -> Command {
+    pub fn command(folder: &Path) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mainstay"));
         command.args(["up", "--set", "listen.api=127.0.0.1:0"]).current_dir(folder).env_clear();
         command.stdin(Stdio::null()).stdout(Stdio::null());
@@ -51,7 +52,7 @@ impl Node {
         std::fs::write(self.folder.path().join("mainstay.yaml"), yaml).expect("a file");
     }
 
-    pub fn folder(&self) -> &std::path::Path {
+    pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
@@ -113,6 +114,24 @@ impl Drop for Node {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Runs the binary; returns its exit code and what it prints on both streams, the result before the diagnostics.
+pub fn run(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    run_with(folder, arguments, "")
+}
+
+/// The same with something to read.
+pub fn run_with(folder: &Path, arguments: &[&str], input: &str) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mainstay"));
+    command.args(arguments).current_dir(folder).env_clear();
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the binary runs");
+    // Whoever does not read it has ended, or closes the pipe.
+    let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+    let output = child.wait_with_output().expect("it was started");
+    let printed = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(printed).expect("UTF-8"))
 }
 
 /// One connection.

@@ -36,6 +36,9 @@ def sendable():
         if parameter["name"] == "mainstay-position":
             assert "(_" in pattern, pattern
             parameter["schema"]["pattern"] = pattern.split("(_")[0] + ")$"
+        if parameter["name"] == "if-match":
+            # Of this pattern it also makes values that do not match it, such as `0`.
+            parameter["schema"] = choice("*", '"1-1"', '"1-2f"')
     return document
 
 
@@ -53,7 +56,6 @@ def narrowed():
         "mainstay-timeout": choice("5s"),
         "grpc-timeout": choice("5S"),
         "prefix": choice("", "u", "u/", "v"),
-        "if-match": choice("*", '"1-1"', '"1-2f"'),
     }
     for parameter in parameters(document):
         parameter["schema"] = few.get(parameter["name"], parameter["schema"])

@@ -114,7 +114,7 @@ impl<'f> Node<'f> {
         let name = format!("u{}/{key}", key % 7);
         let put = json!({ "put": { "collection": "kv", "key": name, "value": value } });
         let commit = json!({ "partition": name.split('/').next(), "do": [put] });
-        let answer = fetch::post(self.address, "/v1/commits", &commit, None, PATIENCE).expect("an answer");
+        let answer = fetch::post(self.address, "/v1/commits", &commit, PATIENCE).expect("an answer");
         assert_eq!(answer.status, 200, "{answer:?}");
     }
 

@@ -68,6 +68,7 @@ pub(crate) fn read(text: &str) -> Page {
 /// The lines of a block that a reader would type: all of a script's, and those after a `$` of anything else that is
 /// not in another language.
 fn commands(language: &str, block: &str, first_line: usize) -> Vec<Code> {
+    let language = language.split(' ').next().unwrap_or_default();
     let is_script = matches!(language, "sh" | "bash" | "shell");
     if !is_script && !matches!(language, "" | "text" | "console") {
         return Vec::new();

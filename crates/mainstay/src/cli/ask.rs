@@ -1,0 +1,96 @@
+//! A node that is up, as commands ask it: found by the lock of its data directory, over its API, with the token of the
+//! configuration. What it refuses is told in its own words.
+
+use std::fmt::{self, Display, Formatter};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::request::Builder;
+use mainstay_base::error::Code;
+use mainstay_base::problem::Problem;
+use mainstay_lab::fetch;
+use serde_json::Value;
+
+use crate::config::Config;
+use crate::life::lock;
+
+/// A node that is up.
+pub struct Node {
+    api: SocketAddr,
+    token: Option<String>,
+}
+
+/// A request that the node has not done.
+#[derive(Debug)]
+pub struct Refused {
+    api: SocketAddr,
+    status: u16,
+    problem: Option<Problem>,
+}
+
+impl Node {
+    /// The node that has the data directory. Errors: there is none, or it serves nothing yet; either says what to do.
+    pub fn find(config: &Config) -> Result<Self> {
+        let data = &config.data;
+        match lock::check_free(config.data.as_path()) {
+            Ok(()) => bail!(
+                "no node is up on the data directory {data}: start one with `mainstay up`, or name the configuration or the \
+                 directory (`--set data=DIR`) of the one that is"
+            ),
+            Err(lock::Error::Held { holder: Some(holder), .. }) if holder.api.is_some() => {
+                Ok(Self::at(holder.api.expect("it was just looked at"), config))
+            }
+            Err(lock::Error::Held { holder, .. }) => {
+                let holder = holder.map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
+                bail!(
+                    "the data directory {data} is in use by {holder}, which serves no API: try again once the node is ready"
+                )
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The node whose API listens there.
+    pub fn at(api: SocketAddr, config: &Config) -> Self {
+        let token = config.api.token.as_ref().map(|token| token.expose().to_owned());
+        Self { api, token }
+    }
+
+    /// What it answers, as JSON, to a request with this document, if any, as its body. Errors: no whole answer within
+    /// `timeout`, or [`Refused`].
+    pub fn send(&self, request: Builder, document: Option<&Value>, timeout: Duration) -> Result<Value> {
+        let mut request = request;
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        if document.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let body = document.map(Value::to_string).unwrap_or_default();
+        let request = request.body(body.into()).context("cannot write the request")?;
+        let answer = fetch::send(self.api, request, timeout)?;
+        if (200..300).contains(&answer.status) {
+            return serde_json::from_slice(&answer.body).context("the node's answer cannot be read");
+        }
+        let problem = serde_json::from_slice::<Problem>(&answer.body).ok();
+        bail!(Refused { api: self.api, status: answer.status, problem })
+    }
+}
+
+impl Refused {
+    /// The code of its problem, if it has one.
+    pub fn code(&self) -> Option<Code> {
+        self.problem.as_ref().map(Problem::code)
+    }
+}
+
+impl Display for Refused {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let detail = self.problem.as_ref().map_or("it does not say why", Problem::detail);
+        write!(f, "the node at {} answers {}: {detail}", self.api, self.status)
+    }
+}
+
+impl std::error::Error for Refused {}

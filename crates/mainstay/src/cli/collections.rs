@@ -1,0 +1,290 @@
+//! `mainstay collections`: the definitions of a node that is up, read and changed over its API.
+//!
+//! As JSON, what the node answers; for people, [`told`].
+
+mod told;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use axum::http::Request;
+use axum::http::header::{IF_MATCH, IF_NONE_MATCH};
+use axum::http::request::Builder;
+use clap::{Args, Subcommand};
+use mainstay_base::error::Code;
+use mainstay_base::id::Name;
+use mainstay_machine::{Collection, Version};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::ask::{Node, Refused};
+use super::{OK, Output, OutputArg, Source, USAGE, failed, output};
+use crate::config::document;
+use crate::config::{Config, Findings};
+use told::{Defined, History, Rehearsal};
+
+/// How much longer than `api.timeout` an answer may take, which is what the node promises.
+const ANSWER_MARGIN: Duration = Duration::from_secs(10);
+
+/// Collections of a page.
+const PAGE: usize = 1000;
+
+/// The commands under `collections`.
+#[derive(Debug, Subcommand)]
+pub enum Collections {
+    /// List the collections that are served
+    List(Target),
+    /// Print a collection's definition, as `put` takes it
+    Show(Named),
+    /// Define a collection, or change its definition
+    Put(Put),
+    /// Serve a collection no longer; its items stay, and are there again when it is defined again
+    Retire(Retire),
+    /// Print what changed from version to version, the latest first
+    History(Named),
+    /// Go back to an earlier version
+    Rollback(Rollback),
+}
+
+/// Which node is asked, and how its answer is printed.
+#[derive(Debug, Clone, Args)]
+pub struct Target {
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    output: OutputArg,
+}
+
+/// One collection.
+#[derive(Debug, Args)]
+pub struct Named {
+    /// The collection
+    #[arg(value_name = "NAME")]
+    name: Name,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Whether something is done.
+#[derive(Debug, Clone, Copy, Args)]
+struct DryRun {
+    /// Change nothing, and tell what would change
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Arguments of `collections put`.
+#[derive(Debug, Args)]
+pub struct Put {
+    #[command(flatten)]
+    of: Named,
+    /// The definition, as YAML or JSON; `-` is what another program writes. Without one, a new collection with the defaults
+    #[arg(long, value_name = "DOCUMENT")]
+    definition: Option<PathBuf>,
+    /// Change nothing unless the collection has this version
+    #[arg(long, value_name = "VERSION", requires = "definition")]
+    if_version: Option<Version>,
+    #[command(flatten)]
+    dry_run: DryRun,
+}
+
+/// Arguments of `collections retire`.
+#[derive(Debug, Args)]
+pub struct Retire {
+    #[command(flatten)]
+    of: Named,
+    #[command(flatten)]
+    dry_run: DryRun,
+}
+
+/// Arguments of `collections rollback`.
+#[derive(Debug, Args)]
+pub struct Rollback {
+    #[command(flatten)]
+    of: Named,
+    /// A version of the collection's history
+    #[arg(long, value_name = "VERSION")]
+    to: Version,
+    #[command(flatten)]
+    dry_run: DryRun,
+}
+
+/// What a command prints.
+struct Answer {
+    document: Value,
+    text: String,
+}
+
+/// Runs a command, and returns the exit code. The error is that of writing the result.
+pub fn run(collections: &Collections) -> io::Result<u8> {
+    let Target { source, output } = collections.target().clone();
+    let Ok(config) = source.load() else { return Ok(USAGE) };
+    let definition = match collections {
+        Collections::Put(Put { definition: Some(path), .. }) => match read(path) {
+            Ok(definition) => definition,
+            Err(findings) => {
+                output::findings(&findings);
+                output::note("the definition is not valid, nothing was done");
+                return Ok(USAGE);
+            }
+        },
+        _ => Collection::default(),
+    };
+    match Definitions::find(&config).and_then(|them| them.answer(collections, &definition)) {
+        Ok(Answer { document, text }) => {
+            match output.output {
+                Output::Json => output::json(&document)?,
+                Output::Human => output::text(&text)?,
+            }
+            Ok(OK)
+        }
+        Err(error) => Ok(failed(&error)),
+    }
+}
+
+fn read(path: &Path) -> Result<Collection, Findings> {
+    if path == Path::new("-") { document::of_stream(io::stdin().lock()) } else { document::of_file(path) }
+}
+
+impl Collections {
+    fn target(&self) -> &Target {
+        match self {
+            Self::List(target) => target,
+            Self::Show(of) | Self::History(of) => &of.target,
+            Self::Put(Put { of, .. }) | Self::Retire(Retire { of, .. }) => &of.target,
+            Self::Rollback(Rollback { of, .. }) => &of.target,
+        }
+    }
+}
+
+/// The definitions of a node that is up.
+struct Definitions {
+    node: Node,
+    timeout: Duration,
+}
+
+/// A change of a definition, as it is asked for.
+struct Change<'a> {
+    name: &'a Name,
+    request: Builder,
+    document: Option<Value>,
+    dry_run: DryRun,
+}
+
+impl Definitions {
+    fn find(config: &Config) -> Result<Self> {
+        Ok(Self { node: Node::find(config)?, timeout: config.api.timeout.as_std() + ANSWER_MARGIN })
+    }
+
+    fn answer(&self, collections: &Collections, definition: &Collection) -> Result<Answer> {
+        match collections {
+            Collections::List(_) => self.list(),
+            Collections::Show(Named { name, .. }) => self.show(name),
+            Collections::Put(put) => self.put(put, definition),
+            Collections::Retire(retire) => self.retire(retire),
+            Collections::History(Named { name, .. }) => self.history(name),
+            Collections::Rollback(rollback) => self.roll_back(rollback),
+        }
+    }
+
+    fn list(&self) -> Result<Answer> {
+        let mut all: Vec<Value> = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let mut page = self.get(&format!("/v1/collections?limit={PAGE}{cursor}"))?;
+            all.extend(typed::<Vec<Value>>(page["collections"].take())?);
+            match page["next"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        let document = json!({ "collections": all });
+        let text = told::listed(&typed::<Vec<Defined>>(all.into())?);
+        Ok(Answer { document, text })
+    }
+
+    fn show(&self, name: &Name) -> Result<Answer> {
+        let document = self.get(&path(name, ""))?;
+        let text = told::shown(&typed(document.clone())?);
+        Ok(Answer { document, text })
+    }
+
+    fn history(&self, name: &Name) -> Result<Answer> {
+        let document = self.get(&path(name, "/history"))?;
+        let text = told::history(&typed(document.clone())?);
+        Ok(Answer { document, text })
+    }
+
+    fn put(&self, put: &Put, definition: &Collection) -> Result<Answer> {
+        let (name, dry_run) = (&put.of.name, put.dry_run);
+        let request = Request::put(path(name, dry_run.query()));
+        let request = match put.if_version {
+            Some(version) => request.header(IF_MATCH, format!("\"{version}\"")),
+            // What was not written replaces nothing.
+            None if put.definition.is_none() => request.header(IF_NONE_MATCH, "*"),
+            None => request,
+        };
+        let document = json!(definition);
+        let next = |_: &History| Some(document.clone());
+        self.change(Change { name, request, document: Some(document.clone()), dry_run }, next)
+    }
+
+    fn retire(&self, Retire { of: Named { name, .. }, dry_run }: &Retire) -> Result<Answer> {
+        let request = Request::delete(path(name, dry_run.query()));
+        self.change(Change { name, request, document: None, dry_run: *dry_run }, |_| None)
+    }
+
+    fn roll_back(&self, Rollback { of: Named { name, .. }, to, dry_run }: &Rollback) -> Result<Answer> {
+        let request = Request::post(path(name, &format!("/rollback{}", dry_run.query())));
+        let document = Some(json!({ "to": to }));
+        let next = |history: &History| history.said(&to.to_string());
+        self.change(Change { name, request, document, dry_run: *dry_run }, next)
+    }
+
+    /// Changes a definition, or tells what that would come to: what it would say is found by `next`, and is nothing for a
+    /// collection that would be retired.
+    fn change(&self, change: Change<'_>, next: impl Fn(&History) -> Option<Value>) -> Result<Answer> {
+        let Change { name, request, document, dry_run } = change;
+        let document = self.node.send(request, document.as_ref(), self.timeout)?;
+        let text = if dry_run.dry_run {
+            let history = found(self.get(&path(name, "/history")))?;
+            let history = history.map(typed::<History>).transpose()?.unwrap_or_default();
+            let rehearsal: Rehearsal = typed(document.clone())?;
+            told::rehearsed(name, &rehearsal, history.now(), next(&history).as_ref())
+        } else {
+            told::changed(&typed(document.clone())?)
+        };
+        Ok(Answer { document, text })
+    }
+
+    fn get(&self, path: &str) -> Result<Value> {
+        self.node.send(Request::get(path), None, self.timeout)
+    }
+}
+
+impl DryRun {
+    fn query(self) -> &'static str {
+        if self.dry_run { "?dry_run=true" } else { "" }
+    }
+}
+
+fn path(name: &Name, below: &str) -> String {
+    format!("/v1/collections/{name}{below}")
+}
+
+/// What was answered, unless that there is no such thing.
+fn found(answer: Result<Value>) -> Result<Option<Value>> {
+    match answer {
+        Ok(document) => Ok(Some(document)),
+        Err(error) if error.downcast_ref::<Refused>().and_then(Refused::code) == Some(Code::NotFound) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn typed<T: DeserializeOwned>(document: Value) -> Result<T> {
+    serde_json::from_value(document).context("the node's answer cannot be read")
+}

@@ -1,0 +1,172 @@
+//! Definitions and their changes as people read them.
+//!
+//! Pure: from what a node has answered to text.
+
+use std::collections::BTreeSet;
+use std::fmt::{self, Display, Formatter};
+
+use mainstay_base::id::Name;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::config::explain;
+
+/// A collection's definition as of one version.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Defined {
+    name: String,
+    version: String,
+    changed: String,
+    #[serde(flatten)]
+    origin: Origin,
+    retired: bool,
+    active: Option<String>,
+    definition: Value,
+}
+
+/// Where a definition was written.
+#[derive(Debug, Clone, Deserialize)]
+struct Origin {
+    origin: String,
+    file: Option<String>,
+    line: Option<u32>,
+    caller: Option<String>,
+}
+
+/// What a definition was, the latest first.
+#[derive(Debug, Default, Deserialize)]
+pub struct History {
+    versions: Vec<Defined>,
+}
+
+/// What a change would come to.
+#[derive(Debug, Deserialize)]
+pub struct Rehearsal {
+    changes: bool,
+    version: Option<String>,
+}
+
+impl Defined {
+    /// What it says, unless it is retired.
+    fn served(&self) -> Option<&Value> {
+        (!self.retired).then_some(&self.definition)
+    }
+}
+
+impl History {
+    /// What is served now.
+    pub fn now(&self) -> Option<&Value> {
+        self.versions.first().and_then(Defined::served)
+    }
+
+    /// What was served as of a version.
+    pub fn said(&self, version: &str) -> Option<Value> {
+        self.versions.iter().find(|it| it.version == version).and_then(Defined::served).cloned()
+    }
+}
+
+impl Display for Origin {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match (&self.file, self.line, &self.caller) {
+            (Some(file), Some(line), _) => write!(f, "{file}:{line}"),
+            (Some(file), None, _) => f.write_str(file),
+            (None, _, Some(caller)) => write!(f, "{} ({caller})", self.origin),
+            (None, _, None) => f.write_str(&self.origin),
+        }
+    }
+}
+
+/// Collections, one a line.
+pub fn listed(all: &[Defined]) -> String {
+    if all.is_empty() {
+        return "there are no collections\n".to_owned();
+    }
+    let head = ["NAME", "VERSION", "ACTIVE", "ORIGIN", "CHANGED"].map(str::to_owned);
+    let rows = all.iter().map(|it| {
+        let active = it.active.clone().unwrap_or_default();
+        [it.name.clone(), it.version.clone(), active, it.origin.to_string(), it.changed.clone()]
+    });
+    columns(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
+}
+
+/// Rows whose cells stand below each other.
+fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+/// A definition that can be put again, below what there is to know of it.
+pub fn shown(defined: &Defined) -> String {
+    let Defined { name, version, changed, origin, active, definition, .. } = defined;
+    let active = active.as_ref().map(|active| format!(", active in {active} shards")).unwrap_or_default();
+    let head = format!("# {name}: version {version} of {changed}, {origin}{active}\n");
+    head + &below("", explain::lines(definition))
+}
+
+/// What a change has come to.
+pub fn changed(Defined { name, version, retired, active, .. }: &Defined) -> String {
+    if *retired {
+        return format!("the collection {name} is retired as of version {version}; its items stay\n");
+    }
+    let active = active.as_ref().map(|active| format!(", active in {active} shards")).unwrap_or_default();
+    format!("the collection {name} has version {version}{active}\n")
+}
+
+/// What a change would come to, between what is served and what would be.
+pub fn rehearsed(name: &Name, rehearsal: &Rehearsal, now: Option<&Value>, next: Option<&Value>) -> String {
+    match (rehearsal.changes, &rehearsal.version) {
+        (true, Some(version)) => {
+            let what = if next.is_some() { "have" } else { "be retired as of" };
+            let head = format!("nothing was changed; the collection {name} would {what} version {version}\n");
+            head + &below("", next.map(|next| difference(now, next)).unwrap_or_default())
+        }
+        (_, Some(version)) => format!("the collection {name} has version {version}, and would keep it\n"),
+        (_, None) => format!("the collection {name} is not served, and would not be\n"),
+    }
+}
+
+/// Versions, each with what is different from the one before.
+pub fn history(history: &History) -> String {
+    let versions = &history.versions;
+    let width = versions.iter().map(|it| it.version.len()).max().unwrap_or(0);
+    let indent = " ".repeat(width + 2);
+    let earlier = versions.iter().skip(1).map(Some).chain([None]);
+    let told = versions.iter().zip(earlier).map(|(version, earlier)| {
+        let Defined { version: number, changed, origin, .. } = version;
+        let (state, lines) = step(earlier, version);
+        format!("{number:width$}  {changed}  {origin}{state}\n{}", below(&indent, lines))
+    });
+    told.collect()
+}
+
+/// What has become of a definition from one version to the next. Of the earliest that is kept, all is told.
+fn step(earlier: Option<&Defined>, version: &Defined) -> (&'static str, Vec<String>) {
+    match earlier {
+        _ if version.retired => (", retired", Vec::new()),
+        None => ("", explain::flat(&version.definition)),
+        Some(earlier) if earlier.retired => {
+            (", served again", difference(Some(&earlier.definition), &version.definition))
+        }
+        Some(earlier) => ("", difference(Some(&earlier.definition), &version.definition)),
+    }
+}
+
+/// The values that are only in one of two definitions, by their paths, that of the first before that of the second.
+fn difference(before: Option<&Value>, after: &Value) -> Vec<String> {
+    let before: BTreeSet<_> = before.map(explain::flat).unwrap_or_default().into_iter().collect();
+    let after: BTreeSet<_> = explain::flat(after).into_iter().collect();
+    let gone = before.difference(&after).map(|line| (line, '-'));
+    let new = after.difference(&before).map(|line| (line, '+'));
+    let mut all: Vec<_> = gone.chain(new).map(|(line, sign)| (line.split(": ").next(), sign, line)).collect();
+    all.sort_by_key(|(path, sign, _)| (*path, *sign == '+'));
+    all.into_iter().map(|(_, sign, line)| format!("{sign} {line}")).collect()
+}
+
+fn below(indent: &str, lines: Vec<String>) -> String {
+    lines.into_iter().map(|line| format!("{indent}{line}\n")).collect()
+}
