@@ -250,6 +250,51 @@ async fn what_a_deposed_owner_wrote_is_told_nowhere() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_deposed_owner_tells_nothing_that_it_has_not_applied() {
+    let first_world = World { feed: small_ring(), ..World::memory() };
+    let second_world = first_world.rival();
+    let first = first_world.start().await;
+    let mut expected = write(&first.space, 2, 9).await;
+    let second = second_world.start().await;
+    let later = write(&second.space, 20, 9).await;
+    assert!(matches!(state(&first.space), State::Serving { .. }), "it does not know");
+    let (events, end) = pages(&first.space, &start(), &[usize::MAX]).await;
+    assert_eq!(all_shown(&events), expected, "what its readings show, though its log has more");
+    expected.extend(later);
+    let (all, _) = pages(&second.space, &start(), &[3]).await;
+    assert_eq!(all_shown(&all), expected);
+    let (rest, _) = pages(&second.space, &end, &[3]).await;
+    assert_eq!(rest, all[events.len()..], "elsewhere it goes on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_shard_keeps_nobody_from_the_others() {
+    let world = World { shards: 2, ..World::memory() };
+    let running = world.start().await;
+    let keys: Vec<_> = (0..64).map(|number| format!("p{number}/a")).collect();
+    let mut by_shard: [Option<&str>; 2] = [None; 2];
+    for key in &keys {
+        let answer = done(&running.space, commit(vec![put(key, "0")])).await;
+        let (shard, _) = answer.position.places().next().unwrap();
+        by_shard[shard.get() as usize - 1] = Some(key);
+    }
+    let keys = by_shard.map(|key| key.expect("64 partitions are on both"));
+    for (busy, quiet) in [(keys[0], keys[1]), (keys[1], keys[0])] {
+        let (_, mut after) = pages(&running.space, &start(), &[usize::MAX]).await;
+        let _ = done(&running.space, commit(vec![put(quiet, "1")])).await;
+        let mut told = Vec::new();
+        for number in 0..4 {
+            let _ = done(&running.space, commit(vec![put(busy, &number.to_string())])).await;
+            let _ = done(&running.space, commit(vec![put(busy, "again")])).await;
+            let page = page(&running.space, &after, 1).await.unwrap();
+            told.extend(all_shown(&page.events));
+            after = page.next;
+        }
+        assert!(told.contains(&format!("{quiet}=1")), "{told:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_trimmed_is_gone_and_a_snapshot_is_where_the_rest_begins() {
     let feed = feed::Options { records_max: 1, ..small_ring() };
     let world = World { feed, ..World::memory() };
