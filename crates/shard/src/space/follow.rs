@@ -1,7 +1,7 @@
 //! Following changes: of each shard what its feed has, or what the log has for readers that the feed has left behind.
 //!
 //! A page goes through the shards in turns that begin after the one where the page before it has ended, so that a busy shard keeps
-//! nobody from the others. Which records of the log count is decided as everywhere ([`Acceptance`]), and none is shown that is not
+//! nobody from the others. Which records of the log count is decided as everywhere ([`mainstay_log::accept`]), and none is shown that is not
 //! applied. Whoever waits holds on to nothing but an id.
 
 use std::sync::Arc;
