@@ -192,8 +192,8 @@ fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
 const VERSION: &str = "(0|[1-9a-f][0-9a-f]{0,7})-(0|[1-9a-f][0-9a-f]{0,15})";
 /// A place in one log: what a position has of each shard, those in ascending order.
 const PLACE: &str = "(0|[1-9a-f][0-9a-f]{0,7})\\.(0|[1-9a-f][0-9a-f]{0,7})\\.(0|[1-9a-f][0-9a-f]{0,15})";
-/// An event within the record at a place: one place of an event's id has it.
-const CHANGE: &str = "(\\.(0|[1-9a-f][0-9a-f]{0,7}))";
+/// A place within a record, of which the first has the number 1: a place with the number of a change.
+const WITHIN: &str = "(0|[1-9a-f][0-9a-f]{0,7})\\.(0|[1-9a-f][0-9a-f]{0,7})\\.([1-9a-f][0-9a-f]{0,15})\\.(0|[1-9a-f][0-9a-f]{0,7})";
 /// A whole number of nanoseconds that is less than two centuries.
 const DURATION: &str = "([0-9]{1,18}ns|[0-9]{1,15}(\\.[0-9]{1,3})?us|[0-9]{1,12}(\\.[0-9]{1,6})?ms|\
                         [0-9]{1,9}(\\.[0-9]{1,9})?s|[0-9]{1,8}(\\.[0-9]{1,9})?m|\
@@ -202,7 +202,7 @@ const DURATION: &str = "([0-9]{1,18}ns|[0-9]{1,15}(\\.[0-9]{1,3})?us|[0-9]{1,12}
 /// What a header of a request means, and how it is written.
 fn sent_header(name: &HeaderName, is_change: bool) -> (&'static str, Value) {
     let text = |pattern: &str| json!({ "type": "string", "pattern": pattern });
-    let event_id = || text(&format!("^(0|{PLACE}{CHANGE}?(_{PLACE}{CHANGE}?)*)$"));
+    let event_id = || text(&format!("^(0|({PLACE}|{WITHIN})(_({PLACE}|{WITHIN}))*)$"));
     match name.as_str() {
         "idempotency-key" => (
             "Makes the request safe to send again: the first answer is kept and given again. Sent while the first is still under way, it waits for that answer.",

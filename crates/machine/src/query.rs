@@ -1,6 +1,6 @@
 //! Queries: how a page of items is found, by keys or through an index, and what of an index has to be looked at.
 //!
-//! What is looked at is planned from the definition and from which indexes are there ([`plan`]), the same for every page: a cursor
+//! What is looked at is planned from the definition and from which indexes are there ([`plan()`]), the same for every page: a cursor
 //! says how the page before it was found. Whatever narrows the search, the filter decides.
 
 use std::collections::BTreeMap;

@@ -33,7 +33,7 @@ def sendable():
         pattern = parameter["schema"].get("pattern", "")
         if parameter["name"] == "mainstay-consistency":
             parameter["schema"]["pattern"] = pattern.replace("session|", "")
-        if parameter["name"] == "mainstay-position":
+        if parameter["name"] in ("mainstay-position", "last-event-id"):
             assert "(_" in pattern, pattern
             parameter["schema"]["pattern"] = pattern.split("(_")[0] + ")$"
         if parameter["name"] == "if-match":
