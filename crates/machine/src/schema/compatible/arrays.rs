@@ -1,0 +1,69 @@
+//! Arrays.
+
+use serde_json::Value;
+
+use super::containment::{Containment, all};
+use super::facts::{At, Facts};
+use super::scalars::{count, follows_count};
+use super::words::Change;
+
+impl<'a> Containment<'a> {
+    pub(super) fn follows_array(
+        &mut self,
+        facts: &Facts<'a>,
+        wide: &At<'a>,
+        keyword: &str,
+        value: &'a Value,
+    ) -> bool {
+        match keyword {
+            "prefixItems" => {
+                let list = wide.list("prefixItems");
+                let elements = list.iter().enumerate().filter(|(place, _)| may_have(facts, *place));
+                elements
+                    .fold(true, |all, (place, element)| self.contains(&facts.element(place), element) && all)
+            }
+            "items" => self.follows_items(facts, wide),
+            "uniqueItems" => {
+                let is_known = facts.parts.iter().any(|part| part.get(keyword) == Some(&Value::Bool(true)));
+                value == &Value::Bool(false)
+                    || is_known
+                    || !may_have(facts, 1)
+                    || self.refuse_limit(facts, wide, keyword, value)
+            }
+            "minItems" | "maxItems" => {
+                follows_count(facts, keyword, value) || self.refuse_limit(facts, wide, keyword, value)
+            }
+            "contains" => {
+                let is_known = |part: &At<'a>| {
+                    ["minContains", "maxContains"].iter().all(|limit| part.get(limit) == wide.get(limit))
+                        && part
+                            .child(keyword)
+                            .zip(wide.child(keyword))
+                            .is_some_and(|(one, other)| self.is_same(&one, &other))
+                };
+                facts.parts.iter().any(is_known) || self.refuse_keyword(wide, keyword)
+            }
+            _ => self.refuse_keyword(wide, keyword),
+        }
+    }
+
+    /// The elements after those that the wide schema has one by one.
+    fn follows_items(&mut self, facts: &Facts<'a>, wide: &At<'a>) -> bool {
+        let items = wide.child("items").expect("there is the keyword");
+        let from = wide.list("prefixItems").len();
+        let one_by_one = facts.parts.iter().map(|part| part.list("prefixItems").len()).max().unwrap_or(0);
+        // The last stands for all that follow.
+        let places = (from..=one_by_one.max(from)).filter(|place| may_have(facts, *place));
+        all(places, |place| self.contains(&facts.element(place), &items))
+    }
+
+    pub(super) fn refuse_keyword(&mut self, wide: &At<'a>, keyword: &str) -> bool {
+        self.refuse_at(format!("{}/{keyword}", wide.pointer), &Change::Undecided { keyword })
+    }
+}
+
+/// Whether there may be an element at a place.
+fn may_have(facts: &Facts<'_>, place: usize) -> bool {
+    let mut limits = facts.parts.iter().filter_map(|part| count(part.get("maxItems")?));
+    !limits.any(|limit| limit <= place as u64)
+}
