@@ -2,25 +2,18 @@
 
 use serde_json::Value;
 
-use super::containment::{Containment, all};
+use super::containment::{Clause, Containment, all};
 use super::facts::{At, Facts};
 use super::scalars::{count, follows_count};
-use super::words::Change;
 
 impl<'a> Containment<'a> {
-    pub(super) fn follows_array(
-        &mut self,
-        facts: &Facts<'a>,
-        wide: &At<'a>,
-        keyword: &str,
-        value: &'a Value,
-    ) -> bool {
+    pub(super) fn follows_array(&mut self, facts: &Facts<'a>, clause: Clause<'_, 'a>) -> bool {
+        let Clause { wide, keyword, value } = clause;
         match keyword {
             "prefixItems" => {
-                let list = wide.list("prefixItems");
+                let list = wide.list(keyword);
                 let elements = list.iter().enumerate().filter(|(place, _)| may_have(facts, *place));
-                elements
-                    .fold(true, |all, (place, element)| self.contains(&facts.element(place), element) && all)
+                all(elements, |(place, element)| self.contains(&facts.element(place), element))
             }
             "items" => self.follows_items(facts, wide),
             "uniqueItems" => {
@@ -28,10 +21,10 @@ impl<'a> Containment<'a> {
                 value == &Value::Bool(false)
                     || is_known
                     || !may_have(facts, 1)
-                    || self.refuse_limit(facts, wide, keyword, value)
+                    || self.refuse_limit(facts, clause)
             }
             "minItems" | "maxItems" => {
-                follows_count(facts, keyword, value) || self.refuse_limit(facts, wide, keyword, value)
+                follows_count(facts, keyword, value) || self.refuse_limit(facts, clause)
             }
             "contains" => {
                 let is_known = |part: &At<'a>| {
@@ -41,9 +34,9 @@ impl<'a> Containment<'a> {
                             .zip(wide.child(keyword))
                             .is_some_and(|(one, other)| self.is_same(&one, &other))
                 };
-                facts.parts.iter().any(is_known) || self.refuse_keyword(wide, keyword)
+                facts.parts.iter().any(is_known) || self.refuse_undecided(clause)
             }
-            _ => self.refuse_keyword(wide, keyword),
+            _ => self.refuse_undecided(clause),
         }
     }
 
@@ -55,10 +48,6 @@ impl<'a> Containment<'a> {
         // The last stands for all that follow.
         let places = (from..=one_by_one.max(from)).filter(|place| may_have(facts, *place));
         all(places, |place| self.contains(&facts.element(place), &items))
-    }
-
-    pub(super) fn refuse_keyword(&mut self, wide: &At<'a>, keyword: &str) -> bool {
-        self.refuse_at(format!("{}/{keyword}", wide.pointer), &Change::Undecided { keyword })
     }
 }
 

@@ -27,6 +27,14 @@ pub(super) struct Containment<'a> {
     depth: usize,
 }
 
+/// A keyword of the wide schema.
+#[derive(Clone, Copy)]
+pub(super) struct Clause<'c, 'a> {
+    pub(super) wide: &'c At<'a>,
+    pub(super) keyword: &'c str,
+    pub(super) value: &'a Value,
+}
+
 /// How many pairs are compared.
 const COMPARISONS_MAX: usize = 20_000;
 
@@ -99,7 +107,7 @@ impl<'a> Containment<'a> {
             return self.refuse(wide, &Change::Forbidden);
         };
         let before = self.findings.len();
-        if all(keywords, |(keyword, value)| self.follows(facts, wide, keyword, value)) {
+        if all(keywords, |(keyword, value)| self.follows(facts, Clause { wide, keyword, value })) {
             return true;
         }
         if facts.parts.iter().any(|part| self.is_same(part, wide)) {
@@ -131,27 +139,26 @@ impl<'a> Containment<'a> {
     }
 
     /// Whether a keyword of the wide schema follows.
-    fn follows(&mut self, facts: &Facts<'a>, wide: &At<'a>, keyword: &str, value: &'a Value) -> bool {
+    fn follows(&mut self, facts: &Facts<'a>, clause: Clause<'_, 'a>) -> bool {
+        let Clause { wide, keyword, .. } = clause;
         match keyword {
             "$ref" => {
                 let target = wide.target().expect("there is a reference");
                 self.contains(facts, &target)
             }
             "allOf" => all(wide.list("allOf"), |part| self.contains(facts, &part)),
-            "anyOf" | "oneOf" => self.follows_alternatives(facts, wide, keyword),
-            "not" => self.follows_not(facts, wide),
-            "if" => self.follows_if(facts, wide),
-            "type" | "enum" | "const" => self.follows_kind(facts, wide, keyword, value),
+            "anyOf" | "oneOf" => self.follows_alternatives(facts, clause),
+            "not" => self.follows_not(facts, clause),
+            "if" => self.follows_if(facts, clause),
+            "type" | "enum" | "const" => self.follows_kind(facts, clause),
             "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" | "multipleOf" => {
-                !facts.types.has_any(Types::NUMBER) || self.follows_number(facts, wide, keyword, value)
+                !facts.types.has_any(Types::NUMBER) || self.follows_number(facts, clause)
             }
             "minLength" | "maxLength" | "pattern" => {
-                !facts.types.has_any(Types::STRING) || self.follows_string(facts, wide, keyword, value)
+                !facts.types.has_any(Types::STRING) || self.follows_string(facts, clause)
             }
             "items" | "prefixItems" | "minItems" | "maxItems" | "uniqueItems" | "contains"
-            | "unevaluatedItems" => {
-                !facts.types.has_any(Types::ARRAY) || self.follows_array(facts, wide, keyword, value)
-            }
+            | "unevaluatedItems" => !facts.types.has_any(Types::ARRAY) || self.follows_array(facts, clause),
             "properties"
             | "patternProperties"
             | "additionalProperties"
@@ -162,7 +169,7 @@ impl<'a> Containment<'a> {
             | "dependentRequired"
             | "dependentSchemas"
             | "unevaluatedProperties" => {
-                !facts.types.has_any(Types::OBJECT) || self.follows_object(facts, wide, keyword, value)
+                !facts.types.has_any(Types::OBJECT) || self.follows_object(facts, clause)
             }
             // Annotations, and what stands beside a keyword that is looked at: then, else, minContains, maxContains.
             _ => true,
@@ -193,6 +200,16 @@ impl<'a> Containment<'a> {
     /// Notes why it is not contained; false.
     pub(super) fn refuse(&mut self, wide: &At<'_>, change: &Change<'_>) -> bool {
         self.refuse_at(wide.pointer.clone(), change)
+    }
+
+    /// The same because of a keyword.
+    pub(super) fn refuse_clause(&mut self, clause: Clause<'_, 'a>, change: &Change<'_>) -> bool {
+        self.refuse_at(format!("{}/{}", clause.wide.pointer, clause.keyword), change)
+    }
+
+    /// The same because of a keyword that says something else, of which it is not known what follows.
+    pub(super) fn refuse_undecided(&mut self, clause: Clause<'_, 'a>) -> bool {
+        self.refuse_clause(clause, &Change::Undecided { keyword: clause.keyword })
     }
 
     pub(super) fn refuse_at(&mut self, pointer: String, change: &Change<'_>) -> bool {

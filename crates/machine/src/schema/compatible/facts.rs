@@ -90,6 +90,8 @@ impl Types {
     pub(super) const ARRAY: Self = Self(32);
     pub(super) const OBJECT: Self = Self(64);
     pub(super) const ALL: Self = Self(127);
+    /// Those that have a few values only.
+    pub(super) const BOUNDED: Self = Self(1 | 2);
 
     /// What the keyword `type` has.
     pub(super) fn of_keyword(value: &Value) -> Self {

@@ -5,19 +5,14 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::super::document::escape;
-use super::containment::{Containment, all};
+use super::containment::{Clause, Containment, all};
 use super::facts::{At, Facts, Types};
 use super::scalars::{count, follows_count, keeps};
 use super::words::Change;
 
 impl<'a> Containment<'a> {
-    pub(super) fn follows_object(
-        &mut self,
-        facts: &Facts<'a>,
-        wide: &At<'a>,
-        keyword: &str,
-        value: &'a Value,
-    ) -> bool {
+    pub(super) fn follows_object(&mut self, facts: &Facts<'a>, clause: Clause<'_, 'a>) -> bool {
+        let Clause { wide, keyword, value } = clause;
         match keyword {
             "properties" => all(wide.names(keyword), |name| self.follows_property(facts, wide, name)),
             "patternProperties" => {
@@ -47,11 +42,9 @@ impl<'a> Containment<'a> {
                 let required: BTreeSet<&str> = required.flatten().filter_map(Value::as_str).collect();
                 let has_enough = keyword == "minProperties"
                     && count(value).is_some_and(|limit| keeps(keyword, required.len() as u64, limit));
-                has_enough
-                    || follows_count(facts, keyword, value)
-                    || self.refuse_limit(facts, wide, keyword, value)
+                has_enough || follows_count(facts, keyword, value) || self.refuse_limit(facts, clause)
             }
-            _ => self.refuse_keyword(wide, keyword),
+            _ => self.refuse_undecided(clause),
         }
     }
 

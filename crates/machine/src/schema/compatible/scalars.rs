@@ -5,23 +5,17 @@ use std::cmp::Ordering;
 use serde_json::Value;
 
 use super::super::document::Number;
-use super::containment::Containment;
-use super::facts::{At, Facts, Types, contains};
+use super::containment::{Clause, Containment};
+use super::facts::{Facts, Types, contains};
 use super::words::Change;
 use crate::text::shown;
 
 impl<'a> Containment<'a> {
-    pub(super) fn follows_kind(
-        &mut self,
-        facts: &Facts<'a>,
-        wide: &At<'a>,
-        keyword: &str,
-        value: &'a Value,
-    ) -> bool {
-        let pointer = format!("{}/{keyword}", wide.pointer);
+    pub(super) fn follows_kind(&mut self, facts: &Facts<'a>, clause: Clause<'_, 'a>) -> bool {
+        let Clause { keyword, value, .. } = clause;
         if keyword == "type" {
             let is_within = facts.types.is_within(Types::of_keyword(value));
-            return is_within || self.refuse_at(pointer, &Change::Type);
+            return is_within || self.refuse_clause(clause, &Change::Type);
         }
         let allowed: Vec<&Value> = match (keyword, value) {
             ("enum", Value::Array(values)) => values.iter().collect(),
@@ -30,45 +24,29 @@ impl<'a> Containment<'a> {
         const BOUNDED: [Value; 3] = [Value::Null, Value::Bool(false), Value::Bool(true)];
         let is_within = match &facts.values {
             Some(values) => values.iter().all(|value| contains(&allowed, value)),
-            None if facts.types.has_any(Types::NUMBER)
-                || facts.types.has_any(Types::STRING)
-                || facts.types.has_any(Types::ARRAY)
-                || facts.types.has_any(Types::OBJECT) =>
-            {
-                false
-            }
+            None if !facts.types.is_within(Types::BOUNDED) => false,
             None => {
                 let mut possible =
                     BOUNDED.iter().filter(|value| Types::of_value(value).is_within(facts.types));
                 possible.all(|value| contains(&allowed, value))
             }
         };
-        is_within || self.refuse_at(pointer, &Change::Values)
+        is_within || self.refuse_clause(clause, &Change::Values)
     }
 
-    pub(super) fn follows_number(
-        &mut self,
-        facts: &Facts<'a>,
-        wide: &At<'a>,
-        keyword: &str,
-        value: &'a Value,
-    ) -> bool {
+    pub(super) fn follows_number(&mut self, facts: &Facts<'a>, clause: Clause<'_, 'a>) -> bool {
+        let Clause { keyword, value, .. } = clause;
         let Value::Number(limit) = value else { return true };
         let limit = Number::of(limit);
         let follows = match keyword {
             "multipleOf" => follows_multiple(facts, limit),
             _ => follows_bound(facts, keyword, limit),
         };
-        follows || self.refuse_limit(facts, wide, keyword, value)
+        follows || self.refuse_limit(facts, clause)
     }
 
-    pub(super) fn follows_string(
-        &mut self,
-        facts: &Facts<'a>,
-        wide: &At<'a>,
-        keyword: &str,
-        value: &'a Value,
-    ) -> bool {
+    pub(super) fn follows_string(&mut self, facts: &Facts<'a>, clause: Clause<'_, 'a>) -> bool {
+        let Clause { keyword, value, .. } = clause;
         let follows = match keyword {
             "pattern" => facts.parts.iter().any(|part| part.get("pattern") == Some(value)),
             _ => match &facts.values {
@@ -79,17 +57,12 @@ impl<'a> Containment<'a> {
                 None => follows_count(facts, keyword, value),
             },
         };
-        follows || self.refuse_limit(facts, wide, keyword, value)
+        follows || self.refuse_limit(facts, clause)
     }
 
     /// Refuses a keyword that says more than what is known.
-    pub(super) fn refuse_limit(
-        &mut self,
-        facts: &Facts<'a>,
-        wide: &At<'a>,
-        keyword: &str,
-        value: &Value,
-    ) -> bool {
+    pub(super) fn refuse_limit(&mut self, facts: &Facts<'a>, clause: Clause<'_, 'a>) -> bool {
+        let Clause { keyword, value, .. } = clause;
         let is_known = facts.parts.iter().any(|part| part.get(keyword).is_some());
         let limit = value.as_str().map_or_else(|| value.to_string(), shown);
         let change = match keyword {
@@ -97,7 +70,7 @@ impl<'a> Containment<'a> {
             _ if is_known => Change::Narrower { keyword, limit },
             _ => Change::Added { keyword, limit },
         };
-        self.refuse_at(format!("{}/{keyword}", wide.pointer), &change)
+        self.refuse_clause(clause, &change)
     }
 }
 

@@ -2,19 +2,20 @@
 
 use serde_json::Value;
 
-use super::containment::Containment;
+use super::containment::{Clause, Containment};
 use super::facts::{At, Facts, Types, contains};
 use super::words::Change;
 
 impl<'a> Containment<'a> {
-    pub(super) fn follows_alternatives(&mut self, facts: &Facts<'a>, wide: &At<'a>, keyword: &str) -> bool {
+    pub(super) fn follows_alternatives(&mut self, facts: &Facts<'a>, clause: Clause<'_, 'a>) -> bool {
+        let Clause { wide, keyword, .. } = clause;
         let alternatives = wide.list(keyword);
         let is_one = keyword == "anyOf" || are_disjoint(&alternatives);
         if is_one && self.fits_one(facts, &alternatives) {
             return true;
         }
         let change = if is_one { Change::Alternatives { keyword } } else { Change::Undecided { keyword } };
-        self.refuse_at(format!("{}/{keyword}", wide.pointer), &change)
+        self.refuse_clause(clause, &change)
     }
 
     /// Whether an alternative takes the value, perhaps another one for each of its types or values.
@@ -31,14 +32,15 @@ impl<'a> Containment<'a> {
             && cases.iter().all(|case| alternatives.iter().any(|alternative| self.tries(case, alternative)))
     }
 
-    pub(super) fn follows_not(&mut self, facts: &Facts<'a>, wide: &At<'a>) -> bool {
-        let not = wide.child("not").expect("there is the keyword");
+    pub(super) fn follows_not(&mut self, facts: &Facts<'a>, clause: Clause<'_, 'a>) -> bool {
+        let not = clause.wide.below(clause.keyword, clause.value);
         let is_known =
             facts.parts.iter().filter_map(|part| part.child("not")).any(|known| self.is_same(&known, &not));
-        is_known || exclude(facts, &Facts::of([not])) || self.refuse_keyword(wide, "not")
+        is_known || exclude(facts, &Facts::of([not])) || self.refuse_undecided(clause)
     }
 
-    pub(super) fn follows_if(&mut self, facts: &Facts<'a>, wide: &At<'a>) -> bool {
+    pub(super) fn follows_if(&mut self, facts: &Facts<'a>, clause: Clause<'_, 'a>) -> bool {
+        let wide = clause.wide;
         let is_known = |part: &At<'a>| {
             ["if", "then", "else"].iter().all(|keyword| match (part.child(keyword), wide.child(keyword)) {
                 (Some(one), Some(other)) => self.is_same(&one, &other),
@@ -51,7 +53,7 @@ impl<'a> Containment<'a> {
         }
         let follows =
             |this: &mut Self, keyword: &str| wide.child(keyword).is_none_or(|part| this.tries(facts, &part));
-        follows(self, "then") && follows(self, "else") || self.refuse_keyword(wide, "if")
+        follows(self, "then") && follows(self, "else") || self.refuse_undecided(clause)
     }
 }
 
