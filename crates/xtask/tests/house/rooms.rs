@@ -63,6 +63,11 @@ const IMPURE: [&str; 12] = [
     "fastrand",
 ];
 
+/// Libraries that a pure room may use although their hash maps draw seeds and take locks: no order of a map is seen, since
+/// what they find is sorted.
+const SEEDED: [&str; 1] = ["jsonschema"];
+const OF_SEEDED: [&str; 2] = ["getrandom", "libc"];
+
 const TABLE: &str = "the table in crates/xtask/tests/house/rooms.rs";
 
 fn check_directions(crates: &[Crate]) -> Vec<Finding> {
@@ -108,7 +113,8 @@ fn check_purity(room: &str, tree: &str) -> Vec<Finding> {
         };
         way.truncate(depth);
         way.push(name);
-        if IMPURE.contains(&name) {
+        let is_for_seeds = || OF_SEEDED.contains(&name) && way.iter().any(|above| SEEDED.contains(above));
+        if IMPURE.contains(&name) && !is_for_seeds() {
             let what = format!("`{room}` must not reach `{name}`, and does by {}", way.join(" -> "));
             findings.push(Finding::new(&manifest, 1, what));
         }
@@ -206,4 +212,13 @@ fn an_impure_dependency_is_found_with_its_way() {
         ]
     );
     assert_eq!(check_purity(BASE, "0 mainstay-base v0.1.0\n1 serde v1 (*)\n"), []);
+    let seeded = "0 mainstay-machine v1\n1 jsonschema v1\n2 getrandom v1\n2 tokio v1\n1 libc v1\n";
+    let found: Vec<String> = check_purity(MACHINE, seeded).into_iter().map(|finding| finding.what).collect();
+    assert_eq!(
+        found,
+        [
+            "`mainstay-machine` must not reach `tokio`, and does by mainstay-machine -> jsonschema -> tokio",
+            "`mainstay-machine` must not reach `libc`, and does by mainstay-machine -> libc",
+        ]
+    );
 }
