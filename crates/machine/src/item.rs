@@ -1,12 +1,14 @@
 //! An item as it is stored: its version, its times and its value, which is handed out without copying.
 
+use std::collections::BTreeSet;
+
 use bytes::{BufMut, Bytes};
 use mainstay_base::hlc::HybridTime;
 use mainstay_base::id::{Name, Tenant};
 use mainstay_base::key::{Key, Slot};
 use mainstay_base::time::Timestamp;
 
-use crate::codec::Reader;
+use crate::codec::{Reader, put_varint};
 use crate::content::ContentType;
 use crate::row::{self, FORMAT, Parts, RowKey, RowRange};
 use crate::state::{self, State};
@@ -15,8 +17,17 @@ use crate::version::Version;
 /// An item. The value's bytes share those of its row.
 ///
 /// Encoded as the format, the version (timeline 4 bytes, sequence 8), the times of creation and of the last change (8 bytes
-/// each), in format 2 the end in microseconds (8 bytes), the length of the content type (1 byte, 0 for JSON), the content type, and
-/// the value to the end. Format 1 is that of items without an end.
+/// each), the optional parts, the length of the content type (1 byte, 0 for JSON), the content type, and the value to the end.
+///
+/// Format 1 has no optional part. Format 3 has a byte of flags, and then those whose flags are set, at least one:
+///
+/// | flag | part |
+/// |---|---|
+/// | 1 | the end in microseconds (8 bytes) |
+/// | 2 | the number of holds (1 byte, 1 to 16), then the length (1 byte) and the name of each, in their order |
+/// | 4 | the number of the schema (varint, not 0) |
+///
+/// Format 2 is read only: the end, without a byte of flags.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
     /// The commit that wrote it last.
@@ -27,6 +38,10 @@ pub struct Item {
     pub updated: HybridTime,
     /// From when on it is taken for absent.
     pub expires: Option<Timestamp>,
+    /// What holds it, at most [`Item::HOLDS_MAX`].
+    pub holds: BTreeSet<Name>,
+    /// The version of its collection's schema that it was written under, from 1; 0 when there was no schema.
+    pub schema: u32,
     /// What the bytes are.
     pub content_type: ContentType,
     /// The value.
@@ -42,23 +57,35 @@ pub struct Listed {
     pub item: Item,
 }
 
-const HEAD_BYTES: usize = 1 + 4 + 8 + 8 + 8 + 8 + 1;
+/// What stands before the content type of an item without holds, at most.
+const HEAD_BYTES: usize = 1 + 4 + 8 + 8 + 8 + 1 + 8 + 5 + 1;
 
-/// The format of items with an end.
+/// The format of an earlier program: items with an end, and no other optional part.
 const FORMAT_WITH_END: u8 = 2;
 
+/// The format of items with optional parts.
+const FORMAT_WITH_PARTS: u8 = 3;
+
+const HAS_END: u8 = 1;
+const HAS_HOLDS: u8 = 2;
+const HAS_SCHEMA: u8 = 4;
+
 impl Item {
+    /// How many holds an item has at most.
+    pub const HOLDS_MAX: usize = 16;
+
     /// The value of the item's row.
     pub fn encode(&self) -> Bytes {
         let content_type = self.content_type.stored().unwrap_or_default();
         let mut out = Vec::with_capacity(HEAD_BYTES + content_type.len() + self.bytes.len());
-        out.put_u8(if self.expires.is_some() { FORMAT_WITH_END } else { FORMAT });
+        let flags = self.flags();
+        out.put_u8(if flags == 0 { FORMAT } else { FORMAT_WITH_PARTS });
         out.put_u32_le(self.version.timeline);
         out.put_u64_le(self.version.sequence);
         out.put_u64_le(self.created.to_bits());
         out.put_u64_le(self.updated.to_bits());
-        if let Some(expires) = self.expires {
-            out.put_u64_le(expires.as_micros());
+        if flags != 0 {
+            self.put_parts(flags, &mut out);
         }
         out.put_u8(u8::try_from(content_type.len()).expect("a content type has at most 255 bytes"));
         out.put_slice(content_type.as_bytes());
@@ -66,20 +93,48 @@ impl Item {
         out.into()
     }
 
+    /// Which optional parts it has.
+    fn flags(&self) -> u8 {
+        let flag = |has, flag| if has { flag } else { 0 };
+        flag(self.expires.is_some(), HAS_END)
+            | flag(!self.holds.is_empty(), HAS_HOLDS)
+            | flag(self.schema != 0, HAS_SCHEMA)
+    }
+
+    fn put_parts(&self, flags: u8, out: &mut Vec<u8>) {
+        out.put_u8(flags);
+        if let Some(expires) = self.expires {
+            out.put_u64_le(expires.as_micros());
+        }
+        if !self.holds.is_empty() {
+            assert!(self.holds.len() <= Self::HOLDS_MAX, "evaluation keeps to the limit");
+            out.put_u8(self.holds.len() as u8);
+            for name in &self.holds {
+                out.put_u8(u8::try_from(name.as_str().len()).expect("a name has at most 63 bytes"));
+                out.put_slice(name.as_str().as_bytes());
+            }
+        }
+        if self.schema != 0 {
+            put_varint(out, self.schema.into());
+        }
+    }
+
     /// Reads the value of an item's row. Errors: [`row::Error`] when it is damaged or newer.
     pub fn decode(value: &Bytes) -> Result<Self, row::Error> {
-        let has_end = value.first() == Some(&FORMAT_WITH_END);
-        let format = if value.first() == Some(&FORMAT) { FORMAT } else { FORMAT_WITH_END };
+        let known = [FORMAT, FORMAT_WITH_END].into_iter().find(|known| value.first() == Some(known));
+        let format = known.unwrap_or(FORMAT_WITH_PARTS);
         let mut reader = Reader::new("an item", value, format)?;
         let version = Version { timeline: reader.u32()?, sequence: reader.u64()? };
         let created = HybridTime::from_bits(reader.u64()?);
         let updated = HybridTime::from_bits(reader.u64()?);
-        let expires = if has_end {
-            let expires = Timestamp::checked_from_micros(reader.u64()?);
-            Some(expires.ok_or_else(|| reader.field("the end is out of range"))?)
-        } else {
-            None
+        let flags = match format {
+            FORMAT => 0,
+            FORMAT_WITH_END => HAS_END,
+            _ => flags(&mut reader)?,
         };
+        let expires = if flags & HAS_END == 0 { None } else { Some(end(&mut reader)?) };
+        let holds = if flags & HAS_HOLDS == 0 { BTreeSet::new() } else { holds(&mut reader)? };
+        let schema = if flags & HAS_SCHEMA == 0 { 0 } else { schema(&mut reader)? };
         let content_type = match reader.u8()? {
             0 => ContentType::JSON,
             length => {
@@ -88,13 +143,50 @@ impl Item {
                 parsed.ok_or_else(|| reader.field("the content type is none"))?
             }
         };
-        Ok(Self { version, created, updated, expires, content_type, bytes: reader.rest() })
+        Ok(Self { version, created, updated, expires, holds, schema, content_type, bytes: reader.rest() })
     }
 
     /// Whether its end has come.
     pub fn is_over(&self, now: Timestamp) -> bool {
         self.expires.is_some_and(|expires| expires <= now)
     }
+}
+
+fn flags(reader: &mut Reader<'_>) -> Result<u8, row::Error> {
+    match reader.u8()? {
+        0 => Err(reader.field("an item without optional parts has format 1")),
+        flags if flags & !(HAS_END | HAS_HOLDS | HAS_SCHEMA) != 0 => {
+            Err(reader.field("an item has parts that a newer program wrote"))
+        }
+        flags => Ok(flags),
+    }
+}
+
+fn end(reader: &mut Reader<'_>) -> Result<Timestamp, row::Error> {
+    let end = Timestamp::checked_from_micros(reader.u64()?);
+    end.ok_or_else(|| reader.field("the end is out of range"))
+}
+
+fn holds(reader: &mut Reader<'_>) -> Result<BTreeSet<Name>, row::Error> {
+    let count = usize::from(reader.u8()?);
+    if !(1..=Item::HOLDS_MAX).contains(&count) {
+        return Err(reader.field("an item has 1 to 16 holds there"));
+    }
+    let mut holds = BTreeSet::new();
+    for _ in 0..count {
+        let length = reader.u8()?.into();
+        let name: Name = reader.text_of(length)?.parse().map_err(|_| reader.field("a hold has no name"))?;
+        if holds.last().is_some_and(|last| *last >= name) {
+            return Err(reader.field("the holds are not in their order"));
+        }
+        holds.insert(name);
+    }
+    Ok(holds)
+}
+
+fn schema(reader: &mut Reader<'_>) -> Result<u32, row::Error> {
+    let number = u32::try_from(reader.varint()?).ok().filter(|number| *number != 0);
+    number.ok_or_else(|| reader.field("a schema has no such number"))
 }
 
 /// Reads an item, whose end may have come; none if there is none. Errors: [`state::Error`].

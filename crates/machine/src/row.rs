@@ -21,8 +21,8 @@
 //!
 //! What belongs to the shard and to no slot stands behind all slots (`row/beside.rs`).
 //!
-//! Every value begins with the byte of its format, which is 1. Integers in values are little-endian. Changing any of
-//! this changes what is stored: the golden bytes of the tests hold it.
+//! Every value begins with the byte of its format, which is 1 where the value does not say otherwise. Integers in values are
+//! little-endian. Changing any of this changes what is stored: the golden bytes of the tests hold it.
 
 use std::ops::Deref;
 

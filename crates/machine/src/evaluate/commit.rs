@@ -1,5 +1,7 @@
 //! A commit: conditions on the state before it, then operations that see each other, all or nothing.
 
+use std::collections::BTreeSet;
+
 use mainstay_base::error::Code;
 use mainstay_base::key::Slot;
 use mainstay_base::time::Timestamp;
@@ -171,7 +173,8 @@ impl<'s> Evaluation<'_, '_, 's> {
         let (version, updated) = (self.version, self.context.moment.time);
         let created = before.map_or(updated, |item| item.created);
         let expires = self.expires(place, operation, definition, before)?;
-        let item = Item { version, created, updated, expires, content_type, bytes };
+        let (holds, schema) = (BTreeSet::new(), 0);
+        let item = Item { version, created, updated, expires, holds, schema, content_type, bytes };
         self.follow(place, definition, (stored.as_ref(), Some(&item)))?;
         self.overlay.write(row, Some(item.encode()));
         self.has_changed = true;

@@ -1,6 +1,6 @@
 //! What of a batch is events, and that pages of any sizes have the same ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mainstay_base::hlc::HybridTime;
 use mainstay_base::key::Slot;
@@ -21,6 +21,8 @@ fn item(value: &str, sequence: u64) -> Item {
         created: HybridTime::from_bits(0),
         updated: HybridTime::from_bits(0),
         expires: None,
+        holds: BTreeSet::new(),
+        schema: 0,
         content_type: ContentType::JSON,
         bytes: Bytes::copy_from_slice(value.as_bytes()),
     }

@@ -1,5 +1,7 @@
 //! The golden bytes of keys and values, and what reading them refuses.
 
+use std::collections::BTreeSet;
+
 use mainstay_base::key::PartitionBy;
 use mainstay_base::time::Timestamp;
 use proptest::prelude::*;
@@ -158,11 +160,14 @@ fn golden_values() {
         created: HybridTime::from_bits(4),
         updated: HybridTime::from_bits(5),
         expires: None,
+        holds: BTreeSet::new(),
+        schema: 0,
         content_type: content_type.parse().unwrap(),
         bytes: Bytes::from_static(bytes),
     };
     let head = "<01><01><00><00><00><03><02><00><00><00><00><00><00><04><00><00><00><00><00><00><00>\
                 <05><00><00><00><00><00><00><00>";
+    let with_parts = head.replacen("<01>", "<03>", 1);
     let committed = Outcome::Committed(vec![
         OperationResult { version: Some(version), existed: true },
         OperationResult { version: None, existed: false },
@@ -181,7 +186,21 @@ fn golden_values() {
         (
             Item { expires: Some(Timestamp::from_micros(0x0607)), ..item("application/json", b"{}") }
                 .encode(),
-            format!("{}<07><06><00><00><00><00><00><00><00>{{}}", head.replacen("<01>", "<02>", 1)),
+            format!("{with_parts}<01><07><06><00><00><00><00><00><00><00>{{}}"),
+        ),
+        (
+            Item { schema: 300, ..item("application/json", b"{}") }.encode(),
+            format!("{with_parts}<04><ac><02><00>{{}}"),
+        ),
+        (
+            Item {
+                expires: Some(Timestamp::from_micros(0x0607)),
+                holds: ["case-7", "audit"].into_iter().map(Name::from_static).collect(),
+                schema: 1,
+                ..item("application/json", b"{}")
+            }
+            .encode(),
+            format!("{with_parts}<07><07><06><00><00><00><00><00><00><02><05>audit<06>case-7<01><00>{{}}"),
         ),
         (Holder { key: "u7/a".parse().unwrap() }.encode(), "<01>u7/a".to_owned()),
         (ShardMeta { revision: 0x0102 }.encode(), "<01><02><01><00><00><00><00><00><00>".to_owned()),
@@ -199,6 +218,8 @@ fn values_are_read_as_written_and_newer_ones_refused() {
         created: time(),
         updated: time().next(),
         expires: None,
+        holds: BTreeSet::new(),
+        schema: 0,
         content_type: "image/png".parse().unwrap(),
         bytes: Bytes::from_static(b"\x89PNG"),
     };
@@ -208,10 +229,8 @@ fn values_are_read_as_written_and_newer_ones_refused() {
     let (start, end) = (row.as_ptr() as usize, row.as_ptr() as usize + row.len());
     assert!((start..end).contains(&(read.bytes.as_ptr() as usize)), "a read copies nothing");
 
-    let newer = Bytes::from([&[3], &row[1..]].concat());
-    assert_eq!(Item::decode(&newer), Err(Error::Format { what: "an item", found: 3, newest: 2 }));
-    let ending = Item { expires: Some(Timestamp::from_micros(7)), ..item.clone() };
-    assert_eq!(Item::decode(&ending.encode()), Ok(ending));
+    let newer = Bytes::from([&[4], &row[1..]].concat());
+    assert_eq!(Item::decode(&newer), Err(Error::Format { what: "an item", found: 4, newest: 3 }));
     assert!(Item::decode(&row.slice(..30)).is_err());
     let not_normal = Bytes::from([&row[..29], &[16], b"application/json{}"].concat());
     assert!(Item::decode(&not_normal).is_err(), "JSON has one form");
@@ -219,6 +238,46 @@ fn values_are_read_as_written_and_newer_ones_refused() {
     assert!(matches!(SlotMeta::decode(&trailing), Err(Error::Trailing { .. })));
     let meta = TenantMeta { kept: u64::MAX, oldest: time() };
     assert_eq!(TenantMeta::decode(&meta.encode()), Ok(meta));
+}
+
+/// An item's row in this format, with these optional parts.
+fn with_parts(format: u8, parts: &[u8]) -> Bytes {
+    let head = [0; 4 + 8 + 8 + 8];
+    [&[format][..], &head, parts, &[0], b"{}"].concat().into()
+}
+
+#[test]
+fn an_item_with_an_end_is_read_as_an_earlier_program_wrote_it() {
+    let micros = 7u64.to_le_bytes();
+    let read = Item::decode(&with_parts(2, &micros)).unwrap();
+    assert_eq!(read.expires, Some(Timestamp::from_micros(7)));
+    assert_eq!(read.encode(), with_parts(3, &[&[1], &micros[..]].concat()));
+}
+
+#[test]
+fn optional_parts_of_an_item_have_one_form() {
+    for (good, why) in
+        [(&b"\x02\x01\x01a"[..], "a hold"), (b"\x02\x02\x01a\x01b", "two"), (b"\x04\x01", "a schema")]
+    {
+        let row = with_parts(3, good);
+        assert_eq!(Item::decode(&row).map(|item| item.encode()), Ok(row), "{why}");
+    }
+    let many = [&b"\x02\x11"[..], &(b'a'..=b'q').flat_map(|name| [1, name]).collect::<Vec<_>>()].concat();
+    for (wrong, why) in [
+        (&b"\x00"[..], "no part"),
+        (b"\x08", "a part of a newer program"),
+        (b"\x01\xff\xff\xff\xff\xff\xff\xff\xff", "an end that no clock shows"),
+        (b"\x02\x00", "no hold"),
+        (b"\x02\x01\x01A", "a hold without a name"),
+        (b"\x02\x02\x01b\x01a", "holds out of order"),
+        (b"\x02\x02\x01a\x01a", "a hold twice"),
+        (&many, "too many holds"),
+        (b"\x04\x00", "no schema"),
+        (b"\x04\x80\x80\x80\x80\x10", "a number of more than 32 bits"),
+    ] {
+        let read = Item::decode(&with_parts(3, wrong));
+        assert!(matches!(read, Err(Error::Field { what: "an item", .. })), "{why}: {read:?}");
+    }
 }
 
 proptest! {

@@ -123,6 +123,8 @@ mod tests {
     use mainstay_base::id::{Name, Tenant};
     use mainstay_base::key::Key;
 
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::content::ContentType;
     use crate::item::Item;
@@ -148,6 +150,8 @@ mod tests {
                     created: HybridTime::from_bits(0),
                     updated: HybridTime::from_bits(0),
                     expires: None,
+                    holds: BTreeSet::new(),
+                    schema: 0,
                     content_type: ContentType::JSON,
                     bytes: Bytes::from_static(b"1234567"),
                 };

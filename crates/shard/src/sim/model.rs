@@ -2,6 +2,8 @@
 //!
 //! Two accounts between which money moves, a register, and a counter. Every commit that changes something has the next number.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use mainstay_base::hlc::HybridTime;
 use mainstay_base::id::{Name, Tenant};
@@ -219,7 +221,16 @@ pub(super) fn stray(tenant: &Tenant, partition: &str, time: HybridTime) -> Batch
     let ItemName { collection, key } = item_name(partition, 2);
     let version = Version { timeline: 1, sequence: 1_000_000 };
     let (content_type, bytes) = (ContentType::JSON, Bytes::from_static(b"-1"));
-    let item = item::Item { version, created: time, updated: time, expires: None, content_type, bytes };
+    let item = item::Item {
+        version,
+        created: time,
+        updated: time,
+        expires: None,
+        holds: BTreeSet::new(),
+        schema: 0,
+        content_type,
+        bytes,
+    };
     let key = RowKey::item(slot, tenant, &collection, &key).into_bytes();
     let mutations = vec![Mutation::Put { key, value: item.encode() }];
     Batch { time, entries: vec![Entry { tenant: tenant.clone(), trace: None, mutations, before: vec![] }] }
