@@ -16,10 +16,12 @@ use mainstay_machine::evaluate::check_limits;
 use mainstay_machine::outcome::OperationResult;
 use mainstay_machine::shards::{self, Answer};
 use mainstay_machine::{Command, Outcome};
+use serde_json::json;
 
 use crate::answer::Failure;
 use crate::collections::missing;
 use crate::terms::{Terms, one};
+use crate::wire::SampleBody;
 use crate::{Api, Settings, body, stamp};
 
 /// A request whose headers were read, and the settings that hold for all of it.
@@ -82,18 +84,27 @@ impl<'a> Call<'a> {
         committed(self.api.shards.define(command, self.terms.deadline).await)
     }
 
-    /// What a change of a definition would come to, and what that was read from. Errors: as [`Call::commit`].
+    /// What a change of a definition would come to, what items that are there would be, and what that was read from. Errors: as
+    /// [`Call::commit`].
     pub(crate) async fn rehearse(
         &self,
         define: Define,
-    ) -> Result<(Vec<OperationResult>, HeaderMap), Failure> {
+    ) -> Result<(Vec<OperationResult>, Option<SampleBody>, HeaderMap), Failure> {
         let command = self.command(define.partition(), Asked::Define(define));
         let read = self.api.shards.rehearse(command, self.terms.deadline).await;
         let reading = read.map_err(failed)?;
         let headers = stamp::of_reading(&reading);
-        match reading.value {
-            Outcome::Committed(results) => Ok((results, headers)),
-            Outcome::Refused(refusal) => Err(Failure::from(Problem::from(*refusal)).headers(headers)),
+        let sample = reading.value.sample.map(SampleBody::from);
+        match reading.value.outcome {
+            Outcome::Committed(results) => Ok((results, sample, headers)),
+            Outcome::Refused(refusal) => {
+                let problem = Problem::from(*refusal);
+                let problem = match sample {
+                    Some(sample) => problem.fact("sample", json!(sample)),
+                    None => problem,
+                };
+                Err(Failure::from(problem).headers(headers))
+            }
         }
     }
 

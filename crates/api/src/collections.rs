@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::ETAG;
-use axum::http::{HeaderMap, Request, Response, StatusCode};
+use axum::http::{Request, Response, StatusCode};
 
 use mainstay_base::error::Code;
 use mainstay_base::id::Name;
@@ -55,9 +55,9 @@ pub(crate) async fn get(State(api): State<Api>, request: Request<Body>) -> Resul
     let (definitions, tenant) = (api.shards.definitions(), call.tenant());
     let found = definitions.get(&tenant, &name).filter(|found| !found.is_retired);
     let Some(found) = found else { return Err(missing(&name, definitions.get(&tenant, &name)).into()) };
-    let progress =
-        api.shards.indexes((tenant.clone(), name.clone()), call.terms.deadline).await.map_err(failed)?;
-    let body = shown(&api, &name, found).with_indexes(progress);
+    let standing =
+        api.shards.standing((tenant.clone(), name.clone()), call.terms.deadline).await.map_err(failed)?;
+    let body = shown(&api, &name, found).with_standing(found, standing);
     Ok(with_version(answer::json(&body), found))
 }
 
@@ -125,7 +125,7 @@ async fn change(call: &Call<'_>, change: Change) -> Result<Response<Body>, Failu
     let name = target::collection(&call.parts.uri)?;
     let expected = preconditions::for_definition(&call.parts.headers)?;
     let is_retiring = matches!(change, Change::Retire);
-    let define = Define { name: name.clone(), change, expected };
+    let define = Define { name: name.clone(), change, expected, settled: 0 };
     if is_dry_run {
         return rehearse(call, define).await;
     }
@@ -146,10 +146,10 @@ async fn change(call: &Call<'_>, change: Change) -> Result<Response<Body>, Failu
 async fn rehearse(call: &Call<'_>, define: Define) -> Result<Response<Body>, Failure> {
     let (definitions, tenant) = (call.api.shards.definitions(), call.tenant());
     let before = definitions.get(&tenant, &define.name).map(|found| found.version);
-    let (results, headers): (Vec<_>, HeaderMap) = call.rehearse(define).await?;
+    let (results, sample, headers) = call.rehearse(define).await?;
     let version = results.first().and_then(|result| result.version);
     let changes = version.is_some() && version != before;
-    let mut response = answer::json(&RehearsalBody { dry_run: true, changes, version });
+    let mut response = answer::json(&RehearsalBody { dry_run: true, changes, version, sample });
     response.headers_mut().extend(headers);
     Ok(response)
 }

@@ -16,7 +16,7 @@ use serde::de::{Deserialize, Deserializer, Error};
 use serde::ser::Serializer;
 
 pub use commit::{CommitAnswer, CommitBody};
-pub use definition::{CollectionBody, CollectionsBody, HistoryBody, RehearsalBody, RollbackBody};
+pub use definition::{CollectionBody, CollectionsBody, HistoryBody, RehearsalBody, RollbackBody, SampleBody};
 pub use event::{EventBody, EventsBody};
 pub use page::{ExplainBody, ItemBody, PageBody};
 

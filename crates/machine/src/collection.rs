@@ -11,6 +11,10 @@ use serde::{Deserialize, Serialize};
 use crate::content::ContentType;
 use crate::index::Index;
 
+mod documents;
+
+pub use documents::Documents;
+
 /// What a collection is.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -21,6 +25,10 @@ pub struct Collection {
     /// The only content type that its items may have; without one they may have any. Items that are there keep theirs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content_type: Option<ContentType>,
+    /// What its items must be, as JSON documents. A change of it is a new version: items that are there are brought to it beside the
+    /// traffic.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Documents>,
     /// How long an item is there after it was last written, at least `1s`, unless the write says how long; without it, for good.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl: Option<Duration>,
@@ -58,6 +66,14 @@ impl Collection {
     pub fn check(&self) -> Result<(), String> {
         if self.ttl.is_some_and(|ttl| ttl < Self::TTL_MIN) {
             return Err(format!("has a `ttl` below {}, the least there is: make it longer", Self::TTL_MIN));
+        }
+        if let Some(documents) = &self.schema {
+            documents.check()?;
+            if let Some(other) = self.content_type.as_ref().filter(|found| !found.is_json()) {
+                return Err(format!(
+                    "has a `schema` and the `content_type` {other}: leave one of them out, since only JSON has a schema"
+                ));
+            }
         }
         let found = self.indexes.len();
         if found > Self::INDEXES_MAX {

@@ -3,6 +3,7 @@
 //! They are rows. The shard `system` has all of them with their history, and gives each change the next revision; every other
 //! shard has a copy as of a revision, which its log brings it to, and evaluates under that copy and nothing else.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
@@ -12,10 +13,12 @@ use mainstay_base::hlc::HybridTime;
 use mainstay_base::id::{Name, Tenant};
 use serde::{Deserialize, Serialize};
 
-use crate::collection::Collection;
+use crate::collection::{Collection, Documents};
 use crate::index::Index;
+use crate::item::Item;
 use crate::overlay::Mutation;
 use crate::row::{self, FORMAT, RowKey, RowRange, ShardMeta, definition_of};
+use crate::schema::{self, Step};
 use crate::state::{self, State};
 use crate::version::Version;
 
@@ -42,6 +45,32 @@ pub struct Definition {
     pub numbers: BTreeMap<Name, u32>,
     /// The number of the next index that is made.
     pub next_number: u32,
+    /// The version of its schema, from 1; 0 when it never had one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub schema: u32,
+    /// What brings items that are not at that version to it, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// Where a definition stands among the versions of its schema.
+pub(crate) struct Evolved {
+    /// The version that it has.
+    pub(crate) schema: u32,
+    /// What brings items to it.
+    pub(crate) steps: Vec<Step>,
+}
+
+impl Evolved {
+    /// That of a new collection.
+    pub(crate) fn first(collection: &Collection) -> Self {
+        Self { schema: collection.schema.is_some().into(), steps: Vec::new() }
+    }
 }
 
 /// Where a definition was said, and so where it can be changed.
@@ -115,6 +144,33 @@ impl Definition {
         self.collection.indexes.iter().map(|(name, index)| (name, self.numbers[name], index))
     }
 
+    /// An item as the schema's version has it: what was written under an earlier one is brought up.
+    pub fn upgraded(&self, item: Item) -> Item {
+        if item.schema >= self.schema || self.steps.is_empty() || !item.content_type.is_json() {
+            return item;
+        }
+        let upgraded = match schema::upgrade(&self.steps, item.schema, &item.bytes) {
+            Cow::Owned(upgraded) => Some(upgraded.into()),
+            Cow::Borrowed(_) => None,
+        };
+        Item { bytes: upgraded.unwrap_or(item.bytes), schema: self.schema, ..item }
+    }
+
+    /// Whether an item, as it was brought up, is as the schema has it. Errors: why not.
+    pub(crate) fn check(&self, item: &Item) -> Result<(), String> {
+        let documents = self.collection.schema.as_ref();
+        let Some(schema) = documents.and_then(Documents::schema) else { return Ok(()) };
+        if !item.content_type.is_json() {
+            return Err(format!("is of the type {}, and only JSON has a schema", item.content_type));
+        }
+        schema.check(&item.bytes).map_err(|invalid| invalid.to_string())
+    }
+
+    /// What brings items from a version of the schema to the one it has.
+    pub fn steps_after(&self, version: u32) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(move |step| step.to > version)
+    }
+
     /// The same, saying something else: indexes that stay as they are keep their numbers.
     fn numbered(self, before: Option<&Self>) -> Self {
         let mut next_number = before.map_or(0, |before| before.next_number);
@@ -138,13 +194,17 @@ impl Definition {
         before: Option<&Self>,
         (version, changed): (Version, HybridTime),
         origin: Origin,
-        next: Option<Collection>,
+        next: Option<(Collection, Evolved)>,
     ) -> Self {
         let is_retired = next.is_none();
-        let collection = next.or_else(|| before.map(|before| before.collection.clone()));
-        let collection = collection.expect("what is retired was there");
+        let same = |before: &Self| {
+            (before.collection.clone(), Evolved { schema: before.schema, steps: before.steps.clone() })
+        };
+        let (collection, evolved) = next.or_else(|| before.map(same)).expect("what is retired was there");
         let (numbers, next_number) = (BTreeMap::new(), 0);
-        let next = Self { version, changed, origin, is_retired, collection, numbers, next_number };
+        let Evolved { schema, steps } = evolved;
+        let next =
+            Self { version, changed, origin, is_retired, collection, numbers, next_number, schema, steps };
         next.numbered(before)
     }
 }
@@ -174,7 +234,8 @@ impl Definitions {
         for (tenant, name, collection) in collections {
             let version = Version { timeline: 1, sequence: 1 };
             let (changed, origin) = (HybridTime::default(), Origin::Api { caller: "anonymous".to_owned() });
-            let definition = Definition::after(None, (version, changed), origin, Some(collection));
+            let evolved = Evolved::first(&collection);
+            let definition = Definition::after(None, (version, changed), origin, Some((collection, evolved)));
             sample.insert(tenant, name, definition);
         }
         sample

@@ -35,6 +35,7 @@ mod limits;
 mod merge_patch;
 mod place;
 mod put;
+mod valid;
 
 pub use limits::check_limits;
 
@@ -161,7 +162,11 @@ fn task_in(task: &Task, overlay: &mut Overlay<'_>, context: &Context<'_>) -> Res
     };
     let outcome = outcome(results, overlay)?;
     let effects = overlay.changed();
-    let before = before::before(&effects, overlay, context.definitions)?;
+    // A feed does not tell that an item was brought to its schema.
+    let before = match task {
+        Task::Fill(_) => Vec::new(),
+        _ => before::before(&effects, overlay, context.definitions)?,
+    };
     Ok(Evaluated { outcome, replayed: false, effects, before, definitions: None })
 }
 

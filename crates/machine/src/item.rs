@@ -26,6 +26,7 @@ use crate::version::Version;
 /// | 1 | the end in microseconds (8 bytes) |
 /// | 2 | the number of holds (1 byte, 1 to 16), then the length (1 byte) and the name of each, in their order |
 /// | 4 | the number of the schema (varint, not 0) |
+/// | 8 | nothing: the row was written to bring the item to its schema, which is no change of it |
 ///
 /// Format 2 is read only: the end, without a byte of flags.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub struct Item {
     pub holds: BTreeSet<Name>,
     /// The version of its collection's schema that it was written under, from 1; 0 when there was no schema.
     pub schema: u32,
+    /// Whether it was only brought to that schema since its last change.
+    pub is_rewritten: bool,
     /// What the bytes are.
     pub content_type: ContentType,
     /// The value.
@@ -69,6 +72,7 @@ const FORMAT_WITH_PARTS: u8 = 3;
 const HAS_END: u8 = 1;
 const HAS_HOLDS: u8 = 2;
 const HAS_SCHEMA: u8 = 4;
+const IS_REWRITTEN: u8 = 8;
 
 impl Item {
     /// How many holds an item has at most.
@@ -99,6 +103,7 @@ impl Item {
         flag(self.expires.is_some(), HAS_END)
             | flag(!self.holds.is_empty(), HAS_HOLDS)
             | flag(self.schema != 0, HAS_SCHEMA)
+            | flag(self.is_rewritten, IS_REWRITTEN)
     }
 
     fn put_parts(&self, flags: u8, out: &mut Vec<u8>) {
@@ -143,7 +148,9 @@ impl Item {
                 parsed.ok_or_else(|| reader.field("the content type is none"))?
             }
         };
-        Ok(Self { version, created, updated, expires, holds, schema, content_type, bytes: reader.rest() })
+        let is_rewritten = flags & IS_REWRITTEN != 0;
+        let bytes = reader.rest();
+        Ok(Self { version, created, updated, expires, holds, schema, is_rewritten, content_type, bytes })
     }
 
     /// Whether its end has come.
@@ -155,7 +162,7 @@ impl Item {
 fn flags(reader: &mut Reader<'_>) -> Result<u8, row::Error> {
     match reader.u8()? {
         0 => Err(reader.field("an item without optional parts has format 1")),
-        flags if flags & !(HAS_END | HAS_HOLDS | HAS_SCHEMA) != 0 => {
+        flags if flags & !(HAS_END | HAS_HOLDS | HAS_SCHEMA | IS_REWRITTEN) != 0 => {
             Err(reader.field("an item has parts that a newer program wrote"))
         }
         flags => Ok(flags),

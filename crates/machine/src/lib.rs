@@ -29,6 +29,7 @@ pub mod overlay;
 pub mod position;
 pub mod query;
 pub mod row;
+pub mod sample;
 pub mod schema;
 pub mod settings;
 pub mod shards;

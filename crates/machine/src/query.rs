@@ -27,15 +27,25 @@ pub use search::{Failed, search};
 
 pub(crate) use filter::Filter;
 
-/// The indexes of a collection, and whether each has all items in all of these shards. Errors: [`state::Error`].
+/// The indexes of a collection, and whether each has all items in all of these shards, as they are read. Errors: [`state::Error`].
+///
+/// Entries are those of items as they are stored. So an index on what a version of the schema renames or fills in has to wait until all
+/// items are brought to that version.
 pub fn usable(
     states: &[&dyn State],
     tenant: &Tenant,
     (name, definition): (&Name, &Definition),
 ) -> Result<Vec<Usable>, state::Error> {
+    let documents = IndexName { tenant, collection: name, number: IndexName::DOCUMENTS };
+    let mut is_brought = true;
+    for state in states {
+        is_brought &= state_of(*state, documents)?.is_none_or(|state| state.is_through());
+    }
+    let is_touched =
+        |index: &Index| index.on.iter().any(|on| definition.steps.iter().any(|it| it.touches(on.steps())));
     let all = definition.indexes().map(|(index, number, on)| {
         let of = IndexName { tenant, collection: name, number };
-        let mut is_ready = true;
+        let mut is_ready = is_brought || !is_touched(on);
         for state in states {
             is_ready &= state_of(*state, of)? == Some(IndexState::Ready);
         }
@@ -44,21 +54,27 @@ pub fn usable(
     all.collect()
 }
 
-/// How far the indexes of a collection are in these shards, by name. Errors: [`state::Error`].
-pub fn progress(
+/// How far what is done beside the traffic of a collection is in these shards. Errors: [`state::Error`].
+pub fn standing(
     states: &[&dyn State],
     tenant: &Tenant,
     (name, definition): (&Name, &Definition),
-) -> Result<BTreeMap<Name, Progress>, state::Error> {
-    let all = definition.indexes().map(|(index, number, _)| {
+) -> Result<Standing, state::Error> {
+    let progress = |number| {
         let of = IndexName { tenant, collection: name, number };
         let mut progress = Progress::default();
         for state in states {
             progress.add(state_of(*state, of)?);
         }
-        Ok((index.clone(), progress))
-    });
-    all.collect()
+        Ok::<_, state::Error>(progress)
+    };
+    let indexes: Result<_, state::Error> =
+        definition.indexes().map(|(index, number, _)| Ok((index.clone(), progress(number)?))).collect();
+    let documents = match definition.schema {
+        0 => None,
+        _ => Some(progress(IndexName::DOCUMENTS)?),
+    };
+    Ok(Standing { indexes: indexes?, documents })
 }
 
 fn state_of(state: &dyn State, of: IndexName<'_>) -> Result<Option<IndexState>, state::Error> {
@@ -67,7 +83,16 @@ fn state_of(state: &dyn State, of: IndexName<'_>) -> Result<Option<IndexState>, 
     found.map_err(|error| state::Error::damaged(&row, &error))
 }
 
-/// How far an index is, over several shards.
+/// How far what is done beside the traffic of a collection is, over several shards.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// The building of its indexes, by name.
+    pub indexes: BTreeMap<Name, Progress>,
+    /// The bringing of its documents to the version of their schema; none when it never had one.
+    pub documents: Option<Progress>,
+}
+
+/// How far an index is, or the bringing of documents to the version of their schema, over several shards.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Progress {
     /// Shards in which it has all items.

@@ -23,17 +23,24 @@ use serde_json::Value;
 use crate::json;
 use crate::text::shown;
 
+mod carried;
 mod compatible;
 mod defaults;
 mod document;
 mod evolution;
 mod metered;
+
+mod step;
 mod structure;
 mod violation;
+mod written;
 
-pub use compatible::{Compatibility, Direction, Finding, Incompatible, compatible};
+pub use compatible::{Compatibility, Direction, Finding, Incompatible, compatible, follows};
 pub use evolution::{Evolution, EvolutionError, Renames};
+pub use step::Step;
 pub use violation::{Invalid, Violation};
+
+pub(crate) use step::upgrade;
 
 use defaults::Defaults;
 use document::Tree;

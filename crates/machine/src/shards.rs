@@ -3,7 +3,6 @@
 //! Object-safe, its futures are boxed, and it names no runtime. Who implements it owns shards, forwards to who does, or
 //! simulates both; all of them pass one suite, `conformance`.
 
-use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,7 +22,8 @@ use crate::item::{Item, Listed};
 use crate::json::Pointer;
 use crate::outcome::{Outcome, Refusal};
 use crate::position::Position;
-use crate::query::Progress;
+use crate::query::Standing;
+use crate::sample::Sample;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -79,14 +79,14 @@ pub trait Shards: Send + Sync {
         &self,
         command: Command,
         deadline: Option<Instant>,
-    ) -> BoxFuture<'_, Result<Reading<Outcome>, Error>>;
+    ) -> BoxFuture<'_, Result<Reading<Rehearsed>, Error>>;
 
-    /// How far the indexes of a collection are; none if it is not defined. Errors as [`Shards::get`]. Cancel-safe.
-    fn indexes(
+    /// How far what is done beside the traffic of a collection is; nothing if it is not defined. Errors as [`Shards::get`]. Cancel-safe.
+    fn standing(
         &self,
         of: (Tenant, Name),
         deadline: Option<Instant>,
-    ) -> BoxFuture<'_, Result<BTreeMap<Name, Progress>, Error>>;
+    ) -> BoxFuture<'_, Result<Standing, Error>>;
 
     /// What a definition was, the latest first. Errors as [`Shards::get`]. Cancel-safe.
     fn history(
@@ -94,6 +94,15 @@ pub trait Shards: Send + Sync {
         of: (Tenant, Name),
         deadline: Option<Instant>,
     ) -> BoxFuture<'_, Result<Reading<Vec<Definition>>, Error>>;
+}
+
+/// What would become of a command that defines.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rehearsed {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// What items that are there would be under another version of their schema, if it were one.
+    pub sample: Option<Sample>,
 }
 
 /// How many shards have the definitions of a revision.

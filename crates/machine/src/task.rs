@@ -40,6 +40,8 @@ pub enum Task {
 pub struct Declare {
     /// The collections of all tenants, and where each is written.
     pub collections: BTreeMap<(Tenant, Name), (Collection, Source)>,
+    /// The versions of schemas that all shards have brought all items to, as far as is known.
+    pub settled: BTreeMap<(Tenant, Name), u32>,
 }
 
 /// The definitions that changed between two revisions.
@@ -53,14 +55,14 @@ pub struct Adopt {
     pub changed: Vec<(Tenant, Name, Definition)>,
 }
 
-/// The next items that were there before an index.
+/// The next items that were there before an index, or before a version of their schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fill {
     /// Whose.
     pub tenant: Tenant,
     /// Of which collection.
     pub collection: Name,
-    /// The number of the index.
+    /// The number of the index, or [`IndexName::DOCUMENTS`](crate::row::IndexName::DOCUMENTS).
     pub number: u32,
     /// How far it was when they were looked for. If it is not any more, nothing is done.
     pub from: Option<Reached>,
@@ -125,7 +127,7 @@ impl Input {
         const PART_BYTES: usize = 256;
         match self {
             Self::Command(command) => command.bytes(),
-            Self::Task(Task::Declare(Declare { collections })) => PART_BYTES * (1 + collections.len()),
+            Self::Task(Task::Declare(Declare { collections, .. })) => PART_BYTES * (1 + collections.len()),
             Self::Task(Task::Adopt(Adopt { changed, .. })) => PART_BYTES * (1 + changed.len()),
             Self::Task(Task::Fill(Fill { items, .. })) => PART_BYTES * (1 + items.len()),
             Self::Task(Task::Clear(Clear { entries, .. })) => PART_BYTES * (1 + entries.len()),

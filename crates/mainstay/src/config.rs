@@ -20,6 +20,7 @@ pub mod names;
 pub mod reference;
 pub mod request;
 pub mod schema;
+pub mod schemas;
 mod secret;
 pub mod source;
 pub mod tree;
@@ -171,7 +172,7 @@ impl Loaded {
             self.config.collections.iter().map(|(name, collection)| {
                 ((Tenant::DEFAULT, name.clone()), (collection.clone(), source(name)))
             });
-        Declare { collections: all.collect() }
+        Declare { collections: all.collect(), ..Declare::default() }
     }
 }
 
@@ -307,7 +308,7 @@ fn effective(schema: &Schema, layers: Vec<Tree>, sources: &Sources) -> Tree {
     }
     let defaults = serde_json::to_value(Config::default()).expect("the defaults are plain data");
     let mut tree = Tree::from_json(&defaults, Origin::DEFAULT);
-    tree.merge(written.without_nulls());
+    tree.merge(written.without_nulls(schema.root()));
     entries::with_defaults(&mut tree, schema.root());
     resolve_paths(&mut tree, schema.root(), sources);
     tree
@@ -337,6 +338,12 @@ fn typed(
             Err((message, help)) => {
                 found.push(Diagnostic::error(at(path), tree::display_path(path), message).help(help));
             }
+        }
+    }
+    for (name, collection) in &mut config.collections {
+        if let Err((message, help)) = schemas::read(collection, Path::new("")) {
+            let path = ["collections", name.as_str(), "schema", "file"];
+            found.push(Diagnostic::error(at(&path), tree::display_path(&path), message).help(help));
         }
     }
     if found.is_empty() { Ok(config) } else { Err(found) }

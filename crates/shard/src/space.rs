@@ -6,7 +6,6 @@
 //!
 //! A driver is a future that its owner spawns, one for each shard; nothing here starts a task. It never knows HTTP.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,9 +17,11 @@ use mainstay_base::time::{Clock, Entropy, Instant};
 use mainstay_log::Log;
 use mainstay_machine::feed::{Events, Follow};
 use mainstay_machine::item::Item;
-use mainstay_machine::query::Progress;
-use mainstay_machine::shards::{Active, Answer, BoxFuture, Error, Get, List, Page, Reading, Shards};
-use mainstay_machine::{Command, Definition, Definitions, Outcome, Settings, item};
+use mainstay_machine::query::Standing;
+use mainstay_machine::shards::{
+    Active, Answer, BoxFuture, Error, Get, List, Page, Reading, Rehearsed, Shards,
+};
+use mainstay_machine::{Command, Definition, Definitions, Settings, item};
 use tokio::sync::Semaphore;
 
 use crate::feed;
@@ -39,6 +40,7 @@ pub mod manifest;
 mod open;
 mod owning;
 mod read;
+mod rehearse;
 mod status;
 
 pub use counters::Counts;
@@ -190,6 +192,11 @@ impl Shards for Space {
             let seen = self.shard(slot).see(&get.consistency, deadline, &*self.clock).await?;
             let (collection, key) = (&get.item.collection, &get.item.key);
             let found = item::get(&seen.view, slot, &get.tenant, collection, key);
+            let known = self.known();
+            let found = found.map(|found| match known.get(&get.tenant, collection) {
+                Some(definition) => found.map(|item| definition.upgraded(item)),
+                None => found,
+            });
             let value = found.map_err(|error| Error::Broken { reason: error.to_string() })?;
             let now = self.clock.wall();
             Ok(seen.reading(value.filter(|item| !item.is_over(now))))
@@ -220,16 +227,16 @@ impl Shards for Space {
         &self,
         command: Command,
         deadline: Option<Instant>,
-    ) -> BoxFuture<'_, Result<Reading<Outcome>, Error>> {
+    ) -> BoxFuture<'_, Result<Reading<Rehearsed>, Error>> {
         Box::pin(self.rehearse_in_system(command, deadline))
     }
 
-    fn indexes(
+    fn standing(
         &self,
         of: (Tenant, Name),
         deadline: Option<Instant>,
-    ) -> BoxFuture<'_, Result<BTreeMap<Name, Progress>, Error>> {
-        Box::pin(self.indexes_of(of, deadline))
+    ) -> BoxFuture<'_, Result<Standing, Error>> {
+        Box::pin(self.standing_of(of, deadline))
     }
 
     fn history(

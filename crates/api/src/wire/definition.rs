@@ -10,7 +10,8 @@ use mainstay_base::key::Key;
 use mainstay_base::time::Timestamp;
 use mainstay_machine::definition::{Origin, Source};
 use mainstay_machine::index::state::Misfits;
-use mainstay_machine::query::Progress;
+use mainstay_machine::query::{Progress, Standing};
+use mainstay_machine::sample::Sample;
 use mainstay_machine::shards::Active;
 use mainstay_machine::{Collection, Definition, Version};
 
@@ -47,16 +48,31 @@ pub struct CollectionBody {
     active: Option<String>,
     /// How far its indexes are, by name; only where one collection is read.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    indexes: BTreeMap<Name, IndexBody>,
+    indexes: BTreeMap<Name, ProgressBody>,
+    /// How far its documents are brought to the version of their schema; only where one collection is read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "SchemaBody")]
+    schema: Option<SchemaBody>,
     /// What it says: the body of a `PUT`.
     definition: Collection,
 }
 
-/// How far an index is.
+/// How far documents are brought to the version of their schema.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "IndexProgress")]
-pub struct IndexBody {
-    /// `building`, `ready`, or `invalid` when there are items that it cannot take. Only a ready one is searched in.
+#[schemars(rename = "SchemaProgress")]
+pub struct SchemaBody {
+    /// The version, from 1: documents that are written have it, and all are read as it has them.
+    version: u32,
+    /// How far it is: an `invalid` one has items that are not as it says.
+    #[serde(flatten)]
+    progress: ProgressBody,
+}
+
+/// How far an index is, or a schema.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Progress")]
+pub struct ProgressBody {
+    /// `building`, `ready`, or `invalid` when there are items that it cannot take. Only a ready index is searched in.
     state: &'static str,
     /// In how many of the shards it is ready, such as `16/16`.
     ready: String,
@@ -81,7 +97,7 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-impl From<Progress> for IndexBody {
+impl From<Progress> for ProgressBody {
     fn from(progress: Progress) -> Self {
         let state = progress.as_str();
         let Progress { ready, of, items, misfits, .. } = progress;
@@ -135,14 +151,51 @@ pub struct RehearsalBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub version: Option<Version>,
+    /// Items that are there, under another version of their schema; not there when it has no other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "SampleBody")]
+    pub sample: Option<SampleBody>,
+}
+
+/// Some of the items that are there, looked at under another version of their schema, brought up as its evolution says.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Sample")]
+pub struct SampleBody {
+    /// How many were looked at.
+    items: u64,
+    /// How many would not be valid.
+    failing: u64,
+    /// The first of these.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    examples: Vec<ExampleBody>,
+}
+
+/// An item that would not be valid.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SampleExample")]
+pub struct ExampleBody {
+    /// Its key.
+    key: Key,
+    /// Why it would not be.
+    reason: String,
+}
+
+impl From<Sample> for SampleBody {
+    fn from(Sample { items, failing, examples }: Sample) -> Self {
+        let examples = examples.into_iter().map(|(key, reason)| ExampleBody { key, reason }).collect();
+        Self { items, failing, examples }
+    }
 }
 
 impl CollectionBody {
-    /// The same, with how far its indexes are.
+    /// The same, with how far what is done beside its traffic is.
     #[must_use]
-    pub fn with_indexes(self, progress: BTreeMap<Name, Progress>) -> Self {
-        let indexes = progress.into_iter().map(|(name, progress)| (name, progress.into())).collect();
-        Self { indexes, ..self }
+    pub fn with_standing(self, definition: &Definition, standing: Standing) -> Self {
+        let Standing { indexes, documents } = standing;
+        let indexes = indexes.into_iter().map(|(name, progress)| (name, progress.into())).collect();
+        let schema =
+            documents.map(|progress| SchemaBody { version: definition.schema, progress: progress.into() });
+        Self { indexes, schema, ..self }
     }
 
     /// The definition of this collection, and how many shards have it.
@@ -162,6 +215,7 @@ impl CollectionBody {
             retired: definition.is_retired,
             active: active.map(|active| active.to_string()),
             indexes: BTreeMap::new(),
+            schema: None,
             definition: definition.collection.clone(),
         }
     }

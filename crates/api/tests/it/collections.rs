@@ -1,5 +1,6 @@
 //! `/v1/collections`: definitions over HTTP.
 
+use mainstay_machine::sample::Sample;
 use serde_json::json;
 
 use crate::world::*;
@@ -179,9 +180,16 @@ async fn what_no_definition_can_say_is_told_with_its_place() {
         (r#"{"partitions":"whole_key"}"#, "/partitions"),
         (r#"{"partition_by":"whole"}"#, "/partition_by"),
         (r#"{"content_type":"x"}"#, "/content_type"),
+        (r#"{"schema":{"json_schema":{"type":"x"}}}"#, "/schema/json_schema"),
+        (r#"{"schema":{"compatibility":"x"}}"#, "/schema/compatibility"),
+        (r#"{"schema":{"evolution":{"renames":{"a":"/b"}}}}"#, "/schema/evolution/renames"),
     ] {
         let told = world.put(BOOKS, body).await.problem(422, "invalid");
         assert_eq!(told["pointer"], pointer, "{told}");
+    }
+    for body in [r#"{"schema":{}}"#, r#"{"schema":{"file":"a.json"}}"#] {
+        let told = world.put(BOOKS, body).await.problem(422, "invalid");
+        assert_eq!(told["collection"], "books", "{told}");
     }
     world.put(BOOKS, "[]").await.problem(422, "invalid");
     world.put(BOOKS, "{").await.problem(400, "malformed");
@@ -190,4 +198,52 @@ async fn what_no_definition_can_say_is_told_with_its_place() {
         .await
         .problem(415, "unsupported_media_type");
     world.put("/v1/collections/Books", "{}").await.problem(422, "invalid");
+}
+
+#[tokio::test]
+async fn documents_are_checked_and_a_schema_tells_how_far_its_documents_are() {
+    const LOOSE: &str = r#"{"schema":{"json_schema":{"properties":{"n":{"type":"integer","minimum":1}},"additionalProperties":false}}}"#;
+    const STRICT: &str = r#"{"schema":{"json_schema":{"properties":{"n":{"type":"integer","minimum":2}},"additionalProperties":false}}}"#;
+    let world = World::new();
+    world.put(BOOKS, LOOSE).await.is(201);
+    let item = "/v1/collections/books/items/a";
+    world.put(item, r#"{"n":1}"#).await.is(201);
+    let told = world.put(item, r#"{"n":"x","m":2}"#).await.problem(422, "invalid");
+    let violation = |index: usize| told["violations"][index].clone();
+    assert_eq!(violation(0)["keyword"], "additionalProperties");
+    assert_eq!(
+        violation(1),
+        json!({
+            "pointer": "/n", "schema_pointer": "/properties/n/type", "keyword": "type",
+            "message": "must be of type integer",
+        })
+    );
+    assert_eq!((&told["schema"], &told["key"]), (&json!(1), &json!("a")));
+    let shown = world.get(BOOKS).await.json();
+    assert_eq!(shown["schema"], json!({"version": 1, "state": "ready", "ready": "1/1"}));
+    assert_eq!(shown["definition"]["schema"]["compatibility"], "backward");
+    assert_eq!(shown["definition"]["schema"]["json_schema"]["properties"]["n"]["minimum"], 1);
+    let told = world.put(BOOKS, STRICT).await.problem(409, "conflict");
+    assert_eq!(told["findings"][0]["pointer"], "/properties/n/minimum");
+    assert_eq!(told["compatibility"], "backward");
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_which_items_would_not_be_valid() {
+    const FREE: &str = r#"{"schema":{"json_schema":{"type":"object"},"compatibility":"none"}}"#;
+    const BOUND: &str = r#"{"schema":{"json_schema":{"type":"object"}}}"#;
+    let world = World::new();
+    world.put(BOOKS, r#"{"schema":{"json_schema":{}}}"#).await.is(201);
+    let sample =
+        || Sample { items: 9, failing: 2, examples: vec![("a".parse().unwrap(), "must be so".to_owned())] };
+    let expected = json!({"items": 9, "failing": 2, "examples": [{"key": "a", "reason": "must be so"}]});
+    let path = "/v1/collections/books?dry_run=true";
+    world.shards.find(sample());
+    let told = world.put(path, FREE).await.is(200).json();
+    assert_eq!((&told["changes"], &told["sample"]), (&json!(true), &expected));
+    world.shards.find(sample());
+    let told = world.put(path, BOUND).await.problem(409, "conflict");
+    assert_eq!(told["sample"], expected);
+    let told = world.put(path, FREE).await.is(200).json();
+    assert_eq!(told.get("sample"), None);
 }

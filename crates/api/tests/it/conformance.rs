@@ -1,6 +1,5 @@
 //! The shards in memory pass the suite of their port, and the suite finds what is wrong with others.
 
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
@@ -11,9 +10,10 @@ use mainstay_machine::command::{Command, Commit, Request};
 use mainstay_machine::feed::{Events, Follow};
 use mainstay_machine::item::Item;
 use mainstay_machine::position::EventId;
-use mainstay_machine::query::Progress;
+use mainstay_machine::query::Standing;
 use mainstay_machine::shards::{
-    Active, Answer, BoxFuture, Consistency, Cursor, Error, Get, List, Page, Reading, Shards, conformance,
+    Active, Answer, BoxFuture, Consistency, Cursor, Error, Get, List, Page, Reading, Rehearsed, Shards,
+    conformance,
 };
 use mainstay_machine::{Definition, Definitions, Outcome, Position};
 
@@ -258,7 +258,7 @@ impl Shards for Flawed {
                 return self.shards.define(command, deadline).await;
             }
             let told = self.shards.rehearse(command, deadline).await?;
-            let Reading { value: outcome, position, durability, .. } = told;
+            let Reading { value: Rehearsed { outcome, .. }, position, durability, .. } = told;
             Ok(Answer { outcome, replayed: false, position, durability })
         })
     }
@@ -267,7 +267,7 @@ impl Shards for Flawed {
         &self,
         command: Command,
         deadline: Option<Instant>,
-    ) -> BoxFuture<'_, Result<Reading<Outcome>, Error>> {
+    ) -> BoxFuture<'_, Result<Reading<Rehearsed>, Error>> {
         Box::pin(async move {
             let told = self.shards.rehearse(command.clone(), deadline).await?;
             if self.flaw == Flaw::RehearsesForReal {
@@ -277,12 +277,12 @@ impl Shards for Flawed {
         })
     }
 
-    fn indexes(
+    fn standing(
         &self,
         of: (Tenant, Name),
         deadline: Option<Instant>,
-    ) -> BoxFuture<'_, Result<BTreeMap<Name, Progress>, Error>> {
-        self.shards.indexes(of, deadline)
+    ) -> BoxFuture<'_, Result<Standing, Error>> {
+        self.shards.standing(of, deadline)
     }
 
     fn history(

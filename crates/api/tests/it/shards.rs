@@ -18,10 +18,12 @@ use mainstay_machine::feed::{Changes, Events, EventsBuilder, Follow};
 use mainstay_machine::index::State as IndexState;
 use mainstay_machine::item::{self, Item};
 use mainstay_machine::position::Place;
-use mainstay_machine::query::{self, Failed, Plan, Progress};
+use mainstay_machine::query::{self, Failed, Plan, Standing};
 use mainstay_machine::row::{IndexName, RowKey};
+use mainstay_machine::sample::Sample;
 use mainstay_machine::shards::{
-    Active, Answer, BoxFuture, Consistency, Durability, Error, Get, List, Page, PageBuilder, Reading, Shards,
+    Active, Answer, BoxFuture, Consistency, Durability, Error, Get, List, Page, PageBuilder, Reading,
+    Rehearsed, Shards,
 };
 use mainstay_machine::state::Memory;
 use mainstay_machine::task::Declare;
@@ -53,6 +55,8 @@ struct Inner {
     records: Vec<Changes>,
     /// What the next requests fail with.
     failures: VecDeque<Error>,
+    /// What the next rehearsal finds.
+    sample: Option<Sample>,
     /// How many shards have what is defined; none: all.
     behind: Option<u32>,
     /// What the next readings claim to be, and how old.
@@ -70,7 +74,7 @@ impl Mem {
         let named = collections
             .into_iter()
             .map(|(name, collection)| ((Tenant::DEFAULT, name), (collection, source.clone())));
-        let declare = Declare { collections: named.collect() };
+        let declare = Declare { collections: named.collect(), settled: BTreeMap::new() };
         let mut inner = self.inner.lock().unwrap();
         let outcome = self.evaluate(&mut inner, &Task::Declare(declare).into()).outcome;
         // As if it were another shard's log.
@@ -137,6 +141,11 @@ impl Mem {
         if is_late { Err(Error::Deadline) } else { Ok(()) }
     }
 
+    /// The next rehearsal finds this.
+    pub(crate) fn find(&self, sample: Sample) {
+        self.inner.lock().unwrap().sample = Some(sample);
+    }
+
     pub(crate) fn fail(&self, error: Error) {
         self.inner.lock().unwrap().failures.push_back(error);
     }
@@ -176,7 +185,8 @@ impl Inner {
     /// Indexes are there at once: nothing is in a collection before it is defined here.
     fn build(&mut self, definitions: &Definitions) {
         for (tenant, collection, definition) in definitions.all() {
-            for (_, number, _) in definition.indexes() {
+            let indexes = definition.indexes().map(|(_, number, _)| number);
+            for number in indexes.chain([IndexName::DOCUMENTS]) {
                 let key = RowKey::index_state(IndexName { tenant, collection, number }).into_bytes();
                 self.state.apply(&[Mutation::Put { key, value: IndexState::Ready.encode() }]);
             }
@@ -185,13 +195,14 @@ impl Inner {
 
     fn find(&self, list: &List, now: Timestamp) -> Result<Page, Failed> {
         let definitions = Definitions::load(&self.state)?;
-        if let Some(definition) = definitions.get(&list.tenant, &list.collection) {
+        let definition = definitions.get(&list.tenant, &list.collection).map(|found| &**found);
+        if let Some(definition) = definition {
             let usable = query::usable(&[&self.state], &list.tenant, (&list.collection, definition))?;
             if let Plan::Index(through) = query::plan(list, &usable)? {
                 return query::search(&[&self.state], &through, list, definition, now);
             }
         }
-        let mut page = PageBuilder::new(list, now);
+        let mut page = PageBuilder::new(list, definition, now);
         for slot in list.slots() {
             if page.read(&self.state, slot)?.is_break() {
                 break;
@@ -236,8 +247,13 @@ impl Shards for Mem {
             let mut inner = self.inner.lock().unwrap();
             self.begin(&mut inner, deadline)?;
             let slot = slot(&get.tenant, &get.partition);
-            let item =
-                item::get(&inner.state, slot, &get.tenant, &get.item.collection, &get.item.key).unwrap();
+            let (tenant, name) = (&get.tenant, &get.item.collection);
+            let item = item::get(&inner.state, slot, tenant, name, &get.item.key).unwrap();
+            let definitions = Definitions::load(&inner.state).unwrap();
+            let item = item.map(|item| match definitions.get(tenant, name) {
+                Some(definition) => definition.upgraded(item),
+                None => item,
+            });
             let now = Inner::now(inner.index);
             inner.reading(item.filter(|item| !item.is_over(now)), get.consistency)
         })
@@ -294,26 +310,27 @@ impl Shards for Mem {
         &self,
         command: Command,
         deadline: Option<Instant>,
-    ) -> BoxFuture<'_, Result<Reading<Outcome>, Error>> {
+    ) -> BoxFuture<'_, Result<Reading<Rehearsed>, Error>> {
         Box::pin(async move {
             let before = self.inner.lock().unwrap().state.clone();
             let outcome = self.submit(command, deadline).await?.outcome;
             let mut inner = self.inner.lock().unwrap();
             inner.state = before;
-            inner.reading(outcome, Consistency::Linearizable)
+            let sample = inner.sample.take();
+            inner.reading(Rehearsed { outcome, sample }, Consistency::Linearizable)
         })
     }
 
-    fn indexes(
+    fn standing(
         &self,
         (tenant, name): (Tenant, Name),
         _deadline: Option<Instant>,
-    ) -> BoxFuture<'_, Result<BTreeMap<Name, Progress>, Error>> {
+    ) -> BoxFuture<'_, Result<Standing, Error>> {
         let inner = self.inner.lock().unwrap();
         let definitions = Definitions::load(&inner.state).unwrap();
         let definition = definitions.get(&tenant, &name).unwrap();
-        let progress = query::progress(&[&inner.state], &tenant, (&name, definition)).unwrap();
-        Box::pin(async move { Ok(progress) })
+        let standing = query::standing(&[&inner.state], &tenant, (&name, definition)).unwrap();
+        Box::pin(async move { Ok(standing) })
     }
 
     fn history(

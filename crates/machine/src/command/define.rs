@@ -15,6 +15,8 @@ pub struct Define {
     pub change: Change,
     /// What must hold before.
     pub expected: Expected,
+    /// The version of its schema that all shards have brought all items to, as far as is known.
+    pub settled: u32,
 }
 
 /// What becomes of a definition.

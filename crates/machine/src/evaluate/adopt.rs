@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use mainstay_base::error::Code;
 use mainstay_base::id::{Name, Tenant};
 
-use super::{Refusal, Stop};
+use super::{Refusal, Stop, index};
 use crate::definition::{self, Definition};
 use crate::index::state::Building;
 use crate::index::{Index, State as IndexState};
 use crate::outcome::OperationResult;
 use crate::overlay::Overlay;
 use crate::row::{IndexName, RowKey, RowRange, ShardMeta};
+use crate::schema::Step;
 use crate::state::State;
 use crate::task::Adopt;
 
@@ -31,6 +32,7 @@ pub(super) fn adopt(adopt: &Adopt, overlay: &mut Overlay<'_>) -> Result<Vec<Oper
     for (tenant, name, definition) in &adopt.changed {
         let before = definition::get(overlay, tenant, name)?;
         let is_new = before.is_none() && is_known;
+        bring_documents(tenant, name, (before.as_ref(), definition, is_new), overlay)?;
         let before = before.as_ref().map_or_else(BTreeMap::new, numbered);
         let next = numbered(definition);
         for (number, index) in before.iter().filter(|(number, _)| !next.contains_key(*number)) {
@@ -45,6 +47,29 @@ pub(super) fn adopt(adopt: &Adopt, overlay: &mut Overlay<'_>) -> Result<Vec<Oper
     }
     overlay.write(RowKey::shard(), Some(ShardMeta { revision: adopt.to }.encode()));
     Ok(Vec::new())
+}
+
+/// Has items brought to the version of their schema, unless they are there.
+///
+/// Items that could not be are looked at again after every change of the definition.
+fn bring_documents(
+    tenant: &Tenant,
+    name: &Name,
+    (before, next, is_new): (Option<&Definition>, &Definition, bool),
+    overlay: &mut Overlay<'_>,
+) -> Result<(), Stop> {
+    let row = state_row(tenant, name, IndexName::DOCUMENTS);
+    let version = before.map_or(0, |before| before.schema);
+    let state = index::state_of(&row, overlay)?;
+    let is_settled = matches!(state, None | Some(IndexState::Ready));
+    if version == next.schema && is_settled {
+        return Ok(());
+    }
+    let is_there = |step: &Step| step.is_proven && step.is_nothing();
+    let is_ready = is_new || (is_settled && next.steps_after(version).all(is_there));
+    let state = if is_ready { IndexState::Ready } else { IndexState::Building(Building::default()) };
+    overlay.write(row, Some(state.encode()));
+    Ok(())
 }
 
 /// The indexes of a collection by their numbers.

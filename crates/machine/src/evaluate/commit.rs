@@ -9,7 +9,7 @@ use mainstay_base::units::Duration;
 
 use super::index::{self, Home};
 use super::place::Place;
-use super::{Context, Stop, condition, delete, expiry, increment, limits, merge_patch, put};
+use super::{Context, Stop, condition, delete, expiry, increment, limits, merge_patch, put, valid};
 use crate::collection::Collection;
 use crate::command::{Command, Commit, Operation};
 use crate::content::{ContentType, Value};
@@ -90,8 +90,8 @@ impl<'s> Evaluation<'_, '_, 's> {
         let mut steps = self.context.settings.limits.check_steps_max;
         for (index, found) in commit.conditions.iter().enumerate() {
             let place = Place::Condition(index, found);
-            let (row, _) = self.locate(place)?;
-            let item = self.read(place, &row)?;
+            let (row, definition) = self.locate(place)?;
+            let item = self.read(place, &row)?.map(|item| definition.upgraded(item));
             let item = self.live(item.as_ref());
             condition::check(place, found, (&row, item), &mut steps, &self.context.settings.limits)?;
         }
@@ -139,7 +139,8 @@ impl<'s> Evaluation<'_, '_, 's> {
         let place = Place::Operation(index, operation);
         let (row, definition) = self.locate(place)?;
         let stored = self.read(place, &row)?;
-        let before = self.live(stored.as_ref());
+        let current = stored.clone().map(|item| definition.upgraded(item));
+        let before = self.live(current.as_ref());
         let change = match operation {
             Operation::Put { value, .. } => put::put(value),
             Operation::MergePatch { patch, .. } => merge_patch::merge_patch(place, before, &row, patch)?,
@@ -173,8 +174,10 @@ impl<'s> Evaluation<'_, '_, 's> {
         let (version, updated) = (self.version, self.context.moment.time);
         let created = before.map_or(updated, |item| item.created);
         let expires = self.expires(place, operation, definition, before)?;
-        let (holds, schema) = (BTreeSet::new(), 0);
-        let item = Item { version, created, updated, expires, holds, schema, content_type, bytes };
+        let (holds, schema, is_rewritten) = (BTreeSet::new(), definition.schema, false);
+        let item =
+            Item { version, created, updated, expires, holds, schema, is_rewritten, content_type, bytes };
+        valid::check(place, definition, &item)?;
         self.follow(place, definition, (stored.as_ref(), Some(&item)))?;
         self.overlay.write(row, Some(item.encode()));
         self.has_changed = true;

@@ -12,9 +12,14 @@ use crate::definition::{self, Definition, HISTORY_MAX, Origin, Source};
 use crate::outcome::OperationResult;
 use crate::overlay::Overlay;
 use crate::row::{RowKey, RowRange, ShardMeta};
+use crate::schema::Step;
 use crate::state::State;
 use crate::task::Declare;
 use crate::version::Version;
+
+mod evolve;
+
+use evolve::{Way, evolve};
 
 /// A definition that is about to change.
 struct Subject<'a> {
@@ -36,10 +41,13 @@ pub(super) fn define(
     let existed = served.is_some();
     subject.check_expected(define.expected)?;
     subject.check_owner()?;
-    let next = match &define.change {
-        Change::Put(collection) => Some((**collection).clone()),
-        Change::Retire => None,
-        Change::Rollback(to) => subject.earlier(overlay, *to)?,
+    let (next, way) = match &define.change {
+        Change::Put(collection) => (Some((**collection).clone()), Way::Forward),
+        Change::Retire => (None, Way::Forward),
+        Change::Rollback(to) => {
+            let (earlier, undone) = subject.earlier(overlay, *to)?;
+            (earlier, Way::Back(undone))
+        }
     };
     if next.as_ref() == served.map(|served| &served.collection) {
         let version = served.map(|served| served.version);
@@ -47,7 +55,7 @@ pub(super) fn define(
     }
     let origin = Origin::Api { caller: caller.as_str().to_owned() };
     let mut writing = Writing::new(overlay, context)?;
-    let version = writing.change(&subject, next, origin)?;
+    let version = writing.change(&subject, next.map(|next| (next, way, define.settled)), origin)?;
     writing.finish();
     Ok(vec![OperationResult { version: Some(version), existed }])
 }
@@ -61,7 +69,8 @@ pub(super) fn declare(
     let mut writing = Writing::new(overlay, context)?;
     for ((tenant, name), (collection, source)) in &declare.collections {
         let subject = Subject { tenant, name, before: definition::get(writing.overlay, tenant, name)? };
-        writing.declare(&subject, collection, source)?;
+        let settled = declare.settled.get(&(tenant.clone(), name.clone())).copied().unwrap_or_default();
+        writing.declare(&subject, (collection, settled), source)?;
     }
     let said: BTreeSet<_> = declare.collections.keys().map(|(tenant, name)| (tenant, name)).collect();
     let unsaid = context.definitions.all().filter(|(tenant, name, definition)| {
@@ -116,19 +125,24 @@ impl<'c, 'o> Writing<'c, 'o> {
     fn change(
         &mut self,
         subject: &Subject<'c>,
-        next: Option<Collection>,
+        next: Option<(Collection, Way, u32)>,
         origin: Origin,
     ) -> Result<Version, Stop> {
         if subject.before.is_none() {
             self.count(subject)?;
         }
         let Subject { tenant, name, before } = subject;
-        if let Some(next) = &next {
-            next.check().map_err(|why| subject.refuse(Code::Invalid, &why))?;
-        }
-        if let (Some(before), Some(next)) = (before, &next) {
-            subject.check_change(&before.collection, next)?;
-        }
+        let next = match next {
+            Some((next, way, settled)) => {
+                next.check().map_err(|why| subject.refuse(Code::Invalid, &why))?;
+                if let Some(before) = before {
+                    subject.check_change(&before.collection, &next)?;
+                }
+                let evolved = evolve(subject, &next, &way, settled)?;
+                Some((next, evolved))
+            }
+            None => None,
+        };
         let version = Version { timeline: self.context.moment.timeline, sequence: self.last + 1 };
         let stamp = (version, self.context.moment.time);
         let definition = Definition::after(before.as_ref(), stamp, origin, next);
@@ -147,7 +161,7 @@ impl<'c, 'o> Writing<'c, 'o> {
     fn declare(
         &mut self,
         subject: &Subject<'c>,
-        collection: &Collection,
+        (collection, settled): (&Collection, u32),
         source: &Source,
     ) -> Result<(), Stop> {
         let origin = Origin::File(source.clone());
@@ -160,7 +174,7 @@ impl<'c, 'o> Writing<'c, 'o> {
                 self.overlay.write(row, Some(moved.encode()));
                 self.has_moved = true;
             }
-            _ => drop(self.change(subject, Some(collection.clone()), origin)?),
+            _ => drop(self.change(subject, Some((collection.clone(), Way::Forward, settled)), origin)?),
         }
         Ok(())
     }
@@ -213,20 +227,22 @@ impl Subject<'_> {
         })
     }
 
-    /// What it said as of an earlier version; none if it was retired.
-    fn earlier(&self, overlay: &Overlay<'_>, to: Version) -> Result<Option<Collection>, Stop> {
-        let row = RowKey::history(self.tenant, self.name, to.sequence);
-        let found = match overlay.get(&row)? {
-            Some(value) => {
-                Some(Definition::decode(&value).map_err(|error| crate::state::Error::damaged(&row, &error))?)
-            }
-            None => None,
-        };
-        let found = found.filter(|found| found.version == to).ok_or_else(|| {
+    /// What it said as of an earlier version, none if it was retired; and the steps between the versions of the schema since then, the
+    /// last one first.
+    fn earlier(&self, overlay: &Overlay<'_>, to: Version) -> Result<(Option<Collection>, Vec<Step>), Stop> {
+        let history = definition::history(overlay, self.tenant, self.name)?;
+        let Some(place) = history.iter().position(|found| found.version == to) else {
             let detail = format!("has no version {to} in its history, which keeps the last {HISTORY_MAX}");
-            self.refuse(Code::NotFound, &detail).fact("version", to.to_string())
-        })?;
-        Ok((!found.is_retired).then_some(found.collection))
+            return Err(self.refuse(Code::NotFound, &detail).fact("version", to.to_string()).into());
+        };
+        let found = &history[place];
+        let mut undone: Vec<Step> = Vec::new();
+        for step in history[..place].iter().filter_map(|later| later.steps.last()) {
+            if step.to > found.schema && undone.last().is_none_or(|last| last.to > step.to) {
+                undone.push(step.clone());
+            }
+        }
+        Ok(((!found.is_retired).then(|| found.collection.clone()), undone))
     }
 
     fn check_change(&self, before: &Collection, next: &Collection) -> Result<(), Refusal> {

@@ -20,6 +20,8 @@ use crate::row::{FORMAT, Holder, IndexName, RowKey};
 use crate::state::{self, State};
 use crate::task::{Clear, Fill};
 
+mod documents;
+
 const ENTRY: Bytes = Bytes::from_static(&[FORMAT]);
 
 /// An index, and whose items are put into it.
@@ -176,7 +178,7 @@ pub(crate) fn text(item: &Item) -> Option<&str> {
     item.content_type.is_json().then(|| str::from_utf8(&item.bytes).ok()).flatten()
 }
 
-fn state_of(row: &RowKey, overlay: &Overlay<'_>) -> Result<Option<IndexState>, state::Error> {
+pub(super) fn state_of(row: &RowKey, overlay: &Overlay<'_>) -> Result<Option<IndexState>, state::Error> {
     let Some(value) = overlay.get(row)? else { return Ok(None) };
     IndexState::decode(&value).map(Some).map_err(|error| state::Error::damaged(row, &error))
 }
@@ -187,6 +189,9 @@ pub(super) fn fill(
     overlay: &mut Overlay<'_>,
     context: &Context<'_>,
 ) -> Result<Vec<OperationResult>, Stop> {
+    if fill.number == IndexName::DOCUMENTS {
+        return documents::bring(fill, overlay, context);
+    }
     let Fill { tenant, collection, number, .. } = fill;
     let of = IndexName { tenant, collection, number: *number };
     let row = RowKey::index_state(of);
@@ -197,16 +202,20 @@ pub(super) fn fill(
     for place in &fill.items {
         fill_one((of, index), definition, place, (&mut building, overlay))?;
     }
-    let next = match (fill.is_last, building.misfits.take()) {
+    overlay.write(row, Some(after_step(fill, building).encode()));
+    Ok(Vec::new())
+}
+
+/// How far it is after a step through the items.
+fn after_step(fill: &Fill, mut building: Building) -> IndexState {
+    match (fill.is_last, building.misfits.take()) {
         (true, None) => IndexState::Ready,
         (true, Some(misfits)) => IndexState::Invalid(misfits),
         (false, misfits) => {
             let at = fill.items.last().cloned().or(building.at);
             IndexState::Building(Building { at, misfits, ..building })
         }
-    };
-    overlay.write(row, Some(next.encode()));
-    Ok(Vec::new())
+    }
 }
 
 fn fill_one(

@@ -107,6 +107,9 @@ impl<'f> EventsBuilder<'f> {
     fn event(&self, row: &Row, place: Place) -> Result<Option<Event>, row::Error> {
         let Some(key) = row.key_in(self.follow)? else { return Ok(None) };
         let item = row.value.as_ref().map(Item::decode).transpose()?;
+        if item.as_ref().is_some_and(|item| item.is_rewritten) {
+            return Ok(None);
+        }
         let before = row.before.as_ref().map(Item::decode).transpose()?;
         if let Some(looked_at) = item.as_ref().or(before.as_ref())
             && !self.matches(looked_at)

@@ -23,6 +23,7 @@ fn item(value: &str, sequence: u64) -> Item {
         expires: None,
         holds: BTreeSet::new(),
         schema: 0,
+        is_rewritten: false,
         content_type: ContentType::JSON,
         bytes: Bytes::copy_from_slice(value.as_bytes()),
     }
@@ -89,6 +90,14 @@ fn page(follow: &Follow, records: &[Changes]) -> Vec<String> {
         }
     }
     builder.finish().events.iter().map(shown).collect()
+}
+
+#[test]
+fn an_item_that_was_only_brought_to_its_schema_is_no_event() {
+    let brought = Item { is_rewritten: true, ..item("2", 1) }.encode();
+    let mutations = vec![Mutation::Put { key: row(&ORDERS, "b"), value: brought }, put("a", "1")];
+    let told = page(&follow(9), &[changes(5, vec![entry(mutations, vec![])])]);
+    assert_eq!(told, ["1.3.5.1 a Some(\"1\") None Some(1)"]);
 }
 
 #[test]

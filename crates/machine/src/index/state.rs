@@ -69,11 +69,16 @@ impl Reached {
 impl Building {
     /// Takes note of an item that the index cannot take.
     pub fn misfit(&mut self, key: &Key, reason: &str) {
-        match &mut self.misfits {
-            Some(misfits) => misfits.items += 1,
-            None => {
-                self.misfits = Some(Misfits { items: 1, key: key.clone(), reason: reason.to_owned() });
-            }
+        self.misfits = Some(Misfits::with(self.misfits.take(), key, reason));
+    }
+}
+
+impl Misfits {
+    /// One more of them.
+    fn with(before: Option<Self>, key: &Key, reason: &str) -> Self {
+        match before {
+            Some(misfits) => Self { items: misfits.items + 1, ..misfits },
+            None => Self { items: 1, key: key.clone(), reason: reason.to_owned() },
         }
     }
 }
@@ -97,6 +102,25 @@ impl State {
             }),
             Some(&found) => Err(row::Error::Format { what, found, newest: FORMAT }),
         }
+    }
+
+    /// The same, with an item that it cannot take.
+    #[must_use]
+    pub fn with_misfit(self, key: &Key, reason: &str) -> Self {
+        match self {
+            Self::Building(mut building) => {
+                building.misfit(key, reason);
+                Self::Building(building)
+            }
+            Self::Ready => Self::Invalid(Misfits::with(None, key, reason)),
+            Self::Invalid(misfits) => Self::Invalid(Misfits::with(Some(misfits), key, reason)),
+            Self::Dropping { .. } => self,
+        }
+    }
+
+    /// Whether all items have been gone through.
+    pub fn is_through(&self) -> bool {
+        matches!(self, Self::Ready | Self::Invalid(_))
     }
 
     /// Its word.

@@ -184,8 +184,10 @@ impl Search<'_> {
         }
         let row = RowKey::item(slot(tenant, &partition), tenant, collection, &key);
         self.work.items += 1;
-        let Some(item) = item::at(shard, &row)? else { return Ok(None) };
-        let is_wanted = self.is_first(&item, tuple) && self.filter.passes(&item)?;
+        let Some(stored) = item::at(shard, &row)? else { return Ok(None) };
+        let is_first = self.is_first(&stored, tuple);
+        let item = self.definition.upgraded(stored);
+        let is_wanted = is_first && self.filter.passes(&item)?;
         Ok(is_wanted.then_some(Listed { key, item }))
     }
 

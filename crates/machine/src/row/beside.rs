@@ -66,6 +66,12 @@ pub struct IndexName<'a> {
     pub number: u32,
 }
 
+impl IndexName<'_> {
+    /// The number of what is no index: the bringing of documents to the version of their schema. It goes through items as the building of
+    /// an index does.
+    pub const DOCUMENTS: u32 = u32::MAX;
+}
+
 impl RowKey {
     /// The shard's own row.
     pub fn shard() -> Self {

@@ -162,6 +162,7 @@ fn golden_values() {
         expires: None,
         holds: BTreeSet::new(),
         schema: 0,
+        is_rewritten: false,
         content_type: content_type.parse().unwrap(),
         bytes: Bytes::from_static(bytes),
     };
@@ -189,14 +190,15 @@ fn golden_values() {
             format!("{with_parts}<01><07><06><00><00><00><00><00><00><00>{{}}"),
         ),
         (
-            Item { schema: 300, ..item("application/json", b"{}") }.encode(),
-            format!("{with_parts}<04><ac><02><00>{{}}"),
+            Item { schema: 300, is_rewritten: true, ..item("application/json", b"{}") }.encode(),
+            format!("{with_parts}<0c><ac><02><00>{{}}"),
         ),
         (
             Item {
                 expires: Some(Timestamp::from_micros(0x0607)),
                 holds: ["case-7", "audit"].into_iter().map(Name::from_static).collect(),
                 schema: 1,
+                is_rewritten: false,
                 ..item("application/json", b"{}")
             }
             .encode(),
@@ -220,6 +222,7 @@ fn values_are_read_as_written_and_newer_ones_refused() {
         expires: None,
         holds: BTreeSet::new(),
         schema: 0,
+        is_rewritten: false,
         content_type: "image/png".parse().unwrap(),
         bytes: Bytes::from_static(b"\x89PNG"),
     };
@@ -256,16 +259,19 @@ fn an_item_with_an_end_is_read_as_an_earlier_program_wrote_it() {
 
 #[test]
 fn optional_parts_of_an_item_have_one_form() {
-    for (good, why) in
-        [(&b"\x02\x01\x01a"[..], "a hold"), (b"\x02\x02\x01a\x01b", "two"), (b"\x04\x01", "a schema")]
-    {
+    for (good, why) in [
+        (&b"\x02\x01\x01a"[..], "a hold"),
+        (b"\x02\x02\x01a\x01b", "two"),
+        (b"\x04\x01", "a schema"),
+        (b"\x08", "it is rewritten"),
+    ] {
         let row = with_parts(3, good);
         assert_eq!(Item::decode(&row).map(|item| item.encode()), Ok(row), "{why}");
     }
     let many = [&b"\x02\x11"[..], &(b'a'..=b'q').flat_map(|name| [1, name]).collect::<Vec<_>>()].concat();
     for (wrong, why) in [
         (&b"\x00"[..], "no part"),
-        (b"\x08", "a part of a newer program"),
+        (b"\x10", "a part of a newer program"),
         (b"\x01\xff\xff\xff\xff\xff\xff\xff\xff", "an end that no clock shows"),
         (b"\x02\x00", "no hold"),
         (b"\x02\x01\x01A", "a hold without a name"),

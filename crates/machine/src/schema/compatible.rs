@@ -13,7 +13,8 @@ use mainstay_base::error::{Classify, Code};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Schema;
+use super::carried::{carried, lenient};
+use super::{Evolution, Schema};
 
 mod arrays;
 mod containment;
@@ -70,6 +71,18 @@ pub struct Incompatible {
     pub more: usize,
 }
 
+impl Compatibility {
+    /// Its word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Backward => "backward",
+            Self::Forward => "forward",
+            Self::Full => "full",
+            Self::None => "none",
+        }
+    }
+}
+
 impl Incompatible {
     /// The most findings that are told one by one.
     pub const FINDINGS_MAX: usize = 32;
@@ -98,6 +111,32 @@ pub fn compatible(old: &Schema, new: &Schema, compatibility: Compatibility) -> R
     let more = findings.len().saturating_sub(Incompatible::FINDINGS_MAX);
     findings.truncate(Incompatible::FINDINGS_MAX);
     Err(Incompatible { findings, more })
+}
+
+/// Whether a new version of a schema goes with the last one, when documents of the last one are brought up by this evolution before
+/// anyone reads them. The renames are those that the last one did not have.
+///
+/// Returns whether it was shown for every document, so that none has to be looked at: of documents that renames and defaults change it
+/// is shown for most. Errors: [`Incompatible`].
+pub fn follows(
+    old: &Schema,
+    new: &Schema,
+    compatibility: Compatibility,
+    evolution: &Evolution,
+) -> Result<bool, Incompatible> {
+    let is_backward = matches!(compatibility, Compatibility::Backward | Compatibility::Full);
+    let unchanged = compatible(old, new, compatibility);
+    if unchanged.is_ok() || !is_backward {
+        return unchanged.map(|()| is_backward);
+    }
+    let carried = carried(old, &evolution.renames);
+    let lenient = if evolution.defaults { lenient(new) } else { Ok(new.clone()) };
+    let (Ok(carried), Ok(lenient)) = (carried, lenient) else { return unchanged.map(|()| false) };
+    compatible(&carried, &lenient, Compatibility::Backward)?;
+    if compatibility == Compatibility::Full {
+        compatible(old, new, Compatibility::Forward)?;
+    }
+    Ok(false)
 }
 
 impl Display for Finding {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Error;
@@ -11,17 +12,21 @@ use crate::json::DEPTH_MAX;
 /// The defaults of an object's members.
 ///
 /// A reference is followed once on a way: below the second schema of a recursion there are none, or there would be no end.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub(super) struct Defaults {
     pub(super) members: BTreeMap<String, Member>,
 }
 
 /// What a schema has for a member.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Member {
     /// The default, as it is written into a document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) raw: Option<Box<str>>,
     /// Of the member's own members.
+    #[serde(default, skip_serializing_if = "Defaults::is_empty")]
     pub(super) below: Defaults,
 }
 
@@ -41,6 +46,12 @@ impl Defaults {
 
     pub(super) fn is_empty(&self) -> bool {
         self.members.is_empty()
+    }
+
+    /// Whether one of them can change the value that these names lead to.
+    pub(super) fn touch(&self, names: &[String]) -> bool {
+        let Some((name, rest)) = names.split_first() else { return !self.is_empty() };
+        self.members.get(name).is_some_and(|member| member.raw.is_some() || member.below.touch(rest))
     }
 }
 

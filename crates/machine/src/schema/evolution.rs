@@ -11,7 +11,6 @@ use mainstay_base::error::{Classify, Code};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Schema;
 use super::defaults::{Defaults, Member};
 use crate::json::{Cursor, DEPTH_MAX, Malformed, Pointer, PointerError};
 
@@ -80,6 +79,34 @@ impl Default for Evolution {
 impl Renames {
     /// The most renames.
     pub const MAX: usize = 64;
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The new and the old place of each, as the names that lead there.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (&[String], &[String])> {
+        self.0.iter().map(|rename| (rename.new.steps(), rename.old.steps()))
+    }
+
+    /// Those that others do not have.
+    pub(crate) fn beyond(&self, others: &Self) -> Self {
+        Self(self.0.iter().filter(|rename| !others.0.contains(rename)).cloned().collect())
+    }
+
+    /// Those that give back the old names.
+    pub(super) fn reversed(&self) -> Self {
+        let reversed = self.0.iter().map(|Rename { new, old }| Rename { new: old.clone(), old: new.clone() });
+        Self(reversed.collect())
+    }
+
+    /// Whether a value that these names lead to can be renamed, or be in what is.
+    pub(super) fn touch(&self, names: &[String]) -> bool {
+        let overlaps =
+            |pointer: &Pointer| pointer.steps().starts_with(names) || names.starts_with(pointer.steps());
+        self.0.iter().any(|rename| overlaps(&rename.new) || overlaps(&rename.old))
+    }
 }
 
 impl TryFrom<BTreeMap<String, String>> for Renames {
@@ -126,66 +153,58 @@ impl Classify for EvolutionError {
     }
 }
 
-impl Evolution {
-    /// The document as the version with this schema has it; none when it is not JSON.
-    ///
-    /// A member is renamed when it is there, the new one is not, and the object of the new one is. It is last in its object then,
-    /// unless that stays the same. Missing members with defaults follow. What would be nested more than
-    /// [`DEPTH_MAX`] deep is left as it is. The document must have been checked; so is the result. Cost: a few passes for each
-    /// rename that happens, otherwise one for each rename and one for the defaults.
-    pub fn upgrade<'d>(&self, document: &'d [u8], schema: &Schema) -> Option<Cow<'d, [u8]>> {
-        let text = self.try_upgrade(str::from_utf8(document).ok()?, &schema.0.defaults).ok()?;
-        Some(match text {
-            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
-            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
-        })
-    }
-
-    fn try_upgrade<'d>(&self, document: &'d str, defaults: &Defaults) -> Result<Cow<'d, str>, Malformed> {
-        let mut text = Cow::Borrowed(document);
-        // A rename happens once, since a new member never goes; so there is an end.
-        loop {
-            let mut is_changed = false;
-            for rename in &self.renames.0 {
-                if let Some(renamed) = rename.apply(&text)? {
-                    text = Cow::Owned(renamed);
-                    is_changed = true;
-                }
-            }
-            if self.defaults
-                && let Some(filled) = fill(&text, defaults, 0)?
-            {
-                text = Cow::Owned(filled);
+/// The text with its members renamed, and those that are missing with their defaults.
+///
+/// A member is renamed when it is there, the new one is not, and the object of the new one is. It is last in its object then,
+/// unless that stays the same. Missing members with defaults follow. What would be nested more than
+/// [`DEPTH_MAX`] deep is left as it is. To do it twice is to do it once. The text must have been checked; so is the result. Cost: a
+/// few passes for each rename that happens, otherwise one for each rename and one for the defaults.
+pub(super) fn raise<'d>(
+    document: &'d str,
+    renames: &Renames,
+    defaults: &Defaults,
+) -> Result<Cow<'d, str>, Malformed> {
+    let mut text = Cow::Borrowed(document);
+    // A rename happens once, since a new member never goes; so there is an end.
+    loop {
+        let mut is_changed = false;
+        for rename in &renames.0 {
+            if let Some(renamed) = rename.apply(&text)? {
+                text = Cow::Owned(renamed);
                 is_changed = true;
             }
-            if !is_changed {
-                return Ok(text);
-            }
+        }
+        if let Some(filled) = fill(&text, defaults, 0)? {
+            text = Cow::Owned(filled);
+            is_changed = true;
+        }
+        if !is_changed {
+            return Ok(text);
         }
     }
 }
 
 /// An object in a text.
-struct Object<'a> {
-    members: Vec<Span<'a>>,
+pub(super) struct Object<'a> {
+    pub(super) members: Vec<Span<'a>>,
     /// Where its closing bracket is.
     close: usize,
 }
 
 /// A member in a text.
-struct Span<'a> {
-    name: Cow<'a, str>,
+pub(super) struct Span<'a> {
+    pub(super) name: Cow<'a, str>,
     /// Where the name begins and ends, with its quotes.
-    name_at: usize,
+    pub(super) name_at: usize,
     name_end: usize,
-    value: &'a str,
-    value_at: usize,
-    value_end: usize,
+    pub(super) value: &'a str,
+    pub(super) value_at: usize,
+    pub(super) value_end: usize,
 }
 
 impl<'a> Object<'a> {
     /// The object that the steps lead to, through objects only.
-    fn find(text: &'a str, steps: &[String]) -> Result<Option<Self>, Malformed> {
+    pub(super) fn find(text: &'a str, steps: &[String]) -> Result<Option<Self>, Malformed> {
         let mut cursor = Cursor::new(text);
         for step in steps {
             if cursor.peek() != Some(b'{') || !move_to(&mut cursor, step)? {
@@ -301,7 +320,7 @@ fn depth(raw: &str) -> usize {
 }
 
 /// The text with the members that it lacks, `above` objects down in its document; none when it lacks none.
-fn fill(text: &str, defaults: &Defaults, above: usize) -> Result<Option<String>, Malformed> {
+pub(super) fn fill(text: &str, defaults: &Defaults, above: usize) -> Result<Option<String>, Malformed> {
     let mut additions = Vec::new();
     find_missing(&mut Cursor::new(text), defaults, above, &mut additions)?;
     if additions.is_empty() {

@@ -14,9 +14,9 @@ use crate::text::shown;
 /// One thing that is wrong with a document.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Violation {
-    /// The place in the document, as a JSON Pointer; empty for all of it.
+    /// The place in the document, as a JSON Pointer; empty for all of it. Cut after [`Violation::POINTER_CHARS_MAX`] characters.
     pub pointer: String,
-    /// The place of the keyword in the schema, as a JSON Pointer.
+    /// The place of the keyword in the schema, as a JSON Pointer; cut likewise.
     pub schema_pointer: String,
     /// The keyword, such as `required`.
     pub keyword: String,
@@ -39,6 +39,9 @@ impl Violation {
     /// The longest message, in characters.
     pub const MESSAGE_CHARS_MAX: usize = 200;
 
+    /// The longest pointer, in characters: names in documents can be long.
+    pub const POINTER_CHARS_MAX: usize = 1000;
+
     /// A violation by the document as such.
     pub(super) fn whole(message: String) -> Self {
         Self { pointer: String::new(), schema_pointer: String::new(), keyword: String::new(), message }
@@ -56,7 +59,7 @@ impl Violation {
     pub(super) fn out_of_range(pointer: String) -> Self {
         let message =
             "is a number out of the range of doubles, which no schema can judge: write it as a string";
-        Self { pointer, ..Self::whole(message.to_owned()) }
+        Self { pointer: cut(pointer, Self::POINTER_CHARS_MAX), ..Self::whole(message.to_owned()) }
     }
 
     fn of(error: &ValidationError<'_>) -> Self {
@@ -68,7 +71,9 @@ impl Violation {
             }
             kind => (kind.keyword().to_owned(), reason(kind)),
         };
-        Self { pointer: error.instance_path().to_string(), schema_pointer, keyword, message }
+        let pointer = cut(error.instance_path().to_string(), Self::POINTER_CHARS_MAX);
+        let schema_pointer = cut(schema_pointer, Self::POINTER_CHARS_MAX);
+        Self { pointer, schema_pointer, keyword, message }
     }
 }
 
@@ -125,7 +130,7 @@ impl Classify for Invalid {
 
 /// What is wrong, without the value that it is wrong with.
 pub(super) fn reason(kind: &Kind) -> String {
-    cut(match kind {
+    let reason = match kind {
         Kind::Type { kind: TypeKind::Single(one) } => format!("must be of type {one}"),
         Kind::Type { kind: TypeKind::Multiple(types) } => {
             let types: Vec<String> = types.iter().map(|one| one.to_string()).collect();
@@ -176,15 +181,17 @@ pub(super) fn reason(kind: &Kind) -> String {
         Kind::ContentEncoding { .. } | Kind::ContentMediaType { .. } | Kind::FromUtf8 { .. } => {
             "must have the content that the schema names".to_owned()
         }
-    })
+    };
+    cut(reason, Violation::MESSAGE_CHARS_MAX)
 }
 
-fn cut(mut message: String) -> String {
-    if let Some((end, _)) = message.char_indices().nth(Violation::MESSAGE_CHARS_MAX - 1)
-        && message[end..].chars().nth(1).is_some()
+/// The text, cut so that it has so many characters at most.
+fn cut(mut text: String, chars_max: usize) -> String {
+    if let Some((end, _)) = text.char_indices().nth(chars_max - 1)
+        && text[end..].chars().nth(1).is_some()
     {
-        message.truncate(end);
-        message.push('…');
+        text.truncate(end);
+        text.push('…');
     }
-    message
+    text
 }

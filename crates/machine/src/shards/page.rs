@@ -8,6 +8,7 @@ use mainstay_base::key::{Key, Slot, slot};
 use mainstay_base::time::Timestamp;
 
 use super::{Cursor, List, Page, Work};
+use crate::definition::Definition;
 use crate::item::{self, Listed};
 use crate::query::{Failed, Filter, too_costly};
 use crate::state::State;
@@ -22,6 +23,7 @@ const READ_MAX: usize = 32;
 #[derive(Debug)]
 pub struct PageBuilder<'l> {
     list: &'l List,
+    definition: Option<&'l Definition>,
     filter: Filter<'l>,
     items: Vec<Listed>,
     /// Of keys and values.
@@ -50,11 +52,11 @@ impl List {
 }
 
 impl<'l> PageBuilder<'l> {
-    /// A page with nothing on it yet, of what is there now.
-    pub fn new(list: &'l List, now: Timestamp) -> Self {
+    /// A page with nothing on it yet, of what is there now, as the collection's definition has it.
+    pub fn new(list: &'l List, definition: Option<&'l Definition>, now: Timestamp) -> Self {
         let filter = Filter::new(&list.search, now);
         let work = Work::default();
-        Self { list, filter, items: Vec::new(), bytes: 0, last: None, work, is_full: false }
+        Self { list, definition, filter, items: Vec::new(), bytes: 0, last: None, work, is_full: false }
     }
 
     /// Adds what a slot has, of these rows. Slots come in the order of [`List::slots`]; after `Break` none has to.
@@ -69,8 +71,12 @@ impl<'l> PageBuilder<'l> {
             let count = limit.saturating_sub(self.items.len()).min(READ_MAX - 1) + 1;
             let found = item::list(state, (slot, tenant, collection), prefix, after.as_ref(), count)?;
             let is_end = found.len() < count;
-            for listed in found {
-                if self.push(slot, listed)?.is_break() {
+            for Listed { key, item } in found {
+                let item = match self.definition {
+                    Some(definition) => definition.upgraded(item),
+                    None => item,
+                };
+                if self.push(slot, Listed { key, item })?.is_break() {
                     break;
                 }
             }
@@ -152,6 +158,7 @@ mod tests {
                     expires: None,
                     holds: BTreeSet::new(),
                     schema: 0,
+                    is_rewritten: false,
                     content_type: ContentType::JSON,
                     bytes: Bytes::from_static(b"1234567"),
                 };
@@ -180,7 +187,7 @@ mod tests {
         let (mut counts, mut keys, mut after) = (Vec::new(), Vec::new(), None);
         loop {
             let list = list(limit, bytes_max, after);
-            let mut builder = PageBuilder::new(&list, Timestamp::from_micros(0));
+            let mut builder = PageBuilder::new(&list, None, Timestamp::from_micros(0));
             for slot in list.slots() {
                 let before = builder.items.len();
                 let flow = builder.read(rows, slot).unwrap();
@@ -229,7 +236,7 @@ mod tests {
     #[test]
     fn what_is_full_takes_nothing_more() {
         let list = list(1, usize::MAX, None);
-        let mut builder = PageBuilder::new(&list, Timestamp::from_micros(0));
+        let mut builder = PageBuilder::new(&list, None, Timestamp::from_micros(0));
         let rows = filled(&[(3, 2), (9, 1)]);
         let (slot, later) = (Slot::new(3).unwrap(), Slot::new(9).unwrap());
         assert!(builder.read(&rows, slot).unwrap().is_break());

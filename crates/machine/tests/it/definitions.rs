@@ -65,7 +65,7 @@ impl Shard {
 }
 
 fn asks(change: Change, expected: Expected, key: Option<&str>) -> Command {
-    let define = Define { name: CARTS, change, expected };
+    let define = Define { name: CARTS, change, expected, settled: 0 };
     let (tenant, caller, partition) = (Tenant::DEFAULT, Caller::ANONYMOUS, define.partition());
     let request = Request::Define(define);
     let idempotency =
@@ -105,7 +105,7 @@ fn file(collections: &[(&'static str, Collection, u32)]) -> Task {
     let named = collections.iter().map(|(name, collection, line)| {
         ((Tenant::DEFAULT, Name::from_static(name)), (collection.clone(), at(*line)))
     });
-    Declare { collections: named.collect() }.into()
+    Declare { collections: named.collect(), ..Declare::default() }.into()
 }
 
 #[test]

@@ -4,9 +4,11 @@
 
 mod commits;
 mod definitions;
+mod evolution;
 mod expiry;
 mod idempotency;
 mod items;
 mod model;
 mod queries;
+mod space;
 mod world;

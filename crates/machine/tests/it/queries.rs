@@ -4,186 +4,17 @@ use std::collections::BTreeMap;
 
 use mainstay_base::error::{Classify, Code};
 use mainstay_base::id::{Name, Tenant};
-use mainstay_base::key::{Key, PartitionBy, Slot, slot};
-use mainstay_base::time::Timestamp;
-use mainstay_machine::command::{Commit, Condition, Operation, Request};
 use mainstay_machine::expression::{Expression, Item as Subject};
-use mainstay_machine::index::state::Reached;
 use mainstay_machine::index::{Index, State as IndexState};
-use mainstay_machine::query::{self, Failed, Plan, Usable};
+use mainstay_machine::query::{self, Plan};
 use mainstay_machine::row::{IndexName, RowKey, RowRange};
-use mainstay_machine::shards::{Consistency, Cursor, List, Page, PageBuilder, Search};
+use mainstay_machine::shards::{Consistency, Cursor, List, Page, Search};
 use mainstay_machine::state::{Memory, State, Walk};
-use mainstay_machine::task::{Adopt, Clear, Declare, Fill};
-use mainstay_machine::{Collection, Command, Definitions, Input, Outcome, Refusal, Task};
+use mainstay_machine::{Collection, Outcome};
 use proptest::prelude::*;
 
+use crate::space::*;
 use crate::world::*;
-
-const DOCS: Name = Name::from_static("docs");
-const SHARDS: usize = 3;
-const NOW: Timestamp = Timestamp::from_micros(0);
-
-/// Some shards with definitions of their own, as a node has them.
-struct Space {
-    system: World,
-    shards: Vec<World>,
-}
-
-fn at(shards: usize, of: Slot) -> usize {
-    usize::from(of.get()) * shards / usize::from(Slot::COUNT)
-}
-
-fn run(world: &mut World, input: impl Into<Input>) -> Outcome {
-    let evaluated = world.run_input(&input.into());
-    if let Some(definitions) = evaluated.definitions {
-        world.definitions = Definitions::clone(&definitions);
-    }
-    evaluated.outcome
-}
-
-impl Space {
-    fn new(collection: &Collection) -> Self {
-        let empty = || World { definitions: Definitions::default(), ..World::new() };
-        let mut space = Self { system: empty(), shards: (0..SHARDS).map(|_| empty()).collect() };
-        space.define(collection);
-        space
-    }
-
-    /// Defines the collection, and brings the shards up without building anything.
-    fn define(&mut self, collection: &Collection) {
-        let source = mainstay_machine::definition::Source { file: "f".to_owned(), line: None };
-        let docs = ((Tenant::DEFAULT, DOCS), (collection.clone(), source));
-        let outcome = run(&mut self.system, Task::from(Declare { collections: [docs].into() }));
-        assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
-        for shard in &mut self.shards {
-            let adopt = Adopt::between(shard.definitions.revision(), &self.system.definitions);
-            assert!(matches!(run(shard, Task::from(adopt)), Outcome::Committed(_)));
-        }
-    }
-
-    fn commit(&mut self, operations: Vec<Operation>) -> Outcome {
-        let partition = PartitionBy::FirstSegment.partition(&operations[0].item().key).into_owned();
-        let of = slot(&Tenant::DEFAULT, &partition);
-        let request = Request::Commit(Commit { conditions: Vec::<Condition>::new(), operations });
-        let command = Command { partition, request, ..command("x", vec![], vec![]) };
-        run(&mut self.shards[at(SHARDS, of)], command)
-    }
-
-    fn put(&mut self, key: &str, value: &str) -> Outcome {
-        self.commit(vec![put(&format!("docs/{key}"), value)])
-    }
-
-    /// Builds and drops what is to be built and dropped, `page` items and entries at a time. Returns whether it was all.
-    fn tend(&mut self, page: usize, tasks_max: usize) -> bool {
-        let mut left = tasks_max;
-        for shard in &mut self.shards {
-            while let Some(task) = task_of(shard, page) {
-                if left == 0 {
-                    return false;
-                }
-                left -= 1;
-                assert!(matches!(run(shard, task), Outcome::Committed(_)));
-            }
-        }
-        true
-    }
-
-    fn list(&self, list: &List) -> Result<Page, Box<Refusal>> {
-        let definitions = &self.system.definitions;
-        let definition = definitions.get(&Tenant::DEFAULT, &DOCS).unwrap();
-        let states: Vec<&dyn State> = self.shards.iter().map(|shard| &shard.state as &dyn State).collect();
-        let usable: Vec<Usable> = query::usable(&states, &Tenant::DEFAULT, (&DOCS, definition)).unwrap();
-        let made = match query::plan(list, &usable)? {
-            Plan::Index(through) => {
-                let walks: Vec<&dyn Walk> =
-                    self.shards.iter().map(|shard| &shard.state as &dyn Walk).collect();
-                query::search(&walks, &through, list, definition, NOW)
-            }
-            Plan::Keys => self.by_keys(list),
-        };
-        made.map_err(|failed| match failed {
-            Failed::Refused(refusal) => refusal,
-            Failed::State(error) => panic!("{error}"),
-        })
-    }
-
-    fn by_keys(&self, list: &List) -> Result<Page, Failed> {
-        let mut page = PageBuilder::new(list, NOW);
-        for slot in list.slots() {
-            if page.read(&self.shards[at(SHARDS, slot)].state, slot)?.is_break() {
-                break;
-            }
-        }
-        Ok(page.finish())
-    }
-
-    /// All pages of a query; each with its work.
-    fn all(&self, list: &List) -> Result<Vec<Page>, Box<Refusal>> {
-        let (mut pages, mut list) = (Vec::new(), list.clone());
-        loop {
-            let page = self.list(&list)?;
-            list.after.clone_from(&page.next);
-            pages.push(page);
-            if list.after.is_none() {
-                return Ok(pages);
-            }
-        }
-    }
-}
-
-/// What a shard has to do next for an index.
-fn task_of(shard: &World, page: usize) -> Option<Task> {
-    let states = shard.state.scan(&RowRange::index_states(), 100).unwrap();
-    states.iter().find_map(|(row, value)| {
-        let (tenant, collection, number) = mainstay_machine::row::index_of(row).unwrap();
-        let of = IndexName { tenant: &tenant, collection: &collection, number };
-        match IndexState::decode(value).unwrap() {
-            IndexState::Building(building) => {
-                let all =
-                    shard.state.rows().filter_map(|(row, _)| match mainstay_machine::row::Parts::of(row) {
-                        Ok(mainstay_machine::row::Parts::Item { slot, key, .. }) => {
-                            Some(Reached { slot: slot.get(), key: key.parse::<Key>().unwrap() })
-                        }
-                        _ => None,
-                    });
-                let rest: Vec<_> =
-                    all.filter(|place| building.at.as_ref().is_none_or(|at| place > at)).collect();
-                let items: Vec<_> = rest.iter().take(page).cloned().collect();
-                let is_last = items.len() == rest.len();
-                let from = building.at;
-                Some(
-                    Fill {
-                        tenant: tenant.clone(),
-                        collection: collection.clone(),
-                        number,
-                        from,
-                        items,
-                        is_last,
-                    }
-                    .into(),
-                )
-            }
-            IndexState::Dropping { .. } => {
-                let all =
-                    shard.state.scan(&of.entries(&mainstay_machine::index::Span::of(&[])), page + 1).unwrap();
-                let entries = all.iter().take(page).map(|(row, _)| of.entry(row)).collect();
-                let is_last = all.len() <= page;
-                Some(
-                    Clear {
-                        tenant: tenant.clone(),
-                        collection: collection.clone(),
-                        number,
-                        entries,
-                        is_last,
-                    }
-                    .into(),
-                )
-            }
-            IndexState::Ready | IndexState::Invalid(_) => None,
-        }
-    })
-}
 
 fn index(on: &[&str]) -> Index {
     Index::new(on.iter().map(|pointer| pointer.parse().unwrap()).collect(), false).unwrap()
@@ -194,7 +25,7 @@ fn indexed(indexes: &[(&'static str, &[&str])]) -> Collection {
     Collection { indexes: named.collect(), ..Collection::default() }
 }
 
-fn query(filter: &str) -> List {
+pub(crate) fn query(filter: &str) -> List {
     let filter = (!filter.is_empty()).then(|| Expression::parse(filter).unwrap());
     List {
         tenant: Tenant::DEFAULT,

@@ -89,8 +89,32 @@ impl Refused {
 impl Display for Refused {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let detail = self.problem.as_ref().map_or("it does not say why", Problem::detail);
-        write!(f, "the node at {} answers {}: {detail}", self.api, self.status)
+        write!(f, "the node at {} answers {}: {detail}", self.api, self.status)?;
+        self.problem.iter().flat_map(more).try_for_each(|line| write!(f, "\n  {line}"))
     }
+}
+
+/// What a problem tells beyond its detail, line by line: each of several places, and items that would fail.
+fn more(problem: &Problem) -> Vec<String> {
+    let text = |value: &Value, name: &str| value[name].as_str().unwrap_or_default().replace('\n', " ");
+    let of = |name: &str| problem.facts().get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+    let (findings, violations) = (of("findings"), of("violations"));
+    let mut lines: Vec<String> = Vec::new();
+    if findings.len() > 1 {
+        lines.extend(findings.iter().map(|it| format!("{}: {}", text(it, "pointer"), text(it, "reason"))));
+    }
+    if violations.len() > 1 {
+        lines
+            .extend(violations.iter().map(|it| format!("{:?} {}", text(it, "pointer"), text(it, "message"))));
+    }
+    if let Some(sample) = problem.facts().get("sample") {
+        let count = |name: &str| sample[name].as_u64().unwrap_or_default();
+        let (items, failing) = (count("items"), count("failing"));
+        lines.push(format!("of {items} items that were looked at {failing} would not be valid"));
+        let examples = sample["examples"].as_array().into_iter().flatten();
+        lines.extend(examples.map(|it| format!("{:?}: {}", text(it, "key"), text(it, "reason"))));
+    }
+    lines
 }
 
 impl std::error::Error for Refused {}

@@ -21,8 +21,8 @@ use serde_json::{Value, json};
 
 use super::ask::{Node, Refused};
 use super::{OK, Output, OutputArg, Source, USAGE, failed, output};
-use crate::config::document;
 use crate::config::{Config, Findings};
+use crate::config::{document, schemas};
 use told::{Defined, History, Rehearsal};
 
 /// How much longer than `api.timeout` an answer may take, which is what the node promises.
@@ -145,7 +145,13 @@ pub fn run(collections: &Collections) -> io::Result<u8> {
 }
 
 fn read(path: &Path) -> Result<Collection, Findings> {
-    if path == Path::new("-") { document::of_stream(io::stdin().lock()) } else { document::of_file(path) }
+    let is_stream = path == Path::new("-");
+    let mut collection: Collection =
+        if is_stream { document::of_stream(io::stdin().lock())? } else { document::of_file(path)? };
+    let base = path.parent().filter(|_| !is_stream).unwrap_or(Path::new(""));
+    schemas::read(&mut collection, base)
+        .map_err(|(message, help)| document::mistake("schema.file", message, help))?;
+    Ok(collection)
 }
 
 impl Collections {

@@ -29,6 +29,14 @@ pub fn of_stream<T: JsonSchema + DeserializeOwned>(stream: impl Read) -> Result<
     typed("stdin", file::read_to_end(stream, SIZE_MAX))
 }
 
+/// A mistake in what a document names.
+pub fn mistake(path: &str, message: String, help: String) -> Findings {
+    let mut sources = Sources::new(Path::new("."));
+    let source = sources.add(Source::new(Kind::File, "the definition", "", Path::new(".")));
+    let start = sources.origin(source, 0..0);
+    Findings::new(sources, vec![Diagnostic::error(start, path, message).help(help)])
+}
+
 fn typed<T: JsonSchema + DeserializeOwned>(name: &str, read: Result<String, Problem>) -> Result<T, Findings> {
     let mut sources = Sources::new(Path::new("."));
     let text = read.as_deref().unwrap_or_default();

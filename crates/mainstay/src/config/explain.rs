@@ -1,4 +1,4 @@
-//! The effective configuration with the origin of every value.
+//! The effective configuration with the origin of every value; and plain values, written alike.
 
 use std::path::Path;
 

@@ -71,6 +71,11 @@ pub fn is_secret(schema: &Json) -> bool {
     schema.get("title").is_some_and(|it| it == "Secret")
 }
 
+/// Whether a value is kept as it is written, nulls included.
+pub fn is_verbatim(schema: &Json) -> bool {
+    schema.get("title").is_some_and(|it| it == "JSON Schema")
+}
+
 /// Whether a secret lies somewhere below.
 pub fn holds_secret(schema: &Json) -> bool {
     let named = property_names(schema).into_iter().filter_map(|name| child(schema, name));
@@ -128,6 +133,7 @@ pub fn expectation(schema: &Json) -> String {
     match (text("title"), text("type")) {
         (Some("Address"), _) => format!("an IP address and port{examples}"),
         (Some("Path"), _) => format!("a path{examples}"),
+        (Some("JSON Schema"), _) => "a JSON Schema".into(),
         (Some("Place"), _) => format!("a folder{examples}"),
         (Some("Secret"), _) => format!("a reference to a secret{examples}"),
         (Some(title), Some("string")) => format!("a {}{examples}", title.to_lowercase()),

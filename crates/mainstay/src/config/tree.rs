@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use serde_json::Value as Json;
 
+use super::schema;
 use super::source::Origin;
 
 /// A value and its place.
@@ -163,10 +164,16 @@ impl Node {
     }
 
     /// The tree without the keys whose value is `null`.
-    pub fn without_nulls(mut self) -> Self {
+    pub fn without_nulls(mut self, schema: &Json) -> Self {
+        if schema::is_verbatim(schema) {
+            return self;
+        }
         if let Value::Map(entries) = &mut self.value {
             let written = std::mem::take(entries).into_iter().filter(|entry| entry.node.value != Value::Null);
-            *entries = written.map(|entry| Entry { node: entry.node.without_nulls(), ..entry }).collect();
+            let inner = |key: &str| schema::child(schema, key).unwrap_or(&Json::Null);
+            *entries = written
+                .map(|entry| Entry { node: entry.node.without_nulls(inner(&entry.key)), ..entry })
+                .collect();
         }
         self
     }
@@ -227,10 +234,10 @@ mod tests {
         let mut layers = tree(&json!({"a": {"x": 1}, "b": 2}));
         layers.merge(yaml_null(tree(&json!({})), "a"));
         let mut defaults = tree(&json!({"a": {"x": 0, "y": 0}, "b": 0}));
-        defaults.merge(layers.clone().without_nulls());
+        defaults.merge(layers.clone().without_nulls(&Json::Null));
         assert_eq!(defaults.to_json(), json!({"a": {"x": 0, "y": 0}, "b": 2}));
         layers.merge(tree(&json!({"a": {"y": 3}})));
-        defaults.merge(layers.without_nulls());
+        defaults.merge(layers.without_nulls(&Json::Null));
         assert_eq!(defaults.to_json(), json!({"a": {"x": 0, "y": 3}, "b": 2}));
     }
 

@@ -80,6 +80,41 @@ fn a_definition_is_put_shown_retired_and_rolled_back() {
     assert_eq!((lines[1], lines[4]), ("+ content_type: text/plain", "- content_type: text/plain"), "{told}");
 }
 
+/// What is shown of the collection once it has this line.
+fn shown_with(node: &Node, line: &str) -> String {
+    loop {
+        let shown = done(node, &["show", "books"]);
+        if shown.lines().any(|it| it.starts_with(line)) {
+            return shown;
+        }
+    }
+}
+
+#[test]
+fn indexes_are_told_with_how_far_they_are() {
+    let node = Node::start(OF_FILE).serving();
+    let put = |definition: &str, more: &[&str]| {
+        write(&node, "books.yaml", definition);
+        done(&node, &[&["put", "books", "--definition", "books.yaml"], more].concat())
+    };
+    put("indexes:\n  by_title: [/title]\n  number: { on: [/number], unique: true }\n", &[]);
+    let shown = shown_with(&node, "# index number: ready, ready in 16/16 shards");
+    assert!(shown.contains("\nindexes:\n  by_title: [\"/title\"]\n"), "{shown}");
+    assert!(put(&shown, &[]).contains("version 1-2"), "what is shown can be put, and is no change");
+    let told = put("indexes: { by_title: [/title, /year] }\n", &["--dry-run"]);
+    let changed = "\n- indexes.by_title: [\"/title\"]\n+ indexes.by_title: [\"/title\",\"/year\"]\n";
+    assert!(told.contains(changed) && told.contains("\n- indexes.number."), "{told}");
+
+    let long = json!({ "text": "x".repeat(2000) }).to_string();
+    let json = [("Content-Type", "application/json")];
+    let answer = node.connect().request("PUT", "/v1/collections/books/items/b-1", &json, &long);
+    assert_eq!(answer.status, 201, "{answer:?}");
+    put("indexes: { by_text: [/text] }\n", &[]);
+    let shown = shown_with(&node, "# index by_text: invalid, ready in 15/16 shards");
+    assert!(shown.contains("items that do not fit: 1, such as \"b-1\": a text at "), "{shown}");
+    assert!(put(&shown, &[]).contains("version 1-3"), "{shown}");
+}
+
 #[test]
 fn all_collections_are_listed_however_many_there_are() {
     let many: String = (0..1001).map(|number| format!("  c-{number:04}: {{}}\n")).collect();

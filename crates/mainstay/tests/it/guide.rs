@@ -84,8 +84,14 @@ fn shows_what_is_answered(guide: &str, example: &str, count_min: usize) {
 /// Blocks `yaml write=...` are written into a folder, the first of which is a node's configuration; `console node` are
 /// commands in that folder, `http` exchanges with the node.
 #[test]
-fn the_guide_to_collections_shows_what_happens() {
-    let blocks = blocks_of(&root().join("docs/guide/collections.md"));
+fn the_guides_by_commands_show_what_happens() {
+    shows_what_happens("docs/guide/collections.md", 10);
+    shows_what_happens("docs/guide/schemas.md", 4);
+}
+
+#[track_caller]
+fn shows_what_happens(guide: &str, count_min: usize) {
+    let blocks = blocks_of(&root().join(guide));
     let written = |block: &Block| block.info.strip_prefix("yaml write=").map(str::to_owned);
     let (first, blocks) = blocks.split_first().expect("the page has blocks");
     assert_eq!(written(first).as_deref(), Some("mainstay.yaml"));
@@ -106,7 +112,7 @@ fn the_guide_to_collections_shows_what_happens() {
             (None, info) => panic!("{}: nothing is known of blocks `{info}`", block.place),
         }
     }
-    assert!(checked >= 10, "the pattern still finds commands");
+    assert!(checked >= count_min, "the pattern still finds commands");
 }
 
 /// The text with all times alike.

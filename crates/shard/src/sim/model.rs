@@ -228,6 +228,7 @@ pub(super) fn stray(tenant: &Tenant, partition: &str, time: HybridTime) -> Batch
         expires: None,
         holds: BTreeSet::new(),
         schema: 0,
+        is_rewritten: false,
         content_type,
         bytes,
     };

@@ -62,7 +62,7 @@ impl World {
         space.ready().await.unwrap();
         let place = Source { file: "test.yaml".to_owned(), line: None };
         let things = ((Tenant::DEFAULT, THINGS), (Collection::default(), place));
-        space.declare(Declare { collections: [things].into() }).await.unwrap();
+        space.declare(Declare { collections: [things].into(), ..Declare::default() }).await.unwrap();
         Self { space, clock, _drivers: running, _pool: pool, _folder: folder }
     }
 

@@ -3,21 +3,19 @@
 //! Each shard tells which revision its rows have. Whoever [rolls out](Space::roll_out) looks at that and at what `system` has, and
 //! submits the difference as a task until all have it; nothing is remembered in between, so it goes on after anything.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use mainstay_base::hlc::{HybridClock, HybridTime};
 use mainstay_base::id::{Name, Tenant};
 use mainstay_base::position::ShardId;
 use mainstay_base::time::Instant;
+use mainstay_machine::command::Request;
 use mainstay_machine::definition::{self, Definition};
-use mainstay_machine::query::{self, Progress};
+use mainstay_machine::index::State as IndexState;
+use mainstay_machine::row::{IndexName, RowKey};
 use mainstay_machine::shards::{Active, Answer, Consistency, Error, Reading};
 use mainstay_machine::task::{Adopt, Declare};
-use mainstay_machine::{
-    Command, Context, Definitions, Input, Moment, Outcome, Overlay, Refusal, State, Task, evaluate,
-};
+use mainstay_machine::{Command, Definitions, Input, Outcome, Refusal, State, Task};
 use tokio::time::{sleep, timeout};
 
 use super::Space;
@@ -52,6 +50,17 @@ impl Shard {
         });
     }
 
+    /// Whether all items of a collection are at this version of its schema.
+    pub(super) fn has_settled(&self, tenant: &Tenant, name: &Name, version: u32) -> bool {
+        let known = self.definitions.borrow().get(tenant, name).map(|definition| definition.schema);
+        let Some(serving) = self.serving.load_full().filter(|_| known == Some(version)) else { return false };
+        let number = IndexName::DOCUMENTS;
+        let row = RowKey::index_state(IndexName { tenant, collection: name, number });
+        let found = serving.store.view().get(&row).ok().flatten();
+        let state = found.and_then(|value| IndexState::decode(&value).ok());
+        state.is_some_and(|state| state.is_through())
+    }
+
     fn has_revision(&self, revision: u64) -> bool {
         self.definitions.borrow().revision() >= revision
     }
@@ -69,6 +78,7 @@ impl Space {
     ///
     /// Errors: [`Undeclared`]; nothing was changed, unless the outcome is unknown.
     pub async fn declare(&self, declare: Declare) -> Result<(), Undeclared> {
+        let declare = Declare { settled: self.settled(), ..declare };
         let input = Input::Task(Task::Declare(declare));
         let answer = self.system.submit(input, None, &*self.clock).await?;
         if let Outcome::Refused(refusal) = answer.outcome {
@@ -129,9 +139,13 @@ impl Space {
 
     pub(super) async fn define_in_system(
         &self,
-        command: Command,
+        mut command: Command,
         deadline: Option<Instant>,
     ) -> Result<Answer, Error> {
+        if let Request::Define(define) = &mut command.request {
+            let of = (command.tenant.clone(), define.name.clone());
+            define.settled = self.settled().get(&of).copied().unwrap_or_default();
+        }
         let answer = self.system.submit(command.into(), deadline, &*self.clock).await?;
         if let Outcome::Committed(_) = &answer.outcome {
             let everywhere = self.everywhere(self.known().revision());
@@ -145,38 +159,6 @@ impl Space {
     }
 
     /// Evaluates a command on the rows of `system`, and forgets what it changes.
-    pub(super) async fn rehearse_in_system(
-        &self,
-        command: Command,
-        deadline: Option<Instant>,
-    ) -> Result<Reading<Outcome>, Error> {
-        let seen = self.system.see(&Consistency::Linearizable, deadline, &*self.clock).await?;
-        let (settings, definitions) = (self.settings.load(), self.known());
-        let mut clock = HybridClock::starting_after(HybridTime::default());
-        let time = clock.tick(self.clock.wall().min(HybridTime::WALL_MAX));
-        let moment = Moment { time, timeline: seen.timeline() };
-        let context = Context { moment, settings: &settings, definitions: &definitions };
-        let evaluated = evaluate(&command.into(), &mut Overlay::new(&seen.view), &context);
-        let outcome = evaluated.map_err(|error| Error::Broken { reason: error.to_string() })?.outcome;
-        Ok(seen.reading(outcome))
-    }
-
-    pub(super) async fn indexes_of(
-        &self,
-        (tenant, name): (Tenant, Name),
-        deadline: Option<Instant>,
-    ) -> Result<BTreeMap<Name, Progress>, Error> {
-        let known = self.known();
-        let Some(definition) = known.get(&tenant, &name) else { return Ok(BTreeMap::new()) };
-        let mut seen = Vec::new();
-        for shard in &self.shards {
-            seen.push(shard.see(&Consistency::Linearizable, deadline, &*self.clock).await?);
-        }
-        let states: Vec<&dyn State> = seen.iter().map(|seen| &seen.view as &dyn State).collect();
-        let progress = query::progress(&states, &tenant, (&name, definition));
-        progress.map_err(|error| Error::Broken { reason: error.to_string() })
-    }
-
     pub(super) async fn history_in_system(
         &self,
         (tenant, name): (Tenant, Name),

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use mainstay_base::id::{Name, Tenant};
 use mainstay_base::key::{Slot, slot};
 use mainstay_base::time::{Instant, Timestamp};
 use mainstay_base::units::Duration;
@@ -39,7 +40,7 @@ impl Space {
         let now = self.clock.wall();
         let definition = self.known().get(&list.tenant, &list.collection).cloned();
         let page = match place {
-            None => walk(&views, slots, &list, now),
+            None => walk((&views, definition.as_deref()), slots, &list, now),
             Some(place) => {
                 let finding = tokio::task::spawn_blocking(move || {
                     // Also when nobody waits any more.
@@ -76,12 +77,12 @@ fn find(
     now: Timestamp,
 ) -> Result<Page, Failed> {
     let (Some(definition), false) = (definition, is_by_keys(list)) else {
-        return walk(views, slots, list, now);
+        return walk((views, definition), slots, list, now);
     };
     let states: Vec<&dyn State> = views.iter().map(|view| view as &dyn State).collect();
     let usable = query::usable(&states, &list.tenant, (&list.collection, definition))?;
     match query::plan(list, &usable)? {
-        Plan::Keys => walk(views, slots, list, now),
+        Plan::Keys => walk((views, Some(definition)), slots, list, now),
         Plan::Index(through) => {
             let walks: Vec<&dyn Walk> = views.iter().map(|view| view as &dyn Walk).collect();
             query::search(&walks, &through, list, definition, now)
@@ -134,10 +135,16 @@ fn shown(seen: &[Seen]) -> Reading<()> {
 }
 
 /// Lists from views that together have these slots, in their order.
-fn walk(views: &[View], (mut from, last): (Slot, Slot), list: &List, now: Timestamp) -> Result<Page, Failed> {
-    let mut page = PageBuilder::new(list, now);
+fn walk(
+    (views, definition): (&[View], Option<&Definition>),
+    (mut from, last): (Slot, Slot),
+    list: &List,
+    now: Timestamp,
+) -> Result<Page, Failed> {
+    let mut page = PageBuilder::new(list, definition, now);
     for view in views {
-        while let Some(slot) = next_slot(view, from, last, list)? {
+        let of = (&list.tenant, &list.collection, &*list.prefix);
+        while let Some(slot) = next_slot_of(view, (from, last), of)? {
             let is_full = page.read(view, slot)?.is_break();
             match Slot::new(slot.get() + 1).filter(|next| !is_full && *next <= last) {
                 Some(next) => from = next,
@@ -148,13 +155,17 @@ fn walk(views: &[View], (mut from, last): (Slot, Slot), list: &List, now: Timest
     Ok(page.finish())
 }
 
-/// The first slot from this one on that may have items of the list.
-fn next_slot(view: &View, mut from: Slot, last: Slot, list: &List) -> Result<Option<Slot>, state::Error> {
+/// The first of these slots that may have items of this collection whose keys begin so.
+pub(super) fn next_slot_of(
+    view: &View,
+    (mut from, last): (Slot, Slot),
+    (tenant, collection, prefix): (&Tenant, &Name, &str),
+) -> Result<Option<Slot>, state::Error> {
     loop {
         if from > last {
             return Ok(None);
         }
-        let items = RowRange::items(from, &list.tenant, &list.collection, &list.prefix);
+        let items = RowRange::items(from, tenant, collection, prefix);
         let rest = RowRange { start: items.start.clone(), end: RowRange::slot(last).end };
         let Some((row, _)) = view.scan(&rest, 1)?.into_iter().next() else { return Ok(None) };
         if items.contains(&row) {

@@ -29,6 +29,7 @@ mod lives;
 mod overload;
 mod owners;
 mod reading;
+mod schemas;
 mod snapshots;
 mod transfers;
 mod world;
@@ -45,7 +46,8 @@ fn collections(names: &[Name]) -> Declare {
     let tenants = [Tenant::DEFAULT, tenant("one"), tenant("other")];
     let place = Source { file: "test.yaml".to_owned(), line: None };
     let all = tenants.iter().flat_map(|tenant| names.iter().map(move |name| (tenant.clone(), name.clone())));
-    Declare { collections: all.map(|of| (of, (Collection::default(), place.clone()))).collect() }
+    let collections = all.map(|of| (of, (Collection::default(), place.clone()))).collect();
+    Declare { collections, ..Declare::default() }
 }
 
 fn tenant(name: &str) -> Tenant {

@@ -14,7 +14,7 @@ use crate::shards::Shards;
 const MADE: Name = Name::from_static("conformance-made");
 
 fn define(change: Change) -> Command {
-    let define = Define { name: MADE, change, expected: Expected::Anything };
+    let define = Define { name: MADE, change, expected: Expected::Anything, settled: 0 };
     let partition = define.partition();
     let (tenant, caller) = (Tenant::DEFAULT, Caller::ANONYMOUS);
     Command { tenant, caller, partition, idempotency: None, trace: None, request: Request::Define(define) }
@@ -78,7 +78,7 @@ pub(super) async fn a_rehearsal_changes_nothing(shards: &dyn Shards) {
     let before = shards.definitions();
     let told = shards.rehearse(define(of_type("application/json")), None).await;
     let told = told.unwrap_or_else(|error| panic!("a rehearsal is answered, not {error}")).value;
-    assert!(matches!(told, Outcome::Committed(_)), "what would be done is told: {told:?}");
+    assert!(matches!(told.outcome, Outcome::Committed(_)), "what would be done is told: {told:?}");
     assert_eq!(*shards.definitions(), *before, "a rehearsal changes no definition");
     assert!(!takes_json(shards).await, "and holds for nobody");
 }

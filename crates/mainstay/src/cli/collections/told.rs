@@ -2,7 +2,7 @@
 //!
 //! Pure: from what a node has answered to text.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display, Formatter};
 
 use mainstay_base::id::Name;
@@ -21,7 +21,31 @@ pub struct Defined {
     origin: Origin,
     retired: bool,
     active: Option<String>,
+    #[serde(default)]
+    indexes: BTreeMap<String, Progress>,
+    schema: Option<SchemaProgress>,
     definition: Value,
+}
+
+/// How far documents are brought to the version of their schema.
+#[derive(Debug, Clone, Deserialize)]
+struct SchemaProgress {
+    version: u32,
+    #[serde(flatten)]
+    progress: Progress,
+}
+
+/// How far an index is, or a schema.
+#[derive(Debug, Clone, Deserialize)]
+struct Progress {
+    state: String,
+    ready: String,
+    #[serde(default)]
+    items: u64,
+    #[serde(default)]
+    misfits: u64,
+    misfit: Option<String>,
+    reason: Option<String>,
 }
 
 /// Where a definition was written.
@@ -44,6 +68,32 @@ pub struct History {
 pub struct Rehearsal {
     changes: bool,
     version: Option<String>,
+    sample: Option<Sample>,
+}
+
+/// What items that are there would be under another version of their schema.
+#[derive(Debug, Deserialize)]
+struct Sample {
+    items: u64,
+    failing: u64,
+    #[serde(default)]
+    examples: Vec<Example>,
+}
+
+/// An item that would not be valid.
+#[derive(Debug, Deserialize)]
+struct Example {
+    key: String,
+    reason: String,
+}
+
+impl Sample {
+    fn lines(&self) -> Vec<String> {
+        let head = format!("of {} items that were looked at {} would not be valid", self.items, self.failing);
+        let examples =
+            self.examples.iter().map(|it| format!("  {:?}: {}", it.key, it.reason.replace('\n', " ")));
+        std::iter::once(head).chain(examples).collect()
+    }
 }
 
 impl Defined {
@@ -105,7 +155,24 @@ pub fn shown(defined: &Defined) -> String {
     let Defined { name, version, changed, origin, active, definition, .. } = defined;
     let active = active.as_ref().map(|active| format!(", active in {active} shards")).unwrap_or_default();
     let head = format!("# {name}: version {version} of {changed}, {origin}{active}\n");
-    head + &below("", explain::lines(definition))
+    let indexes = defined.indexes.iter().map(|(name, index)| format!("# index {name}: {index}"));
+    let schema = defined.schema.iter().map(|it| format!("# schema version {}: {}", it.version, it.progress));
+    head + &below("", indexes.chain(schema).chain(explain::lines(definition)).collect())
+}
+
+impl Display for Progress {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, ready in {} shards", self.state, self.ready)?;
+        if self.items > 0 {
+            write!(f, ", {} items gone through", self.items)?;
+        }
+        if let (Some(item), Some(reason)) = (&self.misfit, &self.reason) {
+            // A line break would end the comment.
+            let reason = reason.replace('\n', " ");
+            write!(f, "; items that do not fit: {}, such as {item:?}: {reason}", self.misfits)?;
+        }
+        Ok(())
+    }
 }
 
 /// What a change has come to.
@@ -123,7 +190,8 @@ pub fn rehearsed(name: &Name, rehearsal: &Rehearsal, now: Option<&Value>, next: 
         (true, Some(version)) => {
             let what = if next.is_some() { "have" } else { "be retired as of" };
             let head = format!("nothing was changed; the collection {name} would {what} version {version}\n");
-            head + &below("", next.map(|next| difference(now, next)).unwrap_or_default())
+            let sample = rehearsal.sample.as_ref().map(Sample::lines).unwrap_or_default();
+            head + &below("", next.map(|next| difference(now, next)).unwrap_or_default()) + &below("", sample)
         }
         (_, Some(version)) => format!("the collection {name} has version {version}, and would keep it\n"),
         (_, None) => format!("the collection {name} is not served, and would not be\n"),

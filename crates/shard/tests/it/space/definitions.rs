@@ -18,7 +18,7 @@ use super::*;
 const LATER: Name = Name::from_static("later");
 
 fn define(name: Name, change: Change) -> Command {
-    let define = Define { name, change, expected: Expected::Anything };
+    let define = Define { name, change, expected: Expected::Anything, settled: 0 };
     let partition = define.partition();
     let (tenant, caller) = (Tenant::DEFAULT, Caller::ANONYMOUS);
     Command { tenant, caller, partition, idempotency: None, trace: None, request: Request::Define(define) }
@@ -169,11 +169,11 @@ async fn a_rehearsal_tells_what_would_be_and_changes_nothing() {
     let space = &*running.space;
     let before = known(space);
     let told = space.rehearse(put_definition(LATER), None).await.unwrap();
-    let Outcome::Committed(results) = told.value else { panic!("it would be done") };
+    let Outcome::Committed(results) = told.value.outcome else { panic!("it would be done") };
     assert_eq!(results[0].version.unwrap().sequence, before.revision() + 1);
     let whole = Collection { partition_by: PartitionBy::WholeKey, ..Collection::default() };
     let told = space.rehearse(define(THINGS, Change::Put(Box::new(whole))), None).await.unwrap();
-    let Outcome::Refused(refusal) = told.value else { panic!("it would be refused") };
+    let Outcome::Refused(refusal) = told.value.outcome else { panic!("it would be refused") };
     assert_eq!(refusal.code(), Code::OwnedByFile);
     assert_eq!(known(space), before);
     running.stop().await;

@@ -21,8 +21,12 @@ fn define<'s>(space: &'s Space, indexes: &[&str]) -> BoxFuture<'s, Result<Answer
         (format!("by-{field}").parse().unwrap(), Index::new(on, false).unwrap())
     });
     let collection = Collection { indexes: named.collect(), ..Collection::default() };
-    let define =
-        Define { name: DOCS, change: Change::Put(Box::new(collection)), expected: Expected::Anything };
+    let define = Define {
+        name: DOCS,
+        change: Change::Put(Box::new(collection)),
+        expected: Expected::Anything,
+        settled: 0,
+    };
     let partition = define.partition();
     let (tenant, caller, request) = (Tenant::DEFAULT, Caller::ANONYMOUS, Request::Define(define));
     space.define(Command { tenant, caller, partition, idempotency: None, trace: None, request }, None)

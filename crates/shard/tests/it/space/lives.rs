@@ -13,8 +13,11 @@ async fn conforms(engine: Engine) {
     let source = Source { file: "test.yaml".to_owned(), line: None };
     let needed = conformance::collections().into_iter();
     let needed = needed.map(|(name, collection)| ((Tenant::DEFAULT, name), (collection, source.clone())));
-    let world =
-        World { shards: 3, declared: Declare { collections: needed.collect() }, ..World::new(engine) };
+    let world = World {
+        shards: 3,
+        declared: Declare { collections: needed.collect(), ..Declare::default() },
+        ..World::new(engine)
+    };
     let running = world.start().await;
     // Of the line of history before the first.
     let place = Place { timeline: 0, index: Index::new(1) };
