@@ -134,6 +134,10 @@ impl Definition {
         }
     }
 
+    fn wants_old_values(&self) -> bool {
+        self.collection.changes.old_values && !self.is_retired
+    }
+
     /// The revision that changed it last.
     pub fn revision(&self) -> u64 {
         self.version.sequence
@@ -228,6 +232,21 @@ impl Definitions {
         }
     }
 
+    /// Those in the rows of a state that had these, and then these changes. What has not changed is shared: a schema is compiled once.
+    pub(crate) fn changed_by(&self, effects: &[Mutation], state: &dyn State) -> Result<Self, state::Error> {
+        let mut changed = Self { revision: revision(state)?, ..self.clone() };
+        let all = RowRange::definitions();
+        for mutation in effects.iter().filter(|mutation| all.contains(mutation.key())) {
+            let Mutation::Put { key, value } = mutation else { return Self::load(state) };
+            let damaged = |error| state::Error::damaged(key, &error);
+            let (tenant, name) = definition_of(key).map_err(damaged)?;
+            changed.insert(tenant, name, Definition::decode(value).map_err(damaged)?);
+        }
+        let has_old_values = changed.all().any(|(_, _, it)| it.wants_old_values());
+        changed.has_old_values = has_old_values;
+        Ok(changed)
+    }
+
     /// Those of a first revision, for tests and simulations.
     pub fn sample(collections: impl IntoIterator<Item = (Tenant, Name, Collection)>) -> Self {
         let mut sample = Self { revision: 1, ..Self::default() };
@@ -291,7 +310,7 @@ impl Definitions {
     }
 
     fn insert(&mut self, tenant: Tenant, name: Name, definition: Definition) {
-        self.has_old_values |= definition.collection.changes.old_values && !definition.is_retired;
+        self.has_old_values |= definition.wants_old_values();
         self.collections.entry(tenant).or_default().insert(name, Arc::new(definition));
     }
 }

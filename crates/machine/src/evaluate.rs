@@ -105,7 +105,7 @@ pub fn evaluate(
         Input::Command(command) => command_in(command, overlay, context),
         Input::Task(task) => task_in(task, overlay, context),
     };
-    let evaluated = evaluated.and_then(|evaluated| defining(evaluated, overlay));
+    let evaluated = evaluated.and_then(|evaluated| defining(evaluated, overlay, context));
     if evaluated.is_err() {
         overlay.rollback();
     }
@@ -171,10 +171,15 @@ fn task_in(task: &Task, overlay: &mut Overlay<'_>, context: &Context<'_>) -> Res
 }
 
 /// Reads what the rows define, if the row that says so has changed.
-fn defining(mut evaluated: Evaluated, overlay: &Overlay<'_>) -> Result<Evaluated, state::Error> {
+fn defining(
+    mut evaluated: Evaluated,
+    overlay: &Overlay<'_>,
+    context: &Context<'_>,
+) -> Result<Evaluated, state::Error> {
     let row = RowKey::shard();
     if evaluated.effects.iter().any(|mutation| mutation.key() == row.bytes()) {
-        evaluated.definitions = Some(Arc::new(Definitions::load(overlay)?));
+        let definitions = context.definitions.changed_by(&evaluated.effects, overlay)?;
+        evaluated.definitions = Some(Arc::new(definitions));
     }
     Ok(evaluated)
 }
