@@ -2,7 +2,7 @@
 //!
 //! A change is a commit with one operation, and what `If-Match` and `If-None-Match` ask are its conditions.
 
-mod cursor;
+pub(crate) mod cursor;
 mod list;
 mod search;
 

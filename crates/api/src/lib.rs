@@ -25,6 +25,8 @@ mod call;
 mod changes;
 mod collections;
 mod commits;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod items;
 pub mod openapi;
 mod preconditions;

@@ -3,6 +3,7 @@
 //! Each function panics when it does not hold.
 
 use bytes::Bytes;
+use mainstay_base::key::{Key, PartitionBy};
 
 use crate::batch::Batch;
 use crate::content::Value;
@@ -10,7 +11,9 @@ use crate::expression::{Expression, Item as Subject};
 use crate::index::{self, Index};
 use crate::item::Item;
 use crate::json::{self, Json, Pointer};
+use crate::position::{EventId, Position};
 use crate::row::{Kept, Parts, SlotMeta, TenantMeta};
+use crate::schema::{Compatibility, Evolution, Schema, Step, compatible, upgrade};
 
 /// The bytes as everything that is stored: whatever can be read is written again as it was.
 pub fn stored(bytes: &[u8]) {
@@ -113,5 +116,96 @@ pub fn index(bytes: &[u8]) {
     if expression.holds(&item, &mut 10_000) == Ok(true) {
         let spans = index::narrow(&index, &expression.constraints()).spans;
         assert!(spans.iter().any(|span| entries.iter().any(|entry| span.contains(entry))), "it is found");
+    }
+}
+
+/// The bytes as the texts that callers name things by: what can be read says the same when it is written.
+pub fn names(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    if let Ok(key) = text.parse::<Key>() {
+        assert_eq!(key.as_str(), text);
+        for by in [PartitionBy::FirstSegment, PartitionBy::WholeKey] {
+            let partition = by.partition(&key).into_owned();
+            assert_eq!(by.parse(partition.as_str()).expect("it is one"), partition);
+            assert!(text.starts_with(partition.as_str()));
+        }
+    }
+    if let Ok(pointer) = text.parse::<Pointer>() {
+        assert_eq!(pointer.as_str(), text);
+        let steps = pointer.steps().iter().map(String::as_str);
+        assert_eq!(Pointer::of_steps(steps).as_ref(), Ok(&pointer));
+        // It leads to what its last step names.
+        let document = pointer.steps().iter().rev().fold("7".to_owned(), |inner, step| {
+            format!("{{{}:{inner}}}", serde_json::Value::from(step.as_str()))
+        });
+        assert_eq!(pointer.raw(&document), (json::check(document.as_bytes()).is_ok()).then_some("7"));
+    }
+    if let Ok(position) = text.parse::<Position>() {
+        assert_eq!(position.to_string().parse::<Position>().as_ref(), Ok(&position));
+    }
+    if let Ok(id) = text.parse::<EventId>() {
+        assert_eq!(id.to_string().parse::<EventId>().as_ref(), Ok(&id));
+    }
+}
+
+/// The bytes as two schemas and a document, each on a line: a document that is valid under a schema is valid under one that goes with it,
+/// and what brings a document up ends.
+pub fn schema(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    let mut lines = text.splitn(3, '\n');
+    let (Ok(old), Ok(new)) =
+        (Schema::parse(lines.next().unwrap_or("")), Schema::parse(lines.next().unwrap_or("")))
+    else {
+        return;
+    };
+    let document = lines.next().unwrap_or("{}").as_bytes();
+    if json::check(document).is_err() {
+        return;
+    }
+    if old.check(document).is_ok() && compatible(&old, &new, Compatibility::Backward).is_ok() {
+        assert!(new.check(document).is_ok() || is_dear(&new, document), "it goes with the last one");
+    }
+    let step = [Step::up(1, false, &Evolution::default(), &new)];
+    let upgraded = upgrade(&step, 0, document).into_owned();
+    assert_eq!(json::check(&upgraded), Ok(()), "what is brought up is JSON");
+    assert_eq!(upgrade(&step, 0, &upgraded), &upgraded[..], "twice is once");
+}
+
+/// Whether a check was given up for its cost.
+fn is_dear(schema: &Schema, document: &[u8]) -> bool {
+    schema.check(document).is_err_and(|invalid| !invalid.is_complete)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    const SCHEMAS: [&str; 8] = [
+        "true",
+        "{}",
+        r#"{"type":"object","properties":{"a":{"type":"integer","default":1}},"required":["a"]}"#,
+        r#"{"properties":{"a":{"minimum":0},"b":{"default":{"c":[]}}},"additionalProperties":false}"#,
+        r##"{"$ref":"#/$defs/n","$defs":{"n":{"type":["array","null"],"items":{"$ref":"#/$defs/n"}}}}"##,
+        r#"{"anyOf":[{"type":"string","maxLength":3},{"enum":[1,2,null]}]}"#,
+        r#"{"type":"number","multipleOf":0.5,"exclusiveMaximum":7}"#,
+        r#"{"not":{"const":7},"uniqueItems":true,"maxItems":2}"#,
+    ];
+
+    proptest! {
+        #[test]
+        fn names_say_the_same_when_they_are_written(text in "[a-z0-9/~._é -]{0,24}", bytes in prop::collection::vec(any::<u8>(), 0..24)) {
+            super::names(text.as_bytes());
+            super::names(format!("/{text}").as_bytes());
+            super::names(&bytes);
+        }
+
+        #[test]
+        fn schemas_keep_what_they_promise(old in 0..8_usize, new in 0..8_usize, json in "[\\[\\]{}:,\"ab17. ]{0,16}") {
+            let (old, new) = (SCHEMAS[old], SCHEMAS[new]);
+            super::schema(format!("{old}\n{new}\n{json}").as_bytes());
+            super::schema(format!("{old}\n{new}\n{{\"a\":{json}}}").as_bytes());
+            super::schema(format!("{old}\n{new}\n[{json}]").as_bytes());
+            super::schema(format!("{json}\n{new}\n{{}}").as_bytes());
+        }
     }
 }

@@ -16,7 +16,7 @@ const ENTRY_BACK: u8 = 3;
 
 /// In base64 for addresses (RFC 4648, section 5): the form, and of a key the slot (2 bytes) and the key, of an entry the index's
 /// number (4 bytes) and the entry. The higher bytes come first.
-pub(super) fn text(cursor: &Cursor) -> String {
+pub(crate) fn text(cursor: &Cursor) -> String {
     let bytes = match cursor {
         Cursor::Key { slot, key } => {
             [&[KEY], &slot.get().to_be_bytes()[..], key.as_str().as_bytes()].concat()
@@ -30,7 +30,7 @@ pub(super) fn text(cursor: &Cursor) -> String {
 }
 
 /// Reads a cursor. Errors: [`Code::Invalid`].
-pub(super) fn read(text: &str) -> Result<Cursor, Problem> {
+pub(crate) fn read(text: &str) -> Result<Cursor, Problem> {
     let read = || {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         match &bytes[..] {
@@ -56,7 +56,18 @@ pub(super) fn read(text: &str) -> Result<Cursor, Problem> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_cursor_that_comes_back_or_none(text in "[A-Za-z0-9_=+ -]{0,40}", bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+            crate::fuzz::cursor(text.as_bytes());
+            crate::fuzz::cursor(URL_SAFE_NO_PAD.encode([&[KEY, 0][..], &bytes].concat()).as_bytes());
+            crate::fuzz::cursor(URL_SAFE_NO_PAD.encode([&[ENTRY][..], &bytes].concat()).as_bytes());
+        }
+    }
 
     #[test]
     fn a_cursor_comes_back_as_it_was() {
