@@ -3,6 +3,7 @@
 //! A change is a commit with one operation, and what `If-Match` and `If-None-Match` ask are its conditions.
 
 pub(crate) mod cursor;
+mod holds;
 mod list;
 mod search;
 
@@ -12,6 +13,7 @@ use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName
 use axum::http::{HeaderMap, Request, Response, StatusCode};
 
 use mainstay_base::error::Code;
+use mainstay_base::id::Name;
 use mainstay_base::key::Partition;
 use mainstay_base::problem::Problem;
 use mainstay_machine::Version;
@@ -28,6 +30,7 @@ use crate::stamp;
 use crate::target::{self, Query};
 use crate::terms::{one, wrong};
 
+pub(crate) use holds::{hold, release};
 pub(crate) use list::{LIMIT_DEFAULT, LIMIT_MAX, by_first_segment, list};
 
 /// The media type of a patch (RFC 7396).
@@ -35,8 +38,10 @@ pub(crate) const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// How long an item is to be there.
 pub(crate) const TTL: HeaderName = HeaderName::from_static("mainstay-ttl");
-/// From when on an item is absent.
+/// From when on an item is absent, unless it is held.
 pub(crate) const EXPIRES_AT: HeaderName = HeaderName::from_static("mainstay-expires");
+/// The holds of an item, with commas between them.
+pub(crate) const HOLDS: HeaderName = HeaderName::from_static("mainstay-holds");
 
 const TTL_EXPECTED: &str = "a duration with its unit, such as `30m`";
 
@@ -66,6 +71,10 @@ pub(crate) async fn get(State(api): State<Api>, request: Request<Body>) -> Resul
     headers.insert(ETAG, tag);
     if let Some(expires) = found.expires {
         headers.insert(EXPIRES_AT, header(expires));
+    }
+    if !found.holds.is_empty() {
+        let names: Vec<_> = found.holds.iter().map(Name::as_str).collect();
+        headers.insert(HOLDS, header(names.join(", ")));
     }
     // A browser that is shown an item must not run it as a page of the API.
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));

@@ -25,7 +25,7 @@ use crate::Api;
 use crate::answer::Failure;
 use crate::call::Call;
 use crate::changes::EVENT_STREAM;
-use crate::items::EXPIRES_AT;
+use crate::items::{EXPIRES_AT, HOLDS};
 use crate::resources::{self, Content, Operation, PROBLEMS_OF_ALL, Parameter, QuerySchema};
 use crate::stamp::{AGE, DURABILITY, REPLAYED};
 use crate::target::Query;
@@ -161,6 +161,7 @@ impl Writer {
         let path = |name: &str, about: &str, schema: Value| json!({ "name": name, "in": "path", "required": true, "description": about, "schema": schema });
         match parameter {
             Parameter::Collection => path("collection", "The collection.", schema::<Name>(&mut self.sent)),
+            Parameter::Hold => path("hold", "The hold.", schema::<Name>(&mut self.sent)),
             Parameter::Key => path(
                 "key",
                 "The item's key, whose slashes may stand as they are.",
@@ -258,7 +259,8 @@ fn headers(operation: &Operation) -> Value {
     let of_changes = [(REPLAYED, "`true` when the answer was given before, to the same key.")];
     let of_items = [
         (ETAG, "The item's version."),
-        (EXPIRES_AT, "From when on the item is absent; not there for one without an end."),
+        (EXPIRES_AT, "From when on the item is absent, unless it is held; not there for one without an end."),
+        (HOLDS, "The holds of the item, with commas between them; not there when there are none."),
     ];
     let is_change = has(&IDEMPOTENCY_KEY);
     let mut headers = Map::new();
@@ -268,7 +270,8 @@ fn headers(operation: &Operation) -> Value {
     if is_change {
         headers.extend(of_changes.map(described));
     }
-    if operation.parameters.contains(&Parameter::Key) {
+    let is_of_value = !operation.parameters.contains(&Parameter::Hold);
+    if is_of_value && operation.parameters.contains(&Parameter::Key) {
         headers.extend(of_items.map(described));
     }
     Value::Object(headers)

@@ -41,6 +41,7 @@ pub(crate) struct Operation {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Parameter {
     Collection,
+    Hold,
     Key,
     Query { name: &'static str, about: String, schema: QuerySchema },
     Header(HeaderName),
@@ -174,6 +175,10 @@ pub(crate) fn all() -> Vec<Resource> {
         Resource {
             path: "/v1/collections/{collection}/items/{*key}",
             operations: vec![read_item(), put_item(), patch_item(), delete_item()],
+        },
+        Resource {
+            path: "/v1/collections/{collection}/holds/{hold}/items/{*key}",
+            operations: vec![hold_item(), release_item()],
         },
         Resource {
             path: "/v1/openapi.json",
@@ -424,6 +429,28 @@ fn delete_item() -> Operation {
         problems: &OF_CHANGES,
         ..operation(Method::DELETE, items::delete, ("delete_item", "Removes an item"))
     }
+}
+
+fn hold_item() -> Operation {
+    Operation {
+        parameters: of_hold_change(),
+        answers: &[(204, "The item stays as it is until all of its holds are released.", None)],
+        problems: &OF_CHANGES,
+        ..operation(Method::PUT, items::hold, ("hold_item", "Holds an item"))
+    }
+}
+
+fn release_item() -> Operation {
+    Operation {
+        parameters: of_hold_change(),
+        answers: &[(204, "The item does not have this hold now, whether it had it or not.", None)],
+        problems: &OF_CHANGES,
+        ..operation(Method::DELETE, items::release, ("release_item", "Releases a hold of an item"))
+    }
+}
+
+fn of_hold_change() -> Vec<Parameter> {
+    [vec![Parameter::Hold], of_item_change()].concat()
 }
 
 fn of_item_change() -> Vec<Parameter> {

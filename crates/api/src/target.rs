@@ -10,12 +10,14 @@ use mainstay_base::key::Key;
 use mainstay_base::problem::Problem;
 use mainstay_machine::command::ItemName;
 
+const COLLECTION: &str = "the collection";
 const BEFORE_COLLECTION: &str = "/v1/collections/";
+const BEFORE_HOLD: &str = "/holds/";
 const BEFORE_KEY: &str = "/items/";
 
 /// The collection of a path below `/v1/collections/`. Errors: [`Code::Invalid`] when it is not a name.
 pub(crate) fn collection(uri: &Uri) -> Result<Name, Problem> {
-    named(below(uri).split('/').next().unwrap_or_default())
+    named(below(uri).split('/').next().unwrap_or_default(), COLLECTION)
 }
 
 /// The item of a path `/v1/collections/{collection}/items/{key}`.
@@ -26,20 +28,28 @@ pub(crate) fn collection(uri: &Uri) -> Result<Name, Problem> {
 /// Errors: [`Code::Malformed`] when it cannot be decoded, [`Code::Invalid`] when it is not a name or not a key.
 pub(crate) fn item(uri: &Uri) -> Result<ItemName, Problem> {
     let (collection, key) = below(uri).split_once(BEFORE_KEY).unwrap_or_default();
-    let collection = named(collection)?;
-    let key: Key = decoded(key, false, "the key")?.parse().map_err(|error| Problem::of(&error))?;
-    Ok(ItemName { collection, key })
+    Ok(ItemName { collection: named(collection, COLLECTION)?, key: key_of(key)? })
+}
+
+/// The hold and the item of a path `/v1/collections/{collection}/holds/{hold}/items/{key}`. Errors as those of [`item`].
+pub(crate) fn held(uri: &Uri) -> Result<(Name, ItemName), Problem> {
+    let (collection, held) = below(uri).split_once(BEFORE_HOLD).unwrap_or_default();
+    let (hold, key) = held.split_once(BEFORE_KEY).unwrap_or_default();
+    Ok((named(hold, "the hold")?, ItemName { collection: named(collection, COLLECTION)?, key: key_of(key)? }))
 }
 
 fn below(uri: &Uri) -> &str {
     uri.path().strip_prefix(BEFORE_COLLECTION).unwrap_or_default()
 }
 
-fn named(encoded: &str) -> Result<Name, Problem> {
-    let name = decoded(encoded, false, "the collection")?;
-    name.parse().map_err(|error: mainstay_base::id::NameError| {
-        Problem::new(error.code(), format!("the collection {error}"))
-    })
+fn named(encoded: &str, what: &str) -> Result<Name, Problem> {
+    let name = decoded(encoded, false, what)?;
+    name.parse()
+        .map_err(|error: mainstay_base::id::NameError| Problem::new(error.code(), format!("{what} {error}")))
+}
+
+fn key_of(encoded: &str) -> Result<Key, Problem> {
+    decoded(encoded, false, "the key")?.parse().map_err(|error| Problem::of(&error))
 }
 
 /// The parameters of a query, each of which may stand once.

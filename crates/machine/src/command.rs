@@ -160,6 +160,20 @@ pub enum Operation {
         /// What the number must not rise above.
         max: Option<i64>,
     },
+    /// Keeps the item as it is until all of its holds are released; it must be there. To set a hold that is set changes nothing.
+    Hold {
+        /// The item.
+        item: ItemName,
+        /// The hold.
+        name: Name,
+    },
+    /// Releases a hold, if the item has it.
+    Release {
+        /// The item.
+        item: ItemName,
+        /// The hold.
+        name: Name,
+    },
 }
 
 impl Command {
@@ -179,6 +193,7 @@ impl Command {
                 Operation::Put { value, .. } => value.bytes().len(),
                 Operation::MergePatch { patch, .. } => patch.bytes().len(),
                 Operation::Delete { .. } | Operation::Increment { .. } => 0,
+                Operation::Hold { name, .. } | Operation::Release { name, .. } => name.as_str().len(),
             };
             PART_BYTES + operation.item().key.as_str().len() + value
         };
@@ -227,7 +242,9 @@ impl Operation {
             Self::Put { item, .. }
             | Self::MergePatch { item, .. }
             | Self::Delete { item }
-            | Self::Increment { item, .. } => item,
+            | Self::Increment { item, .. }
+            | Self::Hold { item, .. }
+            | Self::Release { item, .. } => item,
         }
     }
 
@@ -238,6 +255,8 @@ impl Operation {
             Self::MergePatch { .. } => "merge_patch",
             Self::Delete { .. } => "delete",
             Self::Increment { .. } => "increment",
+            Self::Hold { .. } => "hold",
+            Self::Release { .. } => "release",
         }
     }
 }

@@ -28,6 +28,7 @@ mod condition;
 mod define;
 mod delete;
 mod expiry;
+mod hold;
 mod idempotency;
 mod increment;
 pub(crate) mod index;

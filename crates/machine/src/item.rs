@@ -26,7 +26,7 @@ use crate::version::Version;
 /// | 1 | the end in microseconds (8 bytes) |
 /// | 2 | the number of holds (1 byte, 1 to 16), then the length (1 byte) and the name of each, in their order |
 /// | 4 | the number of the schema (varint, not 0) |
-/// | 8 | nothing: the row was written to bring the item to its schema, which is no change of it |
+/// | 8 | nothing: the row was written to bring the item to its schema, or for a hold, which is no change of it |
 ///
 /// Format 2 is read only: the end, without a byte of flags.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,13 +37,13 @@ pub struct Item {
     pub created: HybridTime,
     /// When it was last written.
     pub updated: HybridTime,
-    /// From when on it is taken for absent.
+    /// From when on it is taken for absent, unless it is held.
     pub expires: Option<Timestamp>,
-    /// What holds it, at most [`Item::HOLDS_MAX`].
+    /// What keeps it as it is, by name: at most [`Item::HOLDS_MAX`].
     pub holds: BTreeSet<Name>,
     /// The version of its collection's schema that it was written under, from 1; 0 when there was no schema.
     pub schema: u32,
-    /// Whether it was only brought to that schema since its last change.
+    /// Whether it was only brought to that schema, held or released since its last change.
     pub is_rewritten: bool,
     /// What the bytes are.
     pub content_type: ContentType,
@@ -153,9 +153,14 @@ impl Item {
         Ok(Self { version, created, updated, expires, holds, schema, is_rewritten, content_type, bytes })
     }
 
+    /// From when on it is absent, if nothing happens before: what is held does not end.
+    pub fn end(&self) -> Option<Timestamp> {
+        self.expires.filter(|_| self.holds.is_empty())
+    }
+
     /// Whether its end has come.
     pub fn is_over(&self, now: Timestamp) -> bool {
-        self.expires.is_some_and(|expires| expires <= now)
+        self.end().is_some_and(|end| end <= now)
     }
 }
 

@@ -9,6 +9,7 @@ mod bench;
 mod check;
 mod collections;
 mod inspect;
+mod items;
 mod lab;
 mod output;
 mod up;
@@ -59,6 +60,9 @@ enum Command {
     /// Read and change the definitions of collections, by the node that is up
     #[command(subcommand)]
     Collections(collections::Collections),
+    /// Hold items of the node that is up, and release them
+    #[command(subcommand)]
+    Items(items::Items),
     /// Look at what a node has stored, without starting one
     #[command(subcommand)]
     Inspect(inspect::Inspect),
@@ -155,6 +159,7 @@ fn run(command: Command) -> io::Result<u8> {
         Command::Backup(backup) => backup::backup(backup),
         Command::Restore(restore) => backup::restore(restore),
         Command::Collections(collections) => collections::run(&collections),
+        Command::Items(items) => items::run(&items),
         Command::Bench(bench) => bench::run(bench),
         Command::Inspect(inspect) => inspect::run(inspect),
         Command::Lab(lab) => lab::run(lab),

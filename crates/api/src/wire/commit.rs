@@ -114,6 +114,10 @@ enum OperationBody<'a> {
     Delete(Object<ItemNameBody>),
     /// Adds to a whole number in the item's JSON.
     Increment(Object<IncrementBody>),
+    /// Keeps the item as it is until all of its holds are released; it must be there.
+    Hold(Object<HoldBody>),
+    /// Releases a hold, if the item has it.
+    Release(Object<HoldBody>),
 }
 
 /// An item and its new value: exactly one of `value`, and `value_base64` with `content_type`.
@@ -211,6 +215,19 @@ struct IncrementBody {
     max: Option<i64>,
 }
 
+/// A hold of an item.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Hold")]
+struct HoldBody {
+    /// The collection.
+    collection: Name,
+    /// The item's key.
+    key: Key,
+    /// The hold.
+    name: Name,
+}
+
 /// A commit that happened.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "CommitAnswer")]
@@ -227,7 +244,7 @@ pub struct CommitAnswer {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "OperationAnswer")]
 pub struct OperationAnswer {
-    /// The item's version now; not there when there is no item now.
+    /// The version that it gave the item; not there when it gave none, since it removed it or is about a hold.
     #[serde(serialize_with = "text_of_some", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub version: Option<Version>,
@@ -253,7 +270,7 @@ impl<'de> Kinds<'de> for ConditionBody {
 
 impl<'de: 'a, 'a> Kinds<'de> for OperationBody<'a> {
     const WHAT: &'static str = "an operation";
-    const NAMES: &'static str = "`put`, `merge_patch`, `delete`, `increment`";
+    const NAMES: &'static str = "`put`, `merge_patch`, `delete`, `increment`, `hold`, `release`";
     const PLANNED: &'static [&'static str] = &["publish", "ack", "start"];
 
     fn read<A: MapAccess<'de>>(name: &str, map: &mut A) -> Result<Option<Self>, A::Error> {
@@ -262,6 +279,8 @@ impl<'de: 'a, 'a> Kinds<'de> for OperationBody<'a> {
             "merge_patch" => Self::MergePatch(map.next_value()?),
             "delete" => Self::Delete(map.next_value()?),
             "increment" => Self::Increment(map.next_value()?),
+            "hold" => Self::Hold(map.next_value()?),
+            "release" => Self::Release(map.next_value()?),
             _ => return Ok(None),
         }))
     }
@@ -313,6 +332,12 @@ impl OperationBody<'_> {
             Self::Delete(Object(item)) => Operation::Delete { item: item.into() },
             Self::Increment(Object(IncrementBody { collection, key, path, by, min, max })) => {
                 Operation::Increment { item: ItemName { collection, key }, path, by, min, max }
+            }
+            Self::Hold(Object(HoldBody { collection, key, name })) => {
+                Operation::Hold { item: ItemName { collection, key }, name }
+            }
+            Self::Release(Object(HoldBody { collection, key, name })) => {
+                Operation::Release { item: ItemName { collection, key }, name }
             }
         })
     }

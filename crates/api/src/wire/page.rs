@@ -1,6 +1,6 @@
 //! A page of a listing as it is answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -73,10 +73,13 @@ pub struct ItemBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     content_type: Option<&'a str>,
-    /// From when on the item is absent; not there for one without an end.
+    /// From when on the item is absent, unless it is held; not there for one without an end.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Timestamp")]
     expires: Option<Timestamp>,
+    /// The holds that keep it as it is, in the order of their bytes; not there when there are none.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    holds: &'a BTreeSet<Name>,
     /// The value as JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "serde_json::Value")]
@@ -112,6 +115,7 @@ impl<'a> ItemBody<'a> {
             content_type: (item.content_type != mainstay_machine::content::ContentType::JSON)
                 .then(|| item.content_type.as_str()),
             expires: item.expires,
+            holds: &item.holds,
             value: (is_json && is_whole).then(|| serde_json::from_slice(&item.bytes)).transpose()?,
             value_base64: (!is_json && is_whole).then(|| STANDARD.encode(&item.bytes)),
         })

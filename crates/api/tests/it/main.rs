@@ -7,6 +7,7 @@ mod collections;
 mod commits;
 mod conformance;
 mod headers;
+mod holds;
 mod items;
 mod keys;
 mod listings;

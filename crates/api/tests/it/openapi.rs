@@ -10,6 +10,7 @@ use crate::world::World;
 /// The methods that the router has at a path, by the `Allow` of its refusal.
 async fn methods(world: &World, path: &str) -> BTreeSet<String> {
     let path = path.replace("{collection}", "orders").replace("{*key}", "u7").replace("{key}", "u7");
+    let path = path.replace("{hold}", "case-7");
     let answer = world.call("TRACE", &path, &[], "").await;
     answer.is(405).header("allow").unwrap().split(',').map(|it| it.trim().to_lowercase()).collect()
 }
@@ -108,6 +109,9 @@ async fn the_schema_of_a_commit_takes_what_the_resource_takes() {
         (operation(json!({ "merge_patch": item })), false),
         (operation(json!({ "increment": with("by", json!(1)) })), true),
         (operation(json!({ "increment": with("by", json!("1")) })), false),
+        (operation(json!({ "release": with("name", json!("case-7")) })), true),
+        (operation(json!({ "hold": with("name", json!("Case 7")) })), false),
+        (operation(json!({ "hold": item })), false),
         (operation(json!({ "publish": {} })), false),
         (operation(json!({})), false),
         (condition(json!({ "absent": item })), true),
@@ -133,8 +137,10 @@ async fn answers_are_what_their_schemas_say() {
         let errors: Vec<_> = schema.iter_errors(answer).map(|error| error.to_string()).collect();
         assert!(errors.is_empty(), "{answer:#}: {errors:?}");
     };
+    let held = "/v1/collections/orders/holds/case-7/items/u7/b";
     valid("CommitAnswer", &world.commit(body).await.is(200).json());
     valid("Page", &world.get("/v1/collections/orders/items?limit=1").await.is(200).json());
+    world.call("PUT", held, &[], "").await.is(204);
     valid("Page", &world.get("/v1/collections/orders/items").await.is(200).json());
     let events = world.get("/v1/collections/orders/changes?after=0&values=none").await.is(200).json();
     valid("Events", &events);

@@ -72,6 +72,8 @@ async fn refusals_have_their_documents() {
         r#""do": [{"merge_patch": {"collection": "orders", "key": "u7/png", "patch": {}}}]"#.to_owned(),
         r#""do": [{"delete": {"collection": "orders", "key": "u8"}}]"#.to_owned(),
         r#""do": [{"delete": {"collection": "nope", "key": "u7"}}]"#.to_owned(),
+        format!(r#""do": [{{"hold": {{{item}, "name": "case-7"}}}}, {{"delete": {{{item}}}}}]"#),
+        r#""do": [{"hold": {"collection": "orders", "key": "u7/none", "name": "case-7"}}]"#.to_owned(),
         r#""do": [{"put": {"collection": "orders", "key": "u7", "valeu": 1}}]"#.to_owned(),
         r#""do": [{"publish": {"topic": "orders"}}]"#.to_owned(),
     ];

@@ -161,6 +161,7 @@ impl Hash {
                 }
                 Operation::MergePatch { patch, .. } => self.bytes(patch.bytes()),
                 Operation::Delete { .. } => {}
+                Operation::Hold { name, .. } | Operation::Release { name, .. } => self.text(name.as_str()),
                 Operation::Increment { path, by, min, max, .. } => {
                     self.text(path.as_str());
                     self.number(Some(*by));
@@ -261,6 +262,9 @@ mod tests {
             increment("", 1, None, None),
             increment("", 0, Some(0), None),
             increment("", 0, None, Some(0)),
+            Operation::Hold { item: a(), name: Name::from_static("x") },
+            Operation::Hold { item: a(), name: Name::from_static("y") },
+            Operation::Release { item: a(), name: Name::from_static("x") },
         ];
         let conditions = [
             Condition::Absent { item: a() },
@@ -312,7 +316,7 @@ mod tests {
         assert_eq!(hex(of(requests[1].clone()).scope()), "3eb0a8ed632332e064f9e2f8a80062ca");
         assert_eq!(hex(of(requests[1].clone()).fingerprint()), "b460aadb3e28aaf80b10798d1e4dbd7e");
         assert_eq!(hex(of(requests[5].clone()).fingerprint()), "155ecc14a1ea63455383eb7cb850f9e4");
-        assert_eq!(hex(of(requests[14].clone()).fingerprint()), "81558ad4766361307ce2036bcdb968eb");
+        assert_eq!(hex(of(requests[17].clone()).fingerprint()), "81558ad4766361307ce2036bcdb968eb");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use mainstay_base::units::Duration;
 
 use super::index::{self, Home};
 use super::place::Place;
-use super::{Context, Stop, condition, delete, expiry, increment, limits, merge_patch, put, valid};
+use super::{Context, Stop, condition, delete, expiry, hold, increment, limits, merge_patch, put, valid};
 use crate::collection::Collection;
 use crate::command::{Command, Commit, Operation};
 use crate::content::{ContentType, Value};
@@ -139,12 +139,16 @@ impl<'s> Evaluation<'_, '_, 's> {
         let place = Place::Operation(index, operation);
         let (row, definition) = self.locate(place)?;
         let stored = self.read(place, &row)?;
+        let held = hold::hold(place, operation, self.live(stored.as_ref()))?;
         let current = stored.clone().map(|item| definition.upgraded(item));
         let before = self.live(current.as_ref());
         let change = match operation {
             Operation::Put { value, .. } => put::put(value),
             Operation::MergePatch { patch, .. } => merge_patch::merge_patch(place, before, &row, patch)?,
             Operation::Delete { .. } => delete::delete(),
+            Operation::Hold { .. } | Operation::Release { .. } => {
+                return self.keep(place, row, (self.live(stored.as_ref()), held));
+            }
             Operation::Increment { path, by, min, max, .. } => {
                 let increment = increment::Increment { path, by: *by, min: *min, max: *max };
                 increment::increment(place, before, &row, increment)?
@@ -184,6 +188,24 @@ impl<'s> Evaluation<'_, '_, 's> {
         Ok(OperationResult { version: Some(version), existed })
     }
 
+    /// Writes an item whose holds have changed, if they have. Neither its value nor its version did, so unless this commit has
+    /// written it before, that is no change of it.
+    fn keep(
+        &mut self,
+        place: Place<'_>,
+        row: RowKey,
+        (before, after): (Option<&Item>, Option<Item>),
+    ) -> Result<OperationResult, Stop> {
+        if let Some(after) = after {
+            self.written(place, after.bytes.len())?;
+            expiry::change(&self.command.tenant, place.item(), (before, Some(&after)), self.overlay);
+            let is_rewritten = after.version != self.version;
+            self.overlay.write(row, Some(Item { is_rewritten, ..after }.encode()));
+            self.has_changed = true;
+        }
+        Ok(OperationResult { version: None, existed: before.is_some() })
+    }
+
     /// When a written item ends. Without a word of its own it is there as long as its collection says from now on; where that says
     /// nothing, a change of a part of it leaves its end as it is.
     fn expires(
@@ -195,9 +217,7 @@ impl<'s> Evaluation<'_, '_, 's> {
     ) -> Result<Option<Timestamp>, Stop> {
         let (own, kept) = match operation {
             Operation::Put { ttl, .. } => (*ttl, None),
-            Operation::MergePatch { .. } | Operation::Increment { .. } | Operation::Delete { .. } => {
-                (None, before.and_then(|item| item.expires))
-            }
+            _ => (None, before.and_then(|item| item.expires)),
         };
         let Some(ttl) = own.or(definition.collection.ttl) else { return Ok(kept) };
         let end = self.context.moment.time.wall().checked_add(ttl).filter(|_| ttl > Duration::ZERO);

@@ -15,14 +15,14 @@ use crate::task::Reap;
 
 const ROW: Bytes = Bytes::from_static(&[FORMAT]);
 
-/// Changes the row that finds an item by its end.
+/// Changes the row that finds an item by its end. What is held has none, so that it is looked at no more until it is released.
 pub(super) fn change(
     tenant: &Tenant,
     name: &ItemName,
     (before, after): (Option<&Item>, Option<&Item>),
     overlay: &mut Overlay<'_>,
 ) {
-    let end = |item: Option<&Item>| item.and_then(|item| item.expires);
+    let end = |item: Option<&Item>| item.and_then(Item::end);
     let (before, after) = (end(before), end(after));
     if before == after {
         return;
@@ -36,7 +36,7 @@ pub(super) fn change(
     }
 }
 
-/// Removes items whose end has come, and has not been moved.
+/// Removes items whose end has come, and has been neither moved nor suspended.
 pub(super) fn reap(
     reap: &Reap,
     overlay: &mut Overlay<'_>,
@@ -50,7 +50,7 @@ pub(super) fn reap(
         let home = Home { tenant, slot: slot(tenant, &partition), partition: &partition };
         let row = RowKey::item(home.slot, tenant, collection, key);
         let Some(item) = item::at(overlay, &row)? else { continue };
-        if item.expires != Some(*expires) {
+        if item.end() != Some(*expires) {
             continue;
         }
         if !item.is_over(context.moment.time.wall()) {

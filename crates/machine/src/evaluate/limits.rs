@@ -38,7 +38,10 @@ pub(super) fn check(commit: &Commit, limits: &Limits) -> Result<(), Refusal> {
         let value = match operation {
             Operation::Put { value, .. } => value.bytes().len(),
             Operation::MergePatch { patch, .. } => patch.bytes().len(),
-            Operation::Delete { .. } | Operation::Increment { .. } => 0,
+            Operation::Delete { .. }
+            | Operation::Increment { .. }
+            | Operation::Hold { .. }
+            | Operation::Release { .. } => 0,
         };
         check_value(place, value, limits)?;
         bytes += operation.item().key.as_str().len() + value;

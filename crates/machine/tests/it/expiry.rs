@@ -28,7 +28,7 @@ fn world(ttl: Option<Duration>) -> World {
     World { definitions: Definitions::sample([(Tenant::DEFAULT, DOCS, collection)]), ..World::new() }
 }
 
-fn put_for(name: &str, value: &str, secs: u64) -> Operation {
+pub(crate) fn put_for(name: &str, value: &str, secs: u64) -> Operation {
     Operation::Put { item: named(name), value: json(value).into(), ttl: Some(Duration::from_secs(secs)) }
 }
 
@@ -37,12 +37,12 @@ fn secs(count: u64) -> Duration {
 }
 
 impl World {
-    fn ends(&self, now: Timestamp) -> Vec<End> {
+    pub(crate) fn ends(&self, now: Timestamp) -> Vec<End> {
         let rows = self.state.scan(&RowRange::ends(now), 1000).unwrap();
         rows.iter().map(|(row, _)| End::of(row).unwrap()).collect()
     }
 
-    fn reap(&mut self) -> usize {
+    pub(crate) fn reap(&mut self) -> usize {
         let ends = self.ends(self.now.wall());
         let count = ends.len();
         let outcome = self.run_input(&Task::from(Reap { ends }).into()).outcome;

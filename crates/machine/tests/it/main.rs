@@ -6,6 +6,7 @@ mod commits;
 mod definitions;
 mod evolution;
 mod expiry;
+mod holds;
 mod idempotency;
 mod items;
 mod model;

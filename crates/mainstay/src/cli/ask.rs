@@ -16,6 +16,9 @@ use serde_json::Value;
 use crate::config::Config;
 use crate::life::lock;
 
+/// How much longer than `api.timeout` an answer may take, which is what the node promises.
+const ANSWER_MARGIN: Duration = Duration::from_secs(10);
+
 /// A node that is up.
 pub struct Node {
     api: SocketAddr,
@@ -28,6 +31,11 @@ pub struct Refused {
     api: SocketAddr,
     status: u16,
     problem: Option<Problem>,
+}
+
+/// How long the answer to what `api.timeout` bounds may take.
+pub fn answer_timeout(config: &Config) -> Duration {
+    config.api.timeout.as_std() + ANSWER_MARGIN
 }
 
 impl Node {
@@ -58,8 +66,8 @@ impl Node {
         Self { api, token }
     }
 
-    /// What it answers, as JSON, to a request with this document, if any, as its body. Errors: no whole answer within
-    /// `timeout`, or [`Refused`].
+    /// What it answers, as JSON (`null` for nothing), to a request with this document, if any, as its body. Errors: no whole
+    /// answer within `timeout`, or [`Refused`].
     pub fn send(&self, request: Builder, document: Option<&Value>, timeout: Duration) -> Result<Value> {
         let mut request = request;
         if let Some(token) = &self.token {
@@ -71,6 +79,9 @@ impl Node {
         let body = document.map(Value::to_string).unwrap_or_default();
         let request = request.body(body.into()).context("cannot write the request")?;
         let answer = fetch::send(self.api, request, timeout)?;
+        if answer.status == 204 {
+            return Ok(Value::Null);
+        }
         if (200..300).contains(&answer.status) {
             return serde_json::from_slice(&answer.body).context("the node's answer cannot be read");
         }

@@ -19,14 +19,11 @@ use mainstay_machine::{Collection, Version};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::ask::{Node, Refused};
+use super::ask::{Node, Refused, answer_timeout};
 use super::{OK, Output, OutputArg, Source, USAGE, failed, output};
 use crate::config::{Config, Findings};
 use crate::config::{document, schemas};
 use told::{Defined, History, Rehearsal};
-
-/// How much longer than `api.timeout` an answer may take, which is what the node promises.
-const ANSWER_MARGIN: Duration = Duration::from_secs(10);
 
 /// Collections of a page.
 const PAGE: usize = 1000;
@@ -181,7 +178,7 @@ struct Change<'a> {
 
 impl Definitions {
     fn find(config: &Config) -> Result<Self> {
-        Ok(Self { node: Node::find(config)?, timeout: config.api.timeout.as_std() + ANSWER_MARGIN })
+        Ok(Self { node: Node::find(config)?, timeout: answer_timeout(config) })
     }
 
     fn answer(&self, collections: &Collections, definition: &Collection) -> Result<Answer> {

@@ -10,6 +10,7 @@ mod definitions;
 mod docs;
 mod guide;
 mod h2;
+mod holds;
 mod inspect;
 mod items;
 mod kills;
