@@ -330,7 +330,7 @@ pub fn get(state: &dyn State, tenant: &Tenant, name: &Name) -> Result<Option<Def
     Definition::decode(&value).map(Some).map_err(|error| state::Error::damaged(&row, &error))
 }
 
-/// What a definition was, the latest first, at most `limit` of it, from `before` on downwards. Of the shard `system` only.
+/// What a definition was, all that is kept ([`HISTORY_MAX`]), the latest first. Of the shard `system` only.
 /// Errors: [`state::Error`].
 pub fn history(state: &dyn State, tenant: &Tenant, name: &Name) -> Result<Vec<Definition>, state::Error> {
     let rows = state.scan(&RowRange::history(tenant, name), HISTORY_MAX + 1)?;
