@@ -136,10 +136,12 @@ impl Target<'_> {
         // What could not be in it was not.
         let had = before.map_or_else(Vec::new, |item| entries(self.index, text(item)).unwrap_or_default());
         let has = after.map_or(Ok(Vec::new()), |item| entries(self.index, text(item)))?;
-        for tuple in had.iter().filter(|tuple| !has.contains(tuple)) {
+        // Both are in their order.
+        let lacks = |tuples: &[Bytes], tuple: &Bytes| tuples.binary_search(tuple).is_err();
+        for tuple in had.iter().filter(|tuple| lacks(&has, tuple)) {
             self.remove(tuple, key, overlay)?;
         }
-        has.iter().filter(|tuple| !had.contains(tuple)).try_for_each(|tuple| self.add(tuple, key, overlay))
+        has.iter().filter(|tuple| lacks(&had, tuple)).try_for_each(|tuple| self.add(tuple, key, overlay))
     }
 
     fn add(self, tuple: &[u8], key: &Key, overlay: &mut Overlay<'_>) -> Result<(), Fault> {
