@@ -3,6 +3,8 @@
 //! A reader never allocates by a length that it was told: what it hands out are slices of the bytes it reads.
 
 use bytes::{BufMut, Bytes};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// Bytes that are not what was written by this program, or were written by a newer one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -157,6 +159,26 @@ impl<'a> Reader<'a> {
     pub(crate) fn field(&self, why: &'static str) -> Error {
         Error::Field { what: self.what, at: self.at, why }
     }
+}
+
+/// A value as JSON, after the byte of its format.
+pub(crate) fn as_json(format: u8, value: &impl Serialize) -> Bytes {
+    let mut out = vec![format];
+    serde_json::to_writer(&mut out, value).expect("what is stored as JSON is plain data");
+    out.into()
+}
+
+/// Reads what [`as_json`] has written in this format.
+pub(crate) fn of_json<T: DeserializeOwned>(
+    what: &'static str,
+    bytes: &Bytes,
+    format: u8,
+) -> Result<T, Error> {
+    let json = Reader::new(what, bytes, format)?.rest();
+    serde_json::from_slice(&json).map_err(|error| {
+        // There is one line of it.
+        Error::Field { what, at: 1 + error.column(), why: "it is not what this program writes" }
+    })
 }
 
 /// Writes a number as 1 to 10 bytes: seven bits in each, the low ones first, the top bit set on all but the last.

@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes};
+use bytes::Bytes;
 use mainstay_base::hlc::HybridTime;
 use mainstay_base::id::{Name, Tenant};
 use serde::{Deserialize, Serialize};
 
+use crate::codec;
 use crate::collection::{Collection, Documents};
 use crate::index::Index;
 use crate::item::Item;
@@ -108,30 +109,16 @@ pub struct Definitions {
 impl Definition {
     /// The value of the definition's row.
     pub fn encode(&self) -> Bytes {
-        let mut out = vec![];
-        out.put_u8(FORMAT);
-        serde_json::to_writer(&mut out, self).expect("a definition is plain data");
-        out.into()
+        codec::as_json(FORMAT, self)
     }
 
     /// Reads the value of a definition's row. Errors: [`row::Error`] when it is damaged or newer.
     pub fn decode(value: &Bytes) -> Result<Self, row::Error> {
         let what = "a definition";
-        match value.first() {
-            None => Err(row::Error::Short { what, at: 0 }),
-            Some(&FORMAT) => {
-                let damaged = |at, why| row::Error::Field { what, at, why };
-                let read: Self = serde_json::from_slice(&value[1..]).map_err(|error| {
-                    // There is one line of it.
-                    damaged(1 + error.column(), "it is not what this program writes")
-                })?;
-                let is_numbered = read.collection.indexes.keys().eq(read.numbers.keys());
-                is_numbered
-                    .then_some(read)
-                    .ok_or_else(|| damaged(value.len(), "its indexes have other numbers"))
-            }
-            Some(&found) => Err(row::Error::Format { what, found, newest: FORMAT }),
-        }
+        let read: Self = codec::of_json(what, value, FORMAT)?;
+        let is_numbered = read.collection.indexes.keys().eq(read.numbers.keys());
+        let why = "its indexes have other numbers";
+        is_numbered.then_some(read).ok_or(row::Error::Field { what, at: value.len(), why })
     }
 
     fn wants_old_values(&self) -> bool {

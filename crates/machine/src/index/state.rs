@@ -4,6 +4,7 @@ use bytes::Bytes;
 use mainstay_base::key::{Key, Slot};
 use serde::{Deserialize, Serialize};
 
+use crate::codec;
 use crate::row::{self, FORMAT};
 
 /// How far an index is. Encoded as the format and a JSON object.
@@ -86,22 +87,12 @@ impl Misfits {
 impl State {
     /// The value of the row.
     pub fn encode(&self) -> Bytes {
-        let mut out = vec![FORMAT];
-        serde_json::to_writer(&mut out, self).expect("a state is plain data");
-        out.into()
+        codec::as_json(FORMAT, self)
     }
 
     /// Reads the value of the row. Errors: [`row::Error`] when it is damaged or newer.
     pub fn decode(value: &Bytes) -> Result<Self, row::Error> {
-        let what = "the state of an index";
-        match value.first() {
-            None => Err(row::Error::Short { what, at: 0 }),
-            Some(&FORMAT) => serde_json::from_slice(&value[1..]).map_err(|error| {
-                let at = 1 + error.column();
-                row::Error::Field { what, at, why: "it is not what this program writes" }
-            }),
-            Some(&found) => Err(row::Error::Format { what, found, newest: FORMAT }),
-        }
+        codec::of_json("the state of an index", value, FORMAT)
     }
 
     /// The same, with an item that it cannot take.
