@@ -304,17 +304,13 @@ impl Definitions {
 
 /// The last revision that a shard's rows have. Errors: [`state::Error`].
 pub fn revision(state: &dyn State) -> Result<u64, state::Error> {
-    let row = RowKey::shard();
-    let Some(value) = state.get(&row)? else { return Ok(0) };
-    let meta = ShardMeta::decode(&value).map_err(|error| state::Error::damaged(&row, &error))?;
-    Ok(meta.revision)
+    let meta = state::read(state, &RowKey::shard(), ShardMeta::decode)?;
+    Ok(meta.map_or(0, |meta| meta.revision))
 }
 
 /// The definition in a shard's rows; none if there was never one. Errors: [`state::Error`].
 pub fn get(state: &dyn State, tenant: &Tenant, name: &Name) -> Result<Option<Definition>, state::Error> {
-    let row = RowKey::definition(tenant, name);
-    let Some(value) = state.get(&row)? else { return Ok(None) };
-    Definition::decode(&value).map(Some).map_err(|error| state::Error::damaged(&row, &error))
+    state::read(state, &RowKey::definition(tenant, name), Definition::decode)
 }
 
 /// What a definition was, all that is kept ([`HISTORY_MAX`]), the latest first. Of the shard `system` only.

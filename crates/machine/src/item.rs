@@ -214,8 +214,7 @@ pub fn get(
 
 /// Reads the item of this row; none if there is none.
 pub(crate) fn at<S: State + ?Sized>(state: &S, row: &RowKey) -> Result<Option<Item>, state::Error> {
-    let Some(value) = state.get(row)? else { return Ok(None) };
-    Item::decode(&value).map(Some).map_err(|error| state::Error::damaged(row, &error))
+    state::read(state, row, Item::decode)
 }
 
 /// Lists at most `limit` items of a collection in one slot whose keys begin with `prefix`, in the order of their keys' bytes,

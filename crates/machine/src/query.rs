@@ -11,10 +11,10 @@ use serde_json::Value;
 
 use crate::definition::Definition;
 use crate::index::state::{Building, Misfits};
-use crate::index::{Index, State as IndexState, What};
+use crate::index::{self, Index, State as IndexState, What};
 use crate::json::Pointer;
 use crate::outcome::Refusal;
-use crate::row::{IndexName, RowKey};
+use crate::row::IndexName;
 use crate::shards::List;
 use crate::state::{self, State};
 
@@ -39,7 +39,7 @@ pub fn usable(
     let documents = IndexName { tenant, collection: name, number: IndexName::DOCUMENTS };
     let mut is_brought = true;
     for state in states {
-        is_brought &= state_of(*state, documents)?.is_none_or(|state| state.is_through());
+        is_brought &= index::state::of(*state, documents)?.is_none_or(|state| state.is_through());
     }
     let is_touched =
         |index: &Index| index.on.iter().any(|on| definition.steps.iter().any(|it| it.touches(on.steps())));
@@ -47,7 +47,7 @@ pub fn usable(
         let of = IndexName { tenant, collection: name, number };
         let mut is_ready = is_brought || !is_touched(on);
         for state in states {
-            is_ready &= state_of(*state, of)? == Some(IndexState::Ready);
+            is_ready &= index::state::of(*state, of)? == Some(IndexState::Ready);
         }
         Ok(Usable { name: index.clone(), number, index: on.clone(), is_ready })
     });
@@ -64,7 +64,7 @@ pub fn standing(
         let of = IndexName { tenant, collection: name, number };
         let mut progress = Progress::default();
         for state in states {
-            progress.add(state_of(*state, of)?);
+            progress.add(index::state::of(*state, of)?);
         }
         Ok::<_, state::Error>(progress)
     };
@@ -75,12 +75,6 @@ pub fn standing(
         _ => Some(progress(IndexName::DOCUMENTS)?),
     };
     Ok(Standing { indexes: indexes?, documents })
-}
-
-fn state_of(state: &dyn State, of: IndexName<'_>) -> Result<Option<IndexState>, state::Error> {
-    let row = RowKey::index_state(of);
-    let found = state.get(&row)?.map(|value| IndexState::decode(&value)).transpose();
-    found.map_err(|error| state::Error::damaged(&row, &error))
 }
 
 /// How far what is done beside the traffic of a collection is, over several shards.

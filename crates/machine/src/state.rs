@@ -18,6 +18,16 @@ pub trait State {
     fn scan(&self, range: &RowRange, limit: usize) -> Result<Vec<(Bytes, Bytes)>, Error>;
 }
 
+/// What the value of a row says; none if there is no such row. Errors: [`Error`].
+pub(crate) fn read<S: State + ?Sized, T>(
+    state: &S,
+    row: &[u8],
+    decode: fn(&Bytes) -> Result<T, row::Error>,
+) -> Result<Option<T>, Error> {
+    let value = state.get(row)?;
+    value.map(|value| decode(&value)).transpose().map_err(|error| Error::damaged(row, &error))
+}
+
 /// Rows of a range, one after another.
 pub type Rows<'a> = Box<dyn Iterator<Item = Result<(Bytes, Bytes), Error>> + Send + 'a>;
 

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use mainstay_base::error::Code;
 use mainstay_base::id::{Name, Tenant};
 
-use super::{Refusal, Stop, index};
+use super::{Refusal, Stop};
 use crate::definition::{self, Definition};
 use crate::index::state::Building;
-use crate::index::{Index, State as IndexState};
+use crate::index::{self, Index, State as IndexState};
 use crate::outcome::OperationResult;
 use crate::overlay::Overlay;
 use crate::row::{IndexName, RowKey, RowRange, ShardMeta};
@@ -58,9 +58,9 @@ fn bring_documents(
     (before, next, is_new): (Option<&Definition>, &Definition, bool),
     overlay: &mut Overlay<'_>,
 ) -> Result<(), Stop> {
-    let row = state_row(tenant, name, IndexName::DOCUMENTS);
+    let of = IndexName { tenant, collection: name, number: IndexName::DOCUMENTS };
     let version = before.map_or(0, |before| before.schema);
-    let state = index::state_of(&row, overlay)?;
+    let state = index::state::of(overlay, of)?;
     let is_settled = matches!(state, None | Some(IndexState::Ready));
     if version == next.schema && is_settled {
         return Ok(());
@@ -68,7 +68,7 @@ fn bring_documents(
     let is_there = |step: &Step| step.is_proven && step.is_nothing();
     let is_ready = is_new || (is_settled && next.steps_after(version).all(is_there));
     let state = if is_ready { IndexState::Ready } else { IndexState::Building(Building::default()) };
-    overlay.write(row, Some(state.encode()));
+    overlay.write(RowKey::index_state(of), Some(state.encode()));
     Ok(())
 }
 

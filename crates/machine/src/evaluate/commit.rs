@@ -18,7 +18,7 @@ use crate::item::{self, Item};
 use crate::outcome::OperationResult;
 use crate::overlay::Overlay;
 use crate::row::{RowKey, SlotMeta};
-use crate::state::{self, State};
+use crate::state;
 use crate::version::Version;
 
 /// What an operation leaves of its item.
@@ -79,8 +79,7 @@ pub(super) fn evaluate(
 }
 
 fn next_sequence(overlay: &Overlay<'_>, row: &RowKey) -> Result<u64, state::Error> {
-    let Some(value) = overlay.get(row)? else { return Ok(1) };
-    let meta = SlotMeta::decode(&value).map_err(|error| state::Error::damaged(row, &error))?;
+    let Some(meta) = state::read(overlay, row, SlotMeta::decode)? else { return Ok(1) };
     let next = meta.sequence.checked_add(1);
     next.ok_or_else(|| state::Error::damaged_value(row, "no commit can have the number there"))
 }

@@ -61,8 +61,9 @@ pub(super) fn look_up(
     overlay: &Overlay<'_>,
 ) -> Result<Found, state::Error> {
     let row = RowKey::kept(book.slot, book.tenant, idempotency.scope());
-    let Some(value) = overlay.get(&row)? else { return Ok(Found::Nothing { stale: None }) };
-    let kept = Kept::decode(&value).map_err(|error| state::Error::damaged(&row, &error))?;
+    let Some(kept) = state::read(overlay, &row, Kept::decode)? else {
+        return Ok(Found::Nothing { stale: None });
+    };
     if book.is_expired(kept.time, Duration::ZERO) {
         return Ok(Found::Nothing { stale: Some(kept.time) });
     }
@@ -84,10 +85,8 @@ pub(super) fn keep(
 ) -> Result<(), state::Error> {
     let (slot, tenant, time, scope) = (book.slot, book.tenant, book.moment.time, idempotency.scope());
     let row = RowKey::tenant(slot, tenant);
-    let mut meta = match overlay.get(&row)? {
-        Some(value) => TenantMeta::decode(&value).map_err(|error| state::Error::damaged(&row, &error))?,
-        None => TenantMeta { kept: 0, oldest: time },
-    };
+    let meta = state::read(overlay, &row, TenantMeta::decode)?;
+    let mut meta = meta.unwrap_or(TenantMeta { kept: 0, oldest: time });
     if let Some(stale) = stale {
         overlay.write(RowKey::kept_by_age(slot, tenant, stale, scope), None);
         meta.kept = meta.kept.saturating_sub(1);

@@ -17,7 +17,7 @@ use crate::item::{self, Item};
 use crate::outcome::OperationResult;
 use crate::overlay::Overlay;
 use crate::row::{FORMAT, Holder, IndexName, RowKey};
-use crate::state::{self, State};
+use crate::state;
 use crate::task::{Clear, Fill};
 
 mod documents;
@@ -170,19 +170,12 @@ impl Target<'_> {
 }
 
 fn holder(row: &RowKey, overlay: &Overlay<'_>) -> Result<Option<Key>, state::Error> {
-    let Some(value) = overlay.get(row)? else { return Ok(None) };
-    let holder = Holder::decode(&value).map_err(|error| state::Error::damaged(row, &error))?;
-    Ok(Some(holder.key))
+    Ok(state::read(overlay, row, Holder::decode)?.map(|holder| holder.key))
 }
 
 /// The document that an item has in indexes.
 pub(crate) fn text(item: &Item) -> Option<&str> {
     item.content_type.is_json().then(|| str::from_utf8(&item.bytes).ok()).flatten()
-}
-
-pub(super) fn state_of(row: &RowKey, overlay: &Overlay<'_>) -> Result<Option<IndexState>, state::Error> {
-    let Some(value) = overlay.get(row)? else { return Ok(None) };
-    IndexState::decode(&value).map(Some).map_err(|error| state::Error::damaged(row, &error))
 }
 
 /// Puts the next items that were there before an index into it, as they are now.
@@ -196,15 +189,16 @@ pub(super) fn fill(
     }
     let Fill { tenant, collection, number, .. } = fill;
     let of = IndexName { tenant, collection, number: *number };
-    let row = RowKey::index_state(of);
-    let Some(IndexState::Building(mut building)) = state_of(&row, overlay)? else { return Ok(Vec::new()) };
+    let Some(IndexState::Building(mut building)) = index::state::of(overlay, of)? else {
+        return Ok(Vec::new());
+    };
     let Some(definition) = context.definitions.get(tenant, collection) else { return Ok(Vec::new()) };
     let found = definition.indexes().find(|(_, found, _)| found == number);
     let (Some((_, _, index)), true) = (found, building.at == fill.from) else { return Ok(Vec::new()) };
     for place in &fill.items {
         fill_one((of, index), definition, place, (&mut building, overlay))?;
     }
-    overlay.write(row, Some(after_step(fill, building).encode()));
+    overlay.write(RowKey::index_state(of), Some(after_step(fill, building).encode()));
     Ok(Vec::new())
 }
 
@@ -250,8 +244,7 @@ pub(super) fn clear(
 ) -> Result<Vec<OperationResult>, Stop> {
     let Clear { tenant, collection, number, entries, is_last } = clear;
     let of = IndexName { tenant, collection, number: *number };
-    let row = RowKey::index_state(of);
-    let Some(IndexState::Dropping { fields, is_unique }) = state_of(&row, overlay)? else {
+    let Some(IndexState::Dropping { fields, is_unique }) = index::state::of(overlay, of)? else {
         return Ok(Vec::new());
     };
     let by = context.definitions.get(tenant, collection).map(|found| found.collection.partition_by);
@@ -267,7 +260,7 @@ pub(super) fn clear(
         }
     }
     if *is_last {
-        overlay.write(row, None);
+        overlay.write(RowKey::index_state(of), None);
     }
     Ok(Vec::new())
 }

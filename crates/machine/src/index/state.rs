@@ -5,7 +5,8 @@ use mainstay_base::key::{Key, Slot};
 use serde::{Deserialize, Serialize};
 
 use crate::codec;
-use crate::row::{self, FORMAT};
+use crate::row::{self, FORMAT, IndexName, RowKey};
+use crate::state;
 
 /// How far an index is. Encoded as the format and a JSON object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +59,14 @@ pub struct Misfits {
     pub key: Key,
     /// Why not.
     pub reason: String,
+}
+
+/// How far an index is, by its row; none if there is none. Errors: [`state::Error`].
+pub(crate) fn of<S: state::State + ?Sized>(
+    state: &S,
+    index: IndexName<'_>,
+) -> Result<Option<State>, state::Error> {
+    state::read(state, &RowKey::index_state(index), State::decode)
 }
 
 impl Reached {

@@ -5,8 +5,9 @@
 
 use mainstay_base::key::Slot;
 
-use super::{Context, Fault, IndexName, IndexState, Stop, Target, after_step, state_of};
+use super::{Context, Fault, IndexName, IndexState, Stop, Target, after_step};
 use crate::definition::Definition;
+use crate::index;
 use crate::index::state::{Building, Reached};
 use crate::item::{self, Item};
 use crate::outcome::OperationResult;
@@ -22,8 +23,10 @@ pub(super) fn bring(
     context: &Context<'_>,
 ) -> Result<Vec<OperationResult>, Stop> {
     let Fill { tenant, collection, number, .. } = fill;
-    let row = RowKey::index_state(IndexName { tenant, collection, number: *number });
-    let Some(IndexState::Building(mut building)) = state_of(&row, overlay)? else { return Ok(Vec::new()) };
+    let of = IndexName { tenant, collection, number: *number };
+    let Some(IndexState::Building(mut building)) = index::state::of(overlay, of)? else {
+        return Ok(Vec::new());
+    };
     let Some(definition) = context.definitions.get(tenant, collection) else { return Ok(Vec::new()) };
     if building.at != fill.from {
         return Ok(Vec::new());
@@ -32,7 +35,7 @@ pub(super) fn bring(
         let Some(slot) = place.slot() else { continue };
         bring_one((fill, definition), (slot, place), &mut building, overlay)?;
     }
-    overlay.write(row, Some(after_step(fill, building).encode()));
+    overlay.write(RowKey::index_state(of), Some(after_step(fill, building).encode()));
     Ok(Vec::new())
 }
 
@@ -61,10 +64,9 @@ fn bring_one(
             Ok(()) => {}
             Err(Fault::State(error)) => return Err(error),
             Err(misfit) => {
-                let row = RowKey::index_state(of);
-                if let Some(state) = state_of(&row, overlay)? {
+                if let Some(state) = index::state::of(overlay, of)? {
                     let state = state.with_misfit(&place.key, &misfit.to_string());
-                    overlay.write(row, Some(state.encode()));
+                    overlay.write(RowKey::index_state(of), Some(state.encode()));
                 }
             }
         }
