@@ -11,6 +11,8 @@
 //! | 0x1004 | an entry of an index | tenant, 0, collection, 0, number, the tuple, the item's key | one byte, the format |
 //! | 0x1005 | an item by its end | microseconds (8, big-endian), tenant, 0, collection, 0, key | one byte, the format |
 
+use std::str::FromStr;
+
 use bytes::{BufMut, Bytes};
 use mainstay_base::id::{Name, Tenant};
 use mainstay_base::key::Key;
@@ -173,16 +175,10 @@ impl<'a> IndexName<'a> {
 ///
 /// Errors: [`Error`] when these bytes are not the key of one.
 pub fn index_of(key: &[u8]) -> Result<(Tenant, Name, u32), Error> {
-    let wrong = |why| Error::Field { what: "the key of an index", at: key.len(), why };
-    let rest =
-        key.strip_prefix(&INDEX_STATE.to_be_bytes()[..]).ok_or_else(|| wrong("it is another row's"))?;
-    let (tenant, rest) = split_at_nul(rest).ok_or_else(|| wrong("the tenant is cut off"))?;
-    let (name, rest) = split_at_nul(rest).ok_or_else(|| wrong("the collection is cut off"))?;
-    let number = rest.try_into().map_err(|_| wrong("a number has 4 bytes"))?;
-    let text = |bytes| str::from_utf8(bytes).map_err(|_| wrong("a name is not text"));
-    let tenant = text(tenant)?.parse().map_err(|_| wrong("the tenant is no name"))?;
-    let name = text(name)?.parse().map_err(|_| wrong("the name is none"))?;
-    Ok((tenant, name, u32::from_be_bytes(number)))
+    let mut parts = Apart::new("the key of an index", INDEX_STATE, key)?;
+    let (tenant, collection) = (parts.tenant()?, parts.collection()?);
+    let number = parts.rest.try_into().map_err(|_| parts.wrong("a number has 4 bytes"))?;
+    Ok((tenant, collection, u32::from_be_bytes(number)))
 }
 
 /// An item and its end.
@@ -201,18 +197,14 @@ pub struct End {
 impl End {
     /// What the key of a row says that finds an item by its end. Errors: [`Error`] when these bytes are not the key of one.
     pub fn of(key: &[u8]) -> Result<Self, Error> {
-        let wrong = |why| Error::Field { what: "the key of an end", at: key.len(), why };
-        let rest = key.strip_prefix(&END.to_be_bytes()[..]).ok_or_else(|| wrong("it is another row's"))?;
-        let (time, rest) = rest.split_first_chunk().ok_or_else(|| wrong("the time is cut off"))?;
-        let (tenant, rest) = split_at_nul(rest).ok_or_else(|| wrong("the tenant is cut off"))?;
-        let (name, item) = split_at_nul(rest).ok_or_else(|| wrong("the collection is cut off"))?;
-        let text = |bytes| str::from_utf8(bytes).map_err(|_| wrong("a name is not text"));
+        let mut parts = Apart::new("the key of an end", END, key)?;
+        let time = parts.chunk("the time is cut off")?;
+        let expires = Timestamp::checked_from_micros(u64::from_be_bytes(time));
         Ok(Self {
-            expires: Timestamp::checked_from_micros(u64::from_be_bytes(*time))
-                .ok_or_else(|| wrong("the time is out of range"))?,
-            tenant: text(tenant)?.parse().map_err(|_| wrong("the tenant is no name"))?,
-            collection: text(name)?.parse().map_err(|_| wrong("the name is none"))?,
-            key: text(item)?.parse().map_err(|_| wrong("the item's key is none"))?,
+            expires: expires.ok_or_else(|| parts.wrong("the time is out of range"))?,
+            tenant: parts.tenant()?,
+            collection: parts.collection()?,
+            key: parts.parsed(parts.rest, "the item's key is none")?,
         })
     }
 }
@@ -221,15 +213,56 @@ impl End {
 ///
 /// Errors: [`Error`] when these bytes are not the key of a definition, or of one of a kind that this program does not know.
 pub(crate) fn definition_of(key: &[u8]) -> Result<(Tenant, Name), Error> {
-    let wrong = |why| Error::Field { what: "the key of a definition", at: key.len(), why };
-    let rest = key.strip_prefix(&DEFINITION.to_be_bytes()[..]).ok_or_else(|| wrong("it is another row's"))?;
-    let (tenant, rest) = split_at_nul(rest).ok_or_else(|| wrong("the tenant is cut off"))?;
-    let (kind, name) = rest.split_first().ok_or_else(|| wrong("the kind is missing"))?;
-    if *kind != COLLECTION {
-        return Err(wrong("no definition has this kind, unless a newer program wrote it"));
+    let mut parts = Apart::new("the key of a definition", DEFINITION, key)?;
+    let tenant = parts.tenant()?;
+    if parts.chunk("the kind is missing")? != [COLLECTION] {
+        return Err(parts.wrong("no definition has this kind, unless a newer program wrote it"));
     }
-    let text = |bytes| str::from_utf8(bytes).map_err(|_| wrong("a name is not text"));
-    let tenant = text(tenant)?.parse().map_err(|_| wrong("the tenant is no name"))?;
-    let name = text(name)?.parse().map_err(|_| wrong("the name is none"))?;
-    Ok((tenant, name))
+    Ok((tenant, parts.parsed(parts.rest, NO_NAME)?))
+}
+
+const NO_NAME: &str = "the name is none";
+
+/// A key that is taken apart from its front.
+struct Apart<'a> {
+    what: &'static str,
+    key: &'a [u8],
+    rest: &'a [u8],
+}
+
+impl<'a> Apart<'a> {
+    fn new(what: &'static str, area: u16, key: &'a [u8]) -> Result<Self, Error> {
+        let parts = Self { what, key, rest: key };
+        let rest = key.strip_prefix(&area.to_be_bytes()[..]);
+        Ok(Self { rest: rest.ok_or_else(|| parts.wrong("it is another row's"))?, ..parts })
+    }
+
+    fn wrong(&self, why: &'static str) -> Error {
+        Error::Field { what: self.what, at: self.key.len(), why }
+    }
+
+    fn chunk<const N: usize>(&mut self, cut_off: &'static str) -> Result<[u8; N], Error> {
+        let (chunk, rest) = self.rest.split_first_chunk().ok_or_else(|| self.wrong(cut_off))?;
+        self.rest = rest;
+        Ok(*chunk)
+    }
+
+    fn tenant(&mut self) -> Result<Tenant, Error> {
+        self.until_nul("the tenant is cut off", "the tenant is no name")
+    }
+
+    fn collection(&mut self) -> Result<Name, Error> {
+        self.until_nul("the collection is cut off", NO_NAME)
+    }
+
+    fn until_nul<T: FromStr>(&mut self, cut_off: &'static str, none: &'static str) -> Result<T, Error> {
+        let (bytes, rest) = split_at_nul(self.rest).ok_or_else(|| self.wrong(cut_off))?;
+        self.rest = rest;
+        self.parsed(bytes, none)
+    }
+
+    fn parsed<T: FromStr>(&self, bytes: &[u8], none: &'static str) -> Result<T, Error> {
+        let text = str::from_utf8(bytes).map_err(|_| self.wrong("a name is not text"))?;
+        text.parse().map_err(|_| self.wrong(none))
+    }
 }

@@ -116,6 +116,29 @@ fn keys_are_taken_apart_as_they_were_built() {
 }
 
 #[test]
+fn keys_beside_the_slots_are_taken_apart_as_they_were_built() {
+    let (tenant, collection, key): (_, _, Key) = (tenant(), orders(), "u7/é".parse().unwrap());
+    let index = IndexName { tenant: &tenant, collection: &collection, number: 7 };
+    let expires = Timestamp::from_micros(0x0102);
+    let end = RowKey::end(expires, &tenant, &collection, &key);
+    let (definition, state) = (RowKey::definition(&tenant, &collection), RowKey::index_state(index));
+    assert_eq!(definition_of(&definition), Ok((tenant.clone(), collection.clone())));
+    assert_eq!(index_of(&state), Ok((tenant.clone(), collection.clone(), 7)));
+    assert_eq!(End::of(&end), Ok(End { expires, tenant, collection, key }));
+    let whole = (definition_of(&definition), index_of(&state), End::of(&end));
+    for cut in 0..end.len() {
+        let cut_to = |row: &RowKey| row[..cut.min(row.len() - 1)].to_vec();
+        assert_ne!(definition_of(&cut_to(&definition)), whole.0);
+        assert!(index_of(&cut_to(&state)).is_err(), "{cut}");
+        assert_ne!(End::of(&end[..cut]), whole.2);
+    }
+    assert!(definition_of(&state).is_err() && index_of(&end).is_err() && End::of(&definition).is_err());
+    let other_kind = [&definition[..5], &[9], &definition[6..]].concat();
+    let error = definition_of(&other_kind).unwrap_err().to_string();
+    assert!(error.ends_with("no definition has this kind, unless a newer program wrote it"), "{error}");
+}
+
+#[test]
 fn ranges_hold_what_they_say() {
     let item = |tenant: &str, collection: &str, key: &str| {
         RowKey::item(slot(), &tenant.parse().unwrap(), &collection.parse().unwrap(), &key.parse().unwrap())
