@@ -243,13 +243,16 @@ pub fn list(
 }
 
 fn listed(row: &[u8], value: &Bytes) -> Result<Listed, state::Error> {
-    let damaged = |error: &row::Error| state::Error::damaged(row, error);
-    let Parts::Item { key, .. } = Parts::of(row).map_err(|error| damaged(&error))? else {
-        let error = row::Error::Field { what: "a row's key", at: row.len(), why: "an item was expected" };
-        return Err(damaged(&error));
-    };
-    let key = key.parse().map_err(|_| {
-        damaged(&row::Error::Field { what: "a row's key", at: row.len(), why: "the item's key is none" })
-    })?;
-    Ok(Listed { key, item: Item::decode(value).map_err(|error| damaged(&error))? })
+    let item = Item::decode(value).map_err(|error| state::Error::damaged(row, &error))?;
+    Ok(Listed { key: key_of(row)?, item })
+}
+
+/// The item's key in the key of its row. Errors: [`state::Error`] when these bytes are not the key of an item's row.
+pub fn key_of(row: &[u8]) -> Result<Key, state::Error> {
+    let wrong = |why| row::Error::Field { what: "a row's key", at: row.len(), why };
+    let key = Parts::of(row).and_then(|parts| match parts {
+        Parts::Item { key, .. } => key.parse().map_err(|_| wrong("the item's key is none")),
+        _ => Err(wrong("an item was expected")),
+    });
+    key.map_err(|error| state::Error::damaged(row, &error))
 }

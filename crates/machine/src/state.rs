@@ -57,7 +57,8 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn damaged(row: &[u8], error: &row::Error) -> Self {
+    /// What is wrong with the key or the value of this row.
+    pub fn damaged(row: &[u8], error: &row::Error) -> Self {
         Self::Damaged { row: shown(row), reason: error.to_string() }
     }
 

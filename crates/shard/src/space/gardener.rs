@@ -6,21 +6,23 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::future::join_all;
 use mainstay_base::error::{Classify, Code};
+use mainstay_base::id::{Name, Tenant};
 use mainstay_base::key::Slot;
 use mainstay_base::time::Timestamp;
 use mainstay_machine::index::state::Reached;
 use mainstay_machine::index::{Span, State as IndexState};
-use mainstay_machine::row::{End, Error, IndexName, Parts, RowKey, RowRange, index_of};
+use mainstay_machine::row::{End, IndexName, RowKey, RowRange, index_of};
 use mainstay_machine::shards::Answer;
+use mainstay_machine::state::Walk;
 use mainstay_machine::task::{Clear, Fill, Reap};
-use mainstay_machine::{Outcome, State, Task, state};
+use mainstay_machine::{Outcome, State, Task, item, state};
 use tokio::time::sleep;
 
 use super::Space;
 use super::desk::Shard;
+use super::list::{LAST, next_slot_of};
 use crate::store::View;
 
 /// Items or entries of one step.
@@ -121,12 +123,12 @@ fn next(view: &View, step_max: usize, now: Timestamp) -> Result<Next, state::Err
     }
     let mut range = RowRange::index_states();
     while let Some((row, value)) = view.scan(&range, 1)?.pop() {
-        let damaged = |error| damaged(&row, &error);
+        let damaged = |error| state::Error::damaged(&row, &error);
         let (tenant, collection, number) = index_of(&row).map_err(damaged)?;
         let of = IndexName { tenant: &tenant, collection: &collection, number };
         match IndexState::decode(&value).map_err(damaged)? {
             IndexState::Building(building) => {
-                let items = items_after(view, of, building.at.as_ref(), step_max)?;
+                let items = items_after(view, (&tenant, &collection), building.at.as_ref(), step_max)?;
                 let is_last = items.len() < step_max;
                 let (from, collection, tenant) = (building.at, collection.clone(), tenant.clone());
                 return Ok(Next::Step(Fill { tenant, collection, number, from, items, is_last }.into()));
@@ -147,49 +149,30 @@ fn next(view: &View, step_max: usize, now: Timestamp) -> Result<Next, state::Err
 /// Items whose end has come.
 fn ends(view: &View, step_max: usize, now: Timestamp) -> Result<Vec<End>, state::Error> {
     let rows = view.scan(&RowRange::ends(now), step_max)?;
-    rows.iter().map(|(row, _)| End::of(row).map_err(|error| damaged(row, &error))).collect()
+    rows.iter().map(|(row, _)| End::of(row).map_err(|error| state::Error::damaged(row, &error))).collect()
 }
 
-fn damaged(row: &Bytes, error: &Error) -> state::Error {
-    state::Error::Damaged { row: format!("{row:?}"), reason: error.to_string() }
-}
-
-/// The next items of the index's collection, by slot and key.
+/// The next items of a collection, by slot and key.
 fn items_after(
     view: &View,
-    of: IndexName<'_>,
+    (tenant, collection): (&Tenant, &Name),
     at: Option<&Reached>,
     count: usize,
 ) -> Result<Vec<Reached>, state::Error> {
     let mut found = Vec::new();
     let first = at.and_then(Reached::slot);
-    let mut slot = first.or(Slot::new(0));
-    while let Some(current) = slot.filter(|_| found.len() < count) {
-        let items = RowRange::items(current, of.tenant, of.collection, "");
-        let range = match at.filter(|_| first == Some(current)) {
-            Some(at) => items.clone().after(&RowKey::item(current, of.tenant, of.collection, &at.key)),
-            None => items.clone(),
+    let mut from = first.or(Slot::new(0));
+    while let Some(start) = from.filter(|_| found.len() < count) {
+        let Some(slot) = next_slot_of(view, (start, LAST), (tenant, collection, ""))? else { break };
+        let items = RowRange::items(slot, tenant, collection, "");
+        let range = match at.filter(|_| first == Some(slot)) {
+            Some(at) => items.after(&RowKey::item(slot, tenant, collection, &at.key)),
+            None => items,
         };
-        let rows = view.rows(&range).take(count - found.len());
-        for row in rows {
-            let (row, _) = row.map_err(|error| state::Error::Unreadable { reason: error.to_string() })?;
-            if let Ok(Parts::Item { key, .. }) = Parts::of(&row)
-                && let Ok(key) = key.parse()
-            {
-                found.push(Reached { slot: current.get(), key });
-            }
+        for row in view.walk(&range, false).take(count - found.len()) {
+            found.push(Reached { slot: slot.get(), key: item::key_of(&row?.0)? });
         }
-        if found.len() < count {
-            slot = next_slot(view, current)?;
-        }
+        from = Slot::new(slot.get() + 1);
     }
     Ok(found)
-}
-
-/// The next slot that has rows.
-fn next_slot(view: &View, after: Slot) -> Result<Option<Slot>, state::Error> {
-    let Some(next) = Slot::new(after.get() + 1) else { return Ok(None) };
-    let rest = RowRange { start: RowRange::slot(next).start, end: RowRange::slots().end };
-    let Some((row, _)) = view.scan(&rest, 1)?.pop() else { return Ok(None) };
-    Ok(row.first_chunk().and_then(|slot| Slot::new(u16::from_be_bytes(*slot))))
 }

@@ -21,6 +21,9 @@ use super::read::Seen;
 use super::{Space, place_of};
 use crate::store::View;
 
+/// The last slot that there is.
+pub(super) const LAST: Slot = Slot::new(Slot::COUNT - 1).expect("it is below the count");
+
 impl Space {
     pub(super) async fn list_items(
         &self,
@@ -103,13 +106,12 @@ fn is_by_keys(list: &List) -> bool {
 
 /// The first and the last slot that are to be looked through; the first is behind the last when there is nothing.
 fn slots_of(list: &List) -> (Slot, Slot) {
-    let last = Slot::new(Slot::COUNT - 1).expect("it is below the count");
     let (first, last) = match &list.partition {
         Some(partition) => {
             let slot = slot(&list.tenant, partition);
             (slot, slot)
         }
-        None => (Slot::new(0).expect("it is below the count"), last),
+        None => (Slot::new(0).expect("it is below the count"), LAST),
     };
     (list.after_key().map_or(first, |(slot, _)| slot.max(first)), last)
 }
