@@ -31,7 +31,7 @@ mod expiry;
 mod hold;
 mod idempotency;
 mod increment;
-pub(crate) mod index;
+mod index;
 mod limits;
 mod merge_patch;
 mod place;

@@ -10,6 +10,7 @@ use mainstay_base::time::Timestamp;
 
 use crate::codec::{Reader, put_varint};
 use crate::content::ContentType;
+use crate::expression::{self, Expression};
 use crate::row::{self, FORMAT, Parts, RowKey, RowRange};
 use crate::state::{self, State};
 use crate::version::Version;
@@ -151,6 +152,23 @@ impl Item {
         let is_rewritten = flags & IS_REWRITTEN != 0;
         let bytes = reader.rest();
         Ok(Self { version, created, updated, expires, holds, schema, is_rewritten, content_type, bytes })
+    }
+
+    /// The value as JSON text; none if it is not JSON.
+    pub(crate) fn document(&self) -> Option<&str> {
+        let json = Some(&self.bytes).filter(|_| self.content_type.is_json());
+        json.and_then(|json| str::from_utf8(json).ok())
+    }
+
+    /// Whether an expression holds for it. Errors: [`expression::Error`].
+    pub(crate) fn satisfies(
+        &self,
+        expression: &Expression,
+        steps: &mut u64,
+    ) -> Result<bool, expression::Error> {
+        let version = self.version.to_string();
+        let subject = expression::Item { value: self.document(), version: Some(&version), exists: true };
+        expression.holds(&subject, steps)
     }
 
     /// From when on it is absent, if nothing happens before: what is held does not end.

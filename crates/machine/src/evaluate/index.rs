@@ -134,8 +134,9 @@ impl Target<'_> {
         overlay: &mut Overlay<'_>,
     ) -> Result<(), Fault> {
         // What could not be in it was not.
-        let had = before.map_or_else(Vec::new, |item| entries(self.index, text(item)).unwrap_or_default());
-        let has = after.map_or(Ok(Vec::new()), |item| entries(self.index, text(item)))?;
+        let had =
+            before.map_or_else(Vec::new, |item| entries(self.index, item.document()).unwrap_or_default());
+        let has = after.map_or(Ok(Vec::new()), |item| entries(self.index, item.document()))?;
         // Both are in their order.
         let lacks = |tuples: &[Bytes], tuple: &Bytes| tuples.binary_search(tuple).is_err();
         for tuple in had.iter().filter(|tuple| lacks(&has, tuple)) {
@@ -171,11 +172,6 @@ impl Target<'_> {
 
 fn holder(row: &RowKey, overlay: &Overlay<'_>) -> Result<Option<Key>, state::Error> {
     Ok(state::read(overlay, row, Holder::decode)?.map(|holder| holder.key))
-}
-
-/// The document that an item has in indexes.
-pub(crate) fn text(item: &Item) -> Option<&str> {
-    item.content_type.is_json().then(|| str::from_utf8(&item.bytes).ok()).flatten()
 }
 
 /// Puts the next items that were there before an index into it, as they are now.

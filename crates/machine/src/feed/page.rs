@@ -5,7 +5,6 @@ use std::ops::ControlFlow;
 use mainstay_base::position::{Index, ShardId};
 
 use super::{Changes, Event, Events, Follow, Row};
-use crate::expression;
 use crate::item::Item;
 use crate::position::{EventId, Place, Position};
 use crate::row;
@@ -123,11 +122,8 @@ impl<'f> EventsBuilder<'f> {
 
     fn matches(&self, item: &Item) -> bool {
         let Some(filter) = &self.follow.filter else { return true };
-        let json = Some(&item.bytes).filter(|_| item.content_type.is_json());
-        let (value, version) = (json.and_then(|json| str::from_utf8(json).ok()), item.version.to_string());
-        let subject = expression::Item { value, version: Some(&version), exists: true };
         let mut steps = self.steps_max;
-        filter.holds(&subject, &mut steps).unwrap_or(false)
+        item.satisfies(filter, &mut steps).unwrap_or(false)
     }
 
     fn push(&mut self, mut event: Event, (shard, place): (ShardId, Place), number: u32) -> ControlFlow<()> {

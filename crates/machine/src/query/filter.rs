@@ -3,7 +3,6 @@
 use mainstay_base::error::Code;
 use mainstay_base::time::Timestamp;
 
-use crate::evaluate::index::text;
 use crate::expression::{self, Expression};
 use crate::item::Item;
 use crate::outcome::Refusal;
@@ -33,9 +32,7 @@ impl<'q> Filter<'q> {
             return Ok(false);
         }
         let Some(expression) = self.expression else { return Ok(true) };
-        let version = item.version.to_string();
-        let subject = expression::Item { value: text(item), version: Some(&version), exists: true };
-        match expression.holds(&subject, &mut self.steps) {
+        match item.satisfies(expression, &mut self.steps) {
             Ok(holds) => Ok(holds),
             Err(expression::Error::Steps) => {
                 let detail =

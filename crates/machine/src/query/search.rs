@@ -9,7 +9,6 @@ use mainstay_base::time::Timestamp;
 
 use super::{Filter, Through, too_costly};
 use crate::definition::Definition;
-use crate::evaluate::index::text;
 use crate::index::{self, Span, split};
 use crate::item::{self, Item, Listed};
 use crate::outcome::Refusal;
@@ -193,7 +192,7 @@ impl Search<'_> {
 
     /// Whether this is the first of an item's entries that the walk comes to. An array has several.
     fn is_first(&self, item: &Item, tuple: &[u8]) -> bool {
-        let Ok(all) = index::entries(&self.through.index, text(item)) else { return false };
+        let Ok(all) = index::entries(&self.through.index, item.document()) else { return false };
         let mut seen = all.iter().filter(|tuple| self.through.spans.iter().any(|span| span.contains(tuple)));
         let first = if self.through.is_back { seen.next_back() } else { seen.next() };
         first.is_some_and(|first| *first == tuple)
