@@ -37,7 +37,7 @@ pub(super) fn define(
 ) -> Result<Vec<OperationResult>, Stop> {
     let before = definition::get(overlay, tenant, &define.name)?;
     let subject = Subject { tenant, name: &define.name, before };
-    let served = subject.before.as_ref().filter(|before| !before.is_retired);
+    let served = subject.served();
     let existed = served.is_some();
     subject.check_expected(define.expected)?;
     subject.check_owner()?;

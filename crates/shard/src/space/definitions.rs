@@ -158,7 +158,6 @@ impl Space {
         Ok(answer)
     }
 
-    /// Evaluates a command on the rows of `system`, and forgets what it changes.
     pub(super) async fn history_in_system(
         &self,
         (tenant, name): (Tenant, Name),
