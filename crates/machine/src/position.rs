@@ -8,7 +8,7 @@ use mainstay_base::error::{Classify, Code};
 use mainstay_base::position::{Index, ShardId};
 use thiserror::Error;
 
-use crate::text::{Hex, shown};
+use crate::text::shown;
 
 mod event_id;
 
@@ -70,52 +70,17 @@ impl Position {
 
 impl Display for Position {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("0");
-        }
-        for (place_of, (shard, place)) in self.places().enumerate() {
-            let mut text = Hex::default();
-            if place_of > 0 {
-                text.push(b'_');
-            }
-            text.push_number(place.timeline.into());
-            text.push(b'.');
-            text.push_number(shard.get().into());
-            text.push(b'.');
-            text.push_number(place.index.get());
-            f.write_str(text.as_str())?;
-        }
-        Ok(())
+        event_id::write(f, self, None)
     }
 }
 
 impl FromStr for Position {
     type Err = ParseError;
 
+    /// The text is that of an id which is within no record.
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        const PLACE_BYTES_MAX: usize = 8 + 1 + 8 + 1 + 16 + 1;
-        let place = |text: &str| {
-            let mut parts = text.split('.');
-            let timeline = u32::from_str_radix(parts.next()?, 16).ok()?;
-            let shard = u32::from_str_radix(parts.next()?, 16).ok()?;
-            let index = u64::from_str_radix(parts.next()?, 16).ok()?;
-            let is_end = parts.next().is_none();
-            is_end.then_some((ShardId::new(shard), Place { timeline, index: Index::new(index) }))
-        };
-        let parse = || {
-            if text == "0" {
-                return Some(Self::default());
-            }
-            if text.len() > PLACE_BYTES_MAX * Self::SHARDS_MAX {
-                return None;
-            }
-            let places: Option<BTreeMap<_, _>> = text.split('_').map(place).collect();
-            // Only the form that is displayed is read, so that a position has one text.
-            places.map(Self).filter(|position| position.to_string() == text)
-        };
-        parse()
-            .filter(|position| position.0.len() <= Self::SHARDS_MAX)
-            .ok_or_else(|| ParseError(text.to_owned()))
+        let id = text.parse::<EventId>().ok().filter(|id| id.partly().is_none());
+        id.map(EventId::into_position).ok_or_else(|| ParseError(text.to_owned()))
     }
 }
 
@@ -153,6 +118,12 @@ mod tests {
             assert!(wrong.parse::<Position>().is_err(), "{wrong}");
         }
         assert!("f".repeat(1 << 20).parse::<Position>().is_err());
+        let of_shards = |count: u32| {
+            merged(&(0..count).map(|shard| at(u32::MAX, u32::MAX - shard, u64::MAX)).collect::<Vec<_>>())
+        };
+        let most = of_shards(Position::SHARDS_MAX as u32);
+        assert_eq!(most.to_string().parse(), Ok(most));
+        assert!(of_shards(Position::SHARDS_MAX as u32 + 1).to_string().parse::<Position>().is_err());
     }
 
     #[test]

@@ -64,25 +64,7 @@ impl From<Position> for EventId {
 
 impl Display for EventId {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if self.position.0.is_empty() {
-            return f.write_str("0");
-        }
-        for (place_of, (shard, place)) in self.position.places().enumerate() {
-            let mut text = Hex::default();
-            if place_of > 0 {
-                text.push(b'_');
-            }
-            let change = self.within.filter(|(within, _)| *within == shard).map(|(_, change)| change);
-            let numbers = [place.timeline.into(), shard.get().into(), place.index.get()];
-            for (at, number) in numbers.into_iter().chain(change.map(u64::from)).enumerate() {
-                if at > 0 {
-                    text.push(b'.');
-                }
-                text.push_number(number);
-            }
-            f.write_str(text.as_str())?;
-        }
-        Ok(())
+        write(f, &self.position, self.within)
     }
 }
 
@@ -92,6 +74,33 @@ impl FromStr for EventId {
     fn from_str(text: &str) -> Result<Self, ParseError> {
         parse(text).ok_or_else(|| ParseError(text.to_owned()))
     }
+}
+
+/// Writes the places of a position, of which one may be within a record.
+pub(super) fn write(
+    f: &mut Formatter<'_>,
+    position: &Position,
+    within: Option<(ShardId, u32)>,
+) -> fmt::Result {
+    if position.0.is_empty() {
+        return f.write_str("0");
+    }
+    for (place_of, (shard, place)) in position.places().enumerate() {
+        let mut text = Hex::default();
+        if place_of > 0 {
+            text.push(b'_');
+        }
+        let change = within.filter(|(within, _)| *within == shard).map(|(_, change)| change);
+        let numbers = [place.timeline.into(), shard.get().into(), place.index.get()];
+        for (at, number) in numbers.into_iter().chain(change.map(u64::from)).enumerate() {
+            if at > 0 {
+                text.push(b'.');
+            }
+            text.push_number(number);
+        }
+        f.write_str(text.as_str())?;
+    }
+    Ok(())
 }
 
 fn parse(text: &str) -> Option<EventId> {
