@@ -3,6 +3,8 @@
 //! The body of a change IS the definition; what is answered says around it which version it has, where it was written and how many
 //! shards have it.
 
+mod purge;
+
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -23,6 +25,8 @@ use crate::preconditions::{self, etag};
 use crate::target::{self, Query};
 use crate::wire::{CollectionBody, CollectionsBody, HistoryBody, RehearsalBody, RollbackBody};
 use crate::{Api, body, stamp};
+
+pub(crate) use purge::{purge, purging};
 
 /// Collections of a page when the caller does not say how many.
 pub(crate) const LIMIT_DEFAULT: usize = 100;

@@ -31,8 +31,8 @@ use crate::stamp::{AGE, DURABILITY, REPLAYED};
 use crate::target::Query;
 use crate::terms::{CONSISTENCY, IDEMPOTENCY_KEY, POSITION};
 use crate::wire::{
-    CollectionBody, CollectionsBody, CommitAnswer, CommitBody, EventsBody, HistoryBody, PageBody,
-    RehearsalBody, RollbackBody,
+    CollectionBody, CollectionsBody, CommitAnswer, CommitBody, EventsBody, HistoryBody, PageBody, PurgeBody,
+    PurgingBody, RehearsalBody, RollbackBody, StockBody,
 };
 
 /// `GET /v1/openapi.json`.
@@ -138,6 +138,9 @@ impl Writer {
             Content::Collections => schema::<CollectionsBody>(&mut self.answered),
             Content::CollectionHistory => schema::<HistoryBody>(&mut self.answered),
             Content::Rollback => schema::<RollbackBody>(&mut self.sent),
+            Content::NewPurge => schema::<PurgeBody>(&mut self.sent),
+            Content::PurgeDryRun => schema::<StockBody>(&mut self.answered),
+            Content::Purge => schema::<PurgingBody>(&mut self.answered),
             Content::OpenApi => json!({ "type": "object" }),
         };
         let media_types = content.media_types().iter();

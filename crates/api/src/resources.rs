@@ -74,6 +74,9 @@ pub(crate) enum Content {
     Collections,
     CollectionHistory,
     Rollback,
+    NewPurge,
+    PurgeDryRun,
+    Purge,
     OpenApi,
 }
 
@@ -90,6 +93,9 @@ impl Content {
             | Self::Collections
             | Self::CollectionHistory
             | Self::Rollback
+            | Self::NewPurge
+            | Self::PurgeDryRun
+            | Self::Purge
             | Self::OpenApi => &["application/json"],
             Self::Events => &["application/json", EVENT_STREAM],
             Self::Value => &["*/*"],
@@ -170,6 +176,10 @@ pub(crate) fn all() -> Vec<Resource> {
         },
         Resource { path: "/v1/collections/{collection}/history", operations: vec![collection_history()] },
         Resource { path: "/v1/collections/{collection}/rollback", operations: vec![rollback_collection()] },
+        Resource {
+            path: "/v1/collections/{collection}/purge",
+            operations: vec![read_purge(), purge_collection()],
+        },
         Resource { path: "/v1/collections/{collection}/changes", operations: vec![changes()] },
         Resource { path: "/v1/collections/{collection}/items", operations: vec![listing()] },
         Resource {
@@ -282,6 +292,33 @@ fn rollback_collection() -> Operation {
             Method::POST,
             collections::rollback,
             ("roll_back_collection", "Goes back to an earlier definition"),
+        )
+    }
+}
+
+fn read_purge() -> Operation {
+    Operation {
+        parameters: with_headers(vec![Parameter::Collection], [TIMEOUT, GRPC_TIMEOUT]),
+        answers: &[(200, "How far the purge is.", Some(Content::Purge))],
+        problems: &[Code::NotFound, Code::Invalid],
+        ..operation(Method::GET, collections::purging, ("get_purge", "Reads how far a purge is"))
+    }
+}
+
+fn purge_collection() -> Operation {
+    let dry_run = query(collections::DRY_RUN, "Only tells what would be removed.", QuerySchema::Flag);
+    Operation {
+        parameters: with_headers(vec![Parameter::Collection, dry_run], [TIMEOUT, GRPC_TIMEOUT]),
+        request: Some(Content::NewPurge),
+        answers: &[
+            (200, "What would be removed.", Some(Content::PurgeDryRun)),
+            (202, "It has begun, or goes on.", Some(Content::Purge)),
+        ],
+        problems: &OF_CHANGES,
+        ..operation(
+            Method::POST,
+            collections::purge,
+            ("purge_collection", "Removes the items of a retired collection"),
         )
     }
 }

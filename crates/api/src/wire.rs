@@ -7,6 +7,7 @@ mod definition;
 mod event;
 mod kind;
 mod page;
+mod purge;
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -19,6 +20,7 @@ pub use commit::{CommitAnswer, CommitBody};
 pub use definition::{CollectionBody, CollectionsBody, HistoryBody, RehearsalBody, RollbackBody, SampleBody};
 pub use event::{EventBody, EventsBody};
 pub use page::{ExplainBody, ItemBody, PageBody};
+pub use purge::{PurgeBody, PurgingBody, StockBody};
 
 /// Reads what is written as a text.
 fn parsed<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {

@@ -35,6 +35,7 @@ mod index;
 mod limits;
 mod merge_patch;
 mod place;
+mod purge;
 mod put;
 mod valid;
 
@@ -160,6 +161,8 @@ fn task_in(task: &Task, overlay: &mut Overlay<'_>, context: &Context<'_>) -> Res
         Task::Fill(fill) => index::fill(fill, overlay, context),
         Task::Clear(clear) => index::clear(clear, overlay, context),
         Task::Reap(reap) => expiry::reap(reap, overlay, context),
+        Task::StartPurge(start) => purge::start(start, overlay, context),
+        Task::Remove(remove) => purge::remove(remove, overlay, context),
     };
     let outcome = outcome(results, overlay)?;
     let effects = overlay.changed();

@@ -274,3 +274,43 @@ pub fn key_of(row: &[u8]) -> Result<Key, state::Error> {
     });
     key.map_err(|error| state::Error::damaged(row, &error))
 }
+
+/// The first of the slots from one to another that has items of a collection with this prefix. Slots without any are passed over
+/// by looking where the next row is. Errors: [`state::Error`].
+pub fn next_slot<S: State + ?Sized>(
+    state: &S,
+    (mut from, last): (Slot, Slot),
+    (tenant, collection, prefix): (&Tenant, &Name, &str),
+) -> Result<Option<Slot>, state::Error> {
+    loop {
+        if from > last {
+            return Ok(None);
+        }
+        let items = RowRange::items(from, tenant, collection, prefix);
+        let rest = RowRange { start: items.start.clone(), end: RowRange::slot(last).end };
+        let Some((row, _)) = state.scan(&rest, 1)?.into_iter().next() else { return Ok(None) };
+        if items.contains(&row) {
+            return Ok(Some(from));
+        }
+        let next = match slot_of(&row) {
+            // The row is behind the items of this slot, or of another slot whose items may come later in it.
+            Some(slot) if slot > from => slot,
+            _ => match from.next() {
+                Some(next) => next,
+                None => return Ok(None),
+            },
+        };
+        from = next;
+    }
+}
+
+fn slot_of(row: &[u8]) -> Option<Slot> {
+    match Parts::of(row).ok()? {
+        Parts::Slot { slot }
+        | Parts::Tenant { slot, .. }
+        | Parts::Item { slot, .. }
+        | Parts::Held { slot, .. }
+        | Parts::Kept { slot, .. }
+        | Parts::KeptByAge { slot, .. } => Some(slot),
+    }
+}

@@ -27,6 +27,7 @@ pub mod json;
 pub mod outcome;
 pub mod overlay;
 pub mod position;
+pub mod purge;
 pub mod query;
 pub mod row;
 pub mod sample;

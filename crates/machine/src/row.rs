@@ -37,7 +37,7 @@ mod beside;
 mod meta;
 
 pub(crate) use beside::definition_of;
-pub use beside::{End, IndexName, ShardMeta, index_of};
+pub use beside::{End, IndexName, ShardMeta, index_of, purge_of};
 pub use meta::{Holder, Kept, SlotMeta, TenantMeta};
 
 /// The format of all values that this program writes, and the newest that it reads.

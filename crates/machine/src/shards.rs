@@ -22,6 +22,7 @@ use crate::item::{Item, Listed};
 use crate::json::Pointer;
 use crate::outcome::{Outcome, Refusal};
 use crate::position::Position;
+use crate::purge::{Purging, Stock};
 use crate::query::Standing;
 use crate::sample::Sample;
 
@@ -87,6 +88,23 @@ pub trait Shards: Send + Sync {
         of: (Tenant, Name),
         deadline: Option<Instant>,
     ) -> BoxFuture<'_, Result<Standing, Error>>;
+
+    /// What a purge of a collection would remove. Cost: one pass over the collection. Errors as [`Shards::get`], and
+    /// [`Error::Refused`] when it cannot be purged. Cancel-safe.
+    fn stock(&self, of: (Tenant, Name), deadline: Option<Instant>) -> BoxFuture<'_, Result<Stock, Error>>;
+
+    /// Begins to remove all items of a retired collection, beside the traffic, where that has not begun; answers how far it is.
+    ///
+    /// Errors as [`Shards::stock`], and [`Error::Refused`] when items are held. Not cancel-safe: it may have begun in some shards, and
+    /// can be asked for again.
+    fn purge(&self, of: (Tenant, Name), deadline: Option<Instant>) -> BoxFuture<'_, Result<Purging, Error>>;
+
+    /// How far a purge is; none if there is none. Errors as [`Shards::get`]. Cancel-safe.
+    fn purging(
+        &self,
+        of: (Tenant, Name),
+        deadline: Option<Instant>,
+    ) -> BoxFuture<'_, Result<Option<Purging>, Error>>;
 
     /// What a definition was, the latest first. Errors as [`Shards::get`]. Cancel-safe.
     fn history(

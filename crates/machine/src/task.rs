@@ -33,6 +33,10 @@ pub enum Task {
     Clear(Clear),
     /// To have items no more whose end has come.
     Reap(Reap),
+    /// To begin having the items of a retired collection no more.
+    StartPurge(StartPurge),
+    /// To go on with that.
+    Remove(Remove),
 }
 
 /// All that configuration files define. What they defined before and do not any more is retired.
@@ -94,6 +98,30 @@ pub struct Reap {
     pub ends: Vec<End>,
 }
 
+/// A retired collection whose items are to be removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartPurge {
+    /// Whose.
+    pub tenant: Tenant,
+    /// The collection.
+    pub collection: Name,
+}
+
+/// The next items of a collection that is purged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remove {
+    /// Whose.
+    pub tenant: Tenant,
+    /// Of which collection.
+    pub collection: Name,
+    /// How far the purge was when they were looked for. If it is not any more, nothing is done.
+    pub from: Option<Reached>,
+    /// The items behind that, in their order.
+    pub items: Vec<Reached>,
+    /// Whether there are no more.
+    pub is_last: bool,
+}
+
 impl Adopt {
     /// What brings a shard that has the definitions of `after` to those of `definitions`.
     pub fn between(after: u64, definitions: &Definitions) -> Self {
@@ -110,7 +138,12 @@ impl Input {
         match self {
             Self::Command(command) => &command.tenant,
             Self::Task(Task::Declare(_) | Task::Adopt(_) | Task::Reap(_)) => const { &Tenant::DEFAULT },
-            Self::Task(Task::Fill(Fill { tenant, .. }) | Task::Clear(Clear { tenant, .. })) => tenant,
+            Self::Task(
+                Task::Fill(Fill { tenant, .. })
+                | Task::Clear(Clear { tenant, .. })
+                | Task::StartPurge(StartPurge { tenant, .. })
+                | Task::Remove(Remove { tenant, .. }),
+            ) => tenant,
         }
     }
 
@@ -132,6 +165,8 @@ impl Input {
             Self::Task(Task::Fill(Fill { items, .. })) => PART_BYTES * (1 + items.len()),
             Self::Task(Task::Clear(Clear { entries, .. })) => PART_BYTES * (1 + entries.len()),
             Self::Task(Task::Reap(Reap { ends })) => PART_BYTES * (1 + ends.len()),
+            Self::Task(Task::StartPurge(_)) => PART_BYTES,
+            Self::Task(Task::Remove(Remove { items, .. })) => PART_BYTES * (1 + items.len()),
         }
     }
 }
@@ -157,6 +192,18 @@ impl From<Fill> for Task {
 impl From<Reap> for Task {
     fn from(reap: Reap) -> Self {
         Self::Reap(reap)
+    }
+}
+
+impl From<StartPurge> for Task {
+    fn from(start: StartPurge) -> Self {
+        Self::StartPurge(start)
+    }
+}
+
+impl From<Remove> for Task {
+    fn from(remove: Remove) -> Self {
+        Self::Remove(remove)
     }
 }
 

@@ -17,6 +17,7 @@ use mainstay_base::time::{Clock, Entropy, Instant};
 use mainstay_log::Log;
 use mainstay_machine::feed::{Events, Follow};
 use mainstay_machine::item::Item;
+use mainstay_machine::purge::{Purging, Stock};
 use mainstay_machine::query::Standing;
 use mainstay_machine::shards::{
     Active, Answer, BoxFuture, Error, Get, List, Page, Reading, Rehearsed, Shards,
@@ -39,6 +40,7 @@ mod list;
 pub mod manifest;
 mod open;
 mod owning;
+mod purge;
 mod read;
 mod rehearse;
 mod status;
@@ -237,6 +239,22 @@ impl Shards for Space {
         deadline: Option<Instant>,
     ) -> BoxFuture<'_, Result<Standing, Error>> {
         Box::pin(self.standing_of(of, deadline))
+    }
+
+    fn stock(&self, of: (Tenant, Name), deadline: Option<Instant>) -> BoxFuture<'_, Result<Stock, Error>> {
+        Box::pin(self.stock_of(of, deadline))
+    }
+
+    fn purge(&self, of: (Tenant, Name), deadline: Option<Instant>) -> BoxFuture<'_, Result<Purging, Error>> {
+        Box::pin(self.purge_everywhere(of, deadline))
+    }
+
+    fn purging(
+        &self,
+        of: (Tenant, Name),
+        deadline: Option<Instant>,
+    ) -> BoxFuture<'_, Result<Option<Purging>, Error>> {
+        Box::pin(self.purging_of(of, deadline))
     }
 
     fn history(

@@ -247,3 +247,39 @@ async fn a_dry_run_tells_which_items_would_not_be_valid() {
     let told = world.put(path, FREE).await.is(200).json();
     assert_eq!(told.get("sample"), None);
 }
+
+#[tokio::test]
+async fn a_retired_collection_is_purged_unless_items_are_held() {
+    const PURGE: &str = "/v1/collections/books/purge";
+    let world = World::new();
+    let world = &world;
+    let purge = |query: &'static str| async move {
+        world.call("POST", &format!("{PURGE}{query}"), &[JSON], "{}").await
+    };
+    purge("").await.problem(404, "not_found");
+    world.put(BOOKS, "{}").await.is(201);
+    let served = purge("").await.problem(409, "conflict");
+    assert!(served["detail"].as_str().unwrap().contains("retire it first"), "{served}");
+    world.put("/v1/collections/books/items/a", "1").await.is(201);
+    world.put("/v1/collections/books/items/b", "1").await.is(201);
+    let hold = "/v1/collections/books/holds/case-7/items/a";
+    world.call("PUT", hold, &[], "").await.is(204);
+    world.call("DELETE", BOOKS, &[], "").await.is(200);
+    let rehearsed = purge("?dry_run=true").await;
+    assert_eq!(rehearsed.is(200).json(), json!({ "dry_run": true, "items": 2, "held": 1 }));
+    let held = purge("").await.problem(409, "conflict");
+    assert_eq!((&held["collection"], &held["held"]), (&json!("books"), &json!(1)));
+    let none = world.get(PURGE).await.problem(404, "not_found");
+    assert!(none["detail"].as_str().unwrap().contains("there is no purge"), "{none}");
+
+    world.put(BOOKS, "{}").await.is(201);
+    world.call("DELETE", hold, &[], "").await.is(204);
+    world.call("DELETE", BOOKS, &[], "").await.is(200);
+    let begun = purge("").await;
+    let progress = json!({ "state": "purging", "done": "0/1", "removed": 0, "held": 0 });
+    assert_eq!(begun.is(202).json(), progress);
+    assert_eq!(world.get(PURGE).await.is(200).json(), progress);
+    world.call("POST", PURGE, &[JSON], r#"{"items": 2}"#).await.problem(422, "invalid");
+    world.call("POST", PURGE, &[], "{}").await.problem(415, "unsupported_media_type");
+    purge("?dry_run=1").await.problem(422, "invalid");
+}

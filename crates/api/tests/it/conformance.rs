@@ -10,6 +10,7 @@ use mainstay_machine::command::{Command, Commit, Request};
 use mainstay_machine::feed::{Events, Follow};
 use mainstay_machine::item::Item;
 use mainstay_machine::position::EventId;
+use mainstay_machine::purge::{Purging, Stock};
 use mainstay_machine::query::Standing;
 use mainstay_machine::shards::{
     Active, Answer, BoxFuture, Consistency, Cursor, Error, Get, List, Page, Reading, Rehearsed, Shards,
@@ -283,6 +284,22 @@ impl Shards for Flawed {
         deadline: Option<Instant>,
     ) -> BoxFuture<'_, Result<Standing, Error>> {
         self.shards.standing(of, deadline)
+    }
+
+    fn stock(&self, of: (Tenant, Name), deadline: Option<Instant>) -> BoxFuture<'_, Result<Stock, Error>> {
+        self.shards.stock(of, deadline)
+    }
+
+    fn purge(&self, of: (Tenant, Name), deadline: Option<Instant>) -> BoxFuture<'_, Result<Purging, Error>> {
+        self.shards.purge(of, deadline)
+    }
+
+    fn purging(
+        &self,
+        of: (Tenant, Name),
+        deadline: Option<Instant>,
+    ) -> BoxFuture<'_, Result<Option<Purging>, Error>> {
+        self.shards.purging(of, deadline)
     }
 
     fn history(

@@ -18,6 +18,7 @@ use mainstay_machine::feed::{Changes, Events, EventsBuilder, Follow};
 use mainstay_machine::index::State as IndexState;
 use mainstay_machine::item::{self, Item};
 use mainstay_machine::position::Place;
+use mainstay_machine::purge::{self, Purging, Stock};
 use mainstay_machine::query::{self, Failed, Plan, Standing};
 use mainstay_machine::row::{IndexName, RowKey};
 use mainstay_machine::sample::Sample;
@@ -26,7 +27,7 @@ use mainstay_machine::shards::{
     Rehearsed, Shards,
 };
 use mainstay_machine::state::Memory;
-use mainstay_machine::task::Declare;
+use mainstay_machine::task::{Declare, StartPurge};
 use mainstay_machine::{
     Collection, Command, Context, Definition, Definitions, Evaluated, Input, Moment, Mutation, Outcome,
     Overlay, Position, Task, evaluate,
@@ -331,6 +332,45 @@ impl Shards for Mem {
         let definition = definitions.get(&tenant, &name).unwrap();
         let standing = query::standing(&[&inner.state], &tenant, (&name, definition)).unwrap();
         Box::pin(async move { Ok(standing) })
+    }
+
+    fn stock(
+        &self,
+        (tenant, name): (Tenant, Name),
+        deadline: Option<Instant>,
+    ) -> BoxFuture<'_, Result<Stock, Error>> {
+        Box::pin(async move {
+            let mut inner = self.inner.lock().unwrap();
+            self.begin(&mut inner, deadline)?;
+            let definitions = Definitions::load(&inner.state).unwrap();
+            let checked = purge::check(&definitions, &tenant, &name);
+            checked.map_err(|refusal| Error::Refused(Box::new(refusal)))?;
+            Ok(purge::stock(&inner.state, &tenant, &name).unwrap())
+        })
+    }
+
+    fn purge(&self, of: (Tenant, Name), deadline: Option<Instant>) -> BoxFuture<'_, Result<Purging, Error>> {
+        Box::pin(async move {
+            let stock = self.stock(of.clone(), deadline).await?;
+            let checked = purge::check_stock(&of.1, &stock);
+            checked.map_err(|refusal| Error::Refused(Box::new(refusal)))?;
+            let mut inner = self.inner.lock().unwrap();
+            let (tenant, collection) = of.clone();
+            self.evaluate(&mut inner, &Task::from(StartPurge { tenant, collection }).into());
+            Ok(purge::purging(&[&inner.state], &of.0, &of.1).unwrap().expect("it has begun"))
+        })
+    }
+
+    fn purging(
+        &self,
+        (tenant, name): (Tenant, Name),
+        deadline: Option<Instant>,
+    ) -> BoxFuture<'_, Result<Option<Purging>, Error>> {
+        Box::pin(async move {
+            let mut inner = self.inner.lock().unwrap();
+            self.begin(&mut inner, deadline)?;
+            Ok(purge::purging(&[&inner.state], &tenant, &name).unwrap())
+        })
     }
 
     fn history(

@@ -18,6 +18,17 @@ impl Slot {
     /// How many slots there are. Slots are below it.
     pub const COUNT: u16 = 4096;
 
+    /// The first slot.
+    pub const FIRST: Self = Self(0);
+
+    /// The last slot.
+    pub const LAST: Self = Self(Self::COUNT - 1);
+
+    /// The slot after it; none after the last.
+    pub fn next(self) -> Option<Self> {
+        Self::new(self.0 + 1)
+    }
+
     /// The slot with this number; none from [`Slot::COUNT`] on.
     pub const fn new(number: u16) -> Option<Self> {
         if number < Self::COUNT { Some(Self(number)) } else { None }

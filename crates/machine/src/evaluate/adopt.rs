@@ -11,6 +11,7 @@ use crate::index::state::Building;
 use crate::index::{self, Index, State as IndexState};
 use crate::outcome::OperationResult;
 use crate::overlay::Overlay;
+use crate::purge;
 use crate::row::{IndexName, RowKey, RowRange, ShardMeta};
 use crate::schema::Step;
 use crate::state::State;
@@ -42,6 +43,10 @@ pub(super) fn adopt(adopt: &Adopt, overlay: &mut Overlay<'_>) -> Result<Vec<Oper
         for number in next.keys().filter(|number| !before.contains_key(*number)) {
             let state = if is_new { IndexState::Ready } else { IndexState::Building(Building::default()) };
             overlay.write(state_row(tenant, name, *number), Some(state.encode()));
+        }
+        // Being served ends a purge.
+        if !definition.is_retired && purge::of(overlay, tenant, name)?.is_some() {
+            overlay.write(RowKey::purge(tenant, name), None);
         }
         overlay.write(RowKey::definition(tenant, name), Some(definition.encode()));
     }

@@ -10,6 +10,7 @@
 //! | 0x1003 | how far an index is | tenant, 0, collection, 0, number (4, big-endian) | [`IndexState`](crate::index::State) |
 //! | 0x1004 | an entry of an index | tenant, 0, collection, 0, number, the tuple, the item's key | one byte, the format |
 //! | 0x1005 | an item by its end | microseconds (8, big-endian), tenant, 0, collection, 0, key | one byte, the format |
+//! | 0x1006 | how far the purge of a retired collection is | tenant, 0, collection | [`Purge`](crate::purge::Purge) |
 
 use std::str::FromStr;
 
@@ -28,6 +29,7 @@ const HISTORY: u16 = 0x1002;
 const INDEX_STATE: u16 = 0x1003;
 const INDEX_ENTRY: u16 = 0x1004;
 const END: u16 = 0x1005;
+const PURGE: u16 = 0x1006;
 
 /// The kind of collections among definitions.
 const COLLECTION: u8 = 1;
@@ -112,6 +114,12 @@ impl RowKey {
         Self::beside(END, &[&time, tenant, &[0], collection, &[0], key.as_str().as_bytes()])
     }
 
+    /// The row of how far the purge of a collection is.
+    pub fn purge(tenant: &Tenant, collection: &Name) -> Self {
+        let (tenant, collection) = (tenant.name().as_str().as_bytes(), collection.as_str().as_bytes());
+        Self::beside(PURGE, &[tenant, &[0], collection])
+    }
+
     fn beside(area: u16, parts: &[&[u8]]) -> Self {
         Self([&area.to_be_bytes()[..], &parts.concat()].concat().into())
     }
@@ -132,6 +140,11 @@ impl RowRange {
     /// How far all indexes are, by tenant, collection and number.
     pub fn index_states() -> Self {
         Self::below(INDEX_STATE.to_be_bytes().to_vec())
+    }
+
+    /// How far all purges are, by tenant and collection.
+    pub fn purges() -> Self {
+        Self::below(PURGE.to_be_bytes().to_vec())
     }
 
     /// What a collection's definition was, the oldest first.
@@ -179,6 +192,12 @@ pub fn index_of(key: &[u8]) -> Result<(Tenant, Name, u32), Error> {
     let (tenant, collection) = (parts.tenant()?, parts.collection()?);
     let number = parts.rest.try_into().map_err(|_| parts.wrong("a number has 4 bytes"))?;
     Ok((tenant, collection, u32::from_be_bytes(number)))
+}
+
+/// Whose purge the row of its progress is, and of which collection. Errors: [`Error`] when these bytes are not the key of one.
+pub fn purge_of(key: &[u8]) -> Result<(Tenant, Name), Error> {
+    let mut parts = Apart::new("the key of a purge", PURGE, key)?;
+    Ok((parts.tenant()?, parts.parsed(parts.rest, NO_NAME)?))
 }
 
 /// An item and its end.

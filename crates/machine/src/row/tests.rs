@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::item::Item;
 use crate::outcome::{OperationResult, Outcome, Refusal};
+use crate::purge::Purge;
 use crate::version::Version;
 
 fn slot() -> Slot {
@@ -74,6 +75,7 @@ fn golden_keys() {
             RowKey::end(Timestamp::from_micros(0x0102), &tenant(), &orders(), &key),
             "<10><05><00><00><00><00><00><00><01><02>t1<00>orders<00>u7/<c3><a9>".to_owned(),
         ),
+        (RowKey::purge(&tenant(), &orders()), "<10><06>t1<00>orders".to_owned()),
     ] {
         assert_eq!(shown(&row), golden);
     }
@@ -120,6 +122,8 @@ fn keys_beside_the_slots_are_taken_apart_as_they_were_built() {
     let (tenant, collection, key): (_, _, Key) = (tenant(), orders(), "u7/é".parse().unwrap());
     let index = IndexName { tenant: &tenant, collection: &collection, number: 7 };
     let expires = Timestamp::from_micros(0x0102);
+    assert_eq!(purge_of(&RowKey::purge(&tenant, &collection)), Ok((tenant.clone(), collection.clone())));
+    assert!(purge_of(&RowKey::index_state(index)).is_err());
     let end = RowKey::end(expires, &tenant, &collection, &key);
     let (definition, state) = (RowKey::definition(&tenant, &collection), RowKey::index_state(index));
     assert_eq!(definition_of(&definition), Ok((tenant.clone(), collection.clone())));
@@ -228,6 +232,10 @@ fn golden_values() {
             format!("{with_parts}<07><07><06><00><00><00><00><00><00><02><05>audit<06>case-7<01><00>{{}}"),
         ),
         (Holder { key: "u7/a".parse().unwrap() }.encode(), "<01>u7/a".to_owned()),
+        (
+            Purge { removed: 7, ..Purge::default() }.encode(),
+            "<01>{\"at\":null,\"removed\":7,\"held\":0,\"is_done\":false}".to_owned(),
+        ),
         (ShardMeta { revision: 0x0102 }.encode(), "<01><02><01><00><00><00><00><00><00>".to_owned()),
         (kept(committed), format!("{kept_head}<00><01><83><04><02><03><00>")),
         (kept(refusal.into()), format!("{kept_head}<01><09>not_found<03>why<0f>{{\"operation\":7}}")),

@@ -10,6 +10,7 @@ mod holds;
 mod idempotency;
 mod items;
 mod model;
+mod purge;
 mod queries;
 mod space;
 mod world;

@@ -39,6 +39,8 @@ pub enum Collections {
     Put(Put),
     /// Serve a collection no longer; its items stay, and are there again when it is defined again
     Retire(Retire),
+    /// Remove the items of a retired collection for good; again: tell how far that is
+    Purge(Purge),
     /// Print what changed from version to version, the latest first
     History(Named),
     /// Go back to an earlier version
@@ -94,6 +96,16 @@ pub struct Retire {
     of: Named,
     #[command(flatten)]
     dry_run: DryRun,
+}
+
+/// Arguments of `collections purge`.
+#[derive(Debug, Args)]
+pub struct Purge {
+    #[command(flatten)]
+    of: Named,
+    /// Remove nothing, and tell how many items would be
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// Arguments of `collections rollback`.
@@ -157,7 +169,7 @@ impl Collections {
             Self::List(target) => target,
             Self::Show(of) | Self::History(of) => &of.target,
             Self::Put(Put { of, .. }) | Self::Retire(Retire { of, .. }) => &of.target,
-            Self::Rollback(Rollback { of, .. }) => &of.target,
+            Self::Purge(Purge { of, .. }) | Self::Rollback(Rollback { of, .. }) => &of.target,
         }
     }
 }
@@ -187,6 +199,7 @@ impl Definitions {
             Collections::Show(Named { name, .. }) => self.show(name),
             Collections::Put(put) => self.put(put, definition),
             Collections::Retire(retire) => self.retire(retire),
+            Collections::Purge(purge) => self.purge(purge),
             Collections::History(Named { name, .. }) => self.history(name),
             Collections::Rollback(rollback) => self.roll_back(rollback),
         }
@@ -237,6 +250,19 @@ impl Definitions {
     fn retire(&self, Retire { of: Named { name, .. }, dry_run }: &Retire) -> Result<Answer> {
         let request = Request::delete(path(name, dry_run.query()));
         self.change(Change { name, request, document: None, dry_run: *dry_run }, |_| None)
+    }
+
+    fn purge(&self, Purge { of: Named { name, .. }, dry_run }: &Purge) -> Result<Answer> {
+        let (path, nothing) = (path(name, "/purge"), json!({}));
+        if *dry_run {
+            let request = Request::post(format!("{path}?dry_run=true"));
+            let document = self.node.send(request, Some(&nothing), self.timeout)?;
+            let text = told::stock(name, &typed(document.clone())?);
+            return Ok(Answer { document, text });
+        }
+        let document = self.node.send(Request::post(path), Some(&nothing), self.timeout)?;
+        let text = told::purging(name, &typed(document.clone())?);
+        Ok(Answer { document, text })
     }
 
     fn roll_back(&self, Rollback { of: Named { name, .. }, to, dry_run }: &Rollback) -> Result<Answer> {

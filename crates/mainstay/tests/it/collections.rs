@@ -116,6 +116,29 @@ fn indexes_are_told_with_how_far_they_are() {
 }
 
 #[test]
+fn a_retired_collection_is_purged_for_good() {
+    let node = Node::start(OF_FILE).serving();
+    done(&node, &["put", "books"]);
+    for key in 0..20 {
+        let path = format!("/v1/collections/books/items/u{key}");
+        let put = node.connect().request("PUT", &path, &[("content-type", "application/json")], "1");
+        assert_eq!(put.status, 201, "{put:?}");
+    }
+    let served = ["answers 409", "only a retired one is purged"];
+    fails(node.folder(), 1, &["purge", "books"], &served);
+    done(&node, &["retire", "books"]);
+    let told = done(&node, &["purge", "books", "--dry-run"]);
+    assert_eq!(told, "nothing was changed; a purge of books would remove 20 items\n");
+    assert_eq!(answered(&node, &["purge", "books"])["held"], 0);
+    while node.get("/v1/collections/books/purge").json()["state"] != "purged" {}
+    let told = done(&node, &["purge", "books"]);
+    assert_eq!(told, "the collection books is purged: done in 16/16 shards, 20 items removed\n");
+    done(&node, &["put", "books"]);
+    assert_eq!(node.get("/v1/collections/books/items").json()["items"], json!([]));
+    assert_eq!(node.get("/v1/collections/books/purge").status, 404);
+}
+
+#[test]
 fn all_collections_are_listed_however_many_there_are() {
     let many: String = (0..1001).map(|number| format!("  c-{number:04}: {{}}\n")).collect();
     let node = Node::start(&format!("shards: 1\nlimits: {{ collections_max: 2000 }}\ncollections:\n{many}"))

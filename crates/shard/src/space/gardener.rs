@@ -1,5 +1,5 @@
 //! What a shard does beside its traffic until it is done: items whose end has come are removed, items that were there before an index are
-//! put into it, and the entries of dropped ones removed.
+//! put into it, the entries of dropped ones removed, and so are the items of collections that are purged.
 //!
 //! What is to be done is in the shard's rows, and so is how far it is; nothing is remembered here. Each step is a task in the shard's
 //! inbox like any command, small, and followed by a rest in proportion to what it took, so that traffic goes before.
@@ -13,16 +13,16 @@ use mainstay_base::key::Slot;
 use mainstay_base::time::Timestamp;
 use mainstay_machine::index::state::Reached;
 use mainstay_machine::index::{Span, State as IndexState};
-use mainstay_machine::row::{End, IndexName, RowKey, RowRange, index_of};
+use mainstay_machine::purge::Purge;
+use mainstay_machine::row::{End, IndexName, RowKey, RowRange, index_of, purge_of};
 use mainstay_machine::shards::Answer;
 use mainstay_machine::state::Walk;
-use mainstay_machine::task::{Clear, Fill, Reap};
+use mainstay_machine::task::{Clear, Fill, Reap, Remove};
 use mainstay_machine::{Outcome, State, Task, item, state};
 use tokio::time::sleep;
 
 use super::Space;
 use super::desk::Shard;
-use super::list::{LAST, next_slot_of};
 use crate::store::View;
 
 /// Items or entries of one step.
@@ -143,7 +143,24 @@ fn next(view: &View, step_max: usize, now: Timestamp) -> Result<Next, state::Err
             IndexState::Ready | IndexState::Invalid(_) => range = range.after(&row),
         }
     }
-    Ok(Next::Nothing)
+    Ok(removal(view, step_max)?.map_or(Next::Nothing, |remove| Next::Step(remove.into())))
+}
+
+/// The next items of a collection that is purged.
+fn removal(view: &View, step_max: usize) -> Result<Option<Remove>, state::Error> {
+    let mut range = RowRange::purges();
+    while let Some((row, value)) = view.scan(&range, 1)?.pop() {
+        let damaged = |error| state::Error::damaged(&row, &error);
+        let (tenant, collection) = purge_of(&row).map_err(damaged)?;
+        let Purge { at: from, is_done, .. } = Purge::decode(&value).map_err(damaged)?;
+        if !is_done {
+            let items = items_after(view, (&tenant, &collection), from.as_ref(), step_max)?;
+            let is_last = items.len() < step_max;
+            return Ok(Some(Remove { tenant, collection, from, items, is_last }));
+        }
+        range = range.after(&row);
+    }
+    Ok(None)
 }
 
 /// Items whose end has come.
@@ -161,9 +178,10 @@ fn items_after(
 ) -> Result<Vec<Reached>, state::Error> {
     let mut found = Vec::new();
     let first = at.and_then(Reached::slot);
-    let mut from = first.or(Slot::new(0));
+    let mut from = Some(first.unwrap_or(Slot::FIRST));
     while let Some(start) = from.filter(|_| found.len() < count) {
-        let Some(slot) = next_slot_of(view, (start, LAST), (tenant, collection, ""))? else { break };
+        let slots = (start, Slot::LAST);
+        let Some(slot) = item::next_slot(view, slots, (tenant, collection, ""))? else { break };
         let items = RowRange::items(slot, tenant, collection, "");
         let range = match at.filter(|_| first == Some(slot)) {
             Some(at) => items.after(&RowKey::item(slot, tenant, collection, &at.key)),
@@ -172,7 +190,7 @@ fn items_after(
         for row in view.walk(&range, false).take(count - found.len()) {
             found.push(Reached { slot: slot.get(), key: item::key_of(&row?.0)? });
         }
-        from = Slot::new(slot.get() + 1);
+        from = slot.next();
     }
     Ok(found)
 }

@@ -5,24 +5,19 @@
 
 use std::sync::Arc;
 
-use mainstay_base::id::{Name, Tenant};
 use mainstay_base::key::{Slot, slot};
 use mainstay_base::time::{Instant, Timestamp};
 use mainstay_base::units::Duration;
 use mainstay_machine::query::{self, Failed, Plan};
-use mainstay_machine::row::{Parts, RowRange};
 use mainstay_machine::shards::{Consistency, Cursor, Durability, Error, List, Page, PageBuilder, Reading};
 use mainstay_machine::state::Walk;
-use mainstay_machine::{Definition, Position, State, state};
+use mainstay_machine::{Definition, Position, State, item};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::read::Seen;
 use super::{Space, place_of};
 use crate::store::View;
-
-/// The last slot that there is.
-pub(super) const LAST: Slot = Slot::new(Slot::COUNT - 1).expect("it is below the count");
 
 impl Space {
     pub(super) async fn list_items(
@@ -62,7 +57,7 @@ impl Space {
     }
 
     /// A place among the listings that are made at once.
-    async fn listing(&self, deadline: Option<Instant>) -> Result<OwnedSemaphorePermit, Error> {
+    pub(super) async fn listing(&self, deadline: Option<Instant>) -> Result<OwnedSemaphorePermit, Error> {
         let place = Arc::clone(&self.listings).acquire_owned();
         let place = match deadline.map(|deadline| deadline.saturating_since(self.clock.now())) {
             Some(left) => timeout(left.as_std(), place).await.map_err(|_| Error::Deadline)?,
@@ -111,7 +106,7 @@ fn slots_of(list: &List) -> (Slot, Slot) {
             let slot = slot(&list.tenant, partition);
             (slot, slot)
         }
-        None => (Slot::new(0).expect("it is below the count"), LAST),
+        None => (Slot::FIRST, Slot::LAST),
     };
     (list.after_key().map_or(first, |(slot, _)| slot.max(first)), last)
 }
@@ -146,52 +141,13 @@ fn walk(
     let mut page = PageBuilder::new(list, definition, now);
     for view in views {
         let of = (&list.tenant, &list.collection, &*list.prefix);
-        while let Some(slot) = next_slot_of(view, (from, last), of)? {
+        while let Some(slot) = item::next_slot(view, (from, last), of)? {
             let is_full = page.read(view, slot)?.is_break();
-            match Slot::new(slot.get() + 1).filter(|next| !is_full && *next <= last) {
+            match slot.next().filter(|next| !is_full && *next <= last) {
                 Some(next) => from = next,
                 None => return Ok(page.finish()),
             }
         }
     }
     Ok(page.finish())
-}
-
-/// The first of these slots that may have items of this collection whose keys begin so.
-pub(super) fn next_slot_of(
-    view: &View,
-    (mut from, last): (Slot, Slot),
-    (tenant, collection, prefix): (&Tenant, &Name, &str),
-) -> Result<Option<Slot>, state::Error> {
-    loop {
-        if from > last {
-            return Ok(None);
-        }
-        let items = RowRange::items(from, tenant, collection, prefix);
-        let rest = RowRange { start: items.start.clone(), end: RowRange::slot(last).end };
-        let Some((row, _)) = view.scan(&rest, 1)?.into_iter().next() else { return Ok(None) };
-        if items.contains(&row) {
-            return Ok(Some(from));
-        }
-        let next = match slot_of(&row) {
-            // The row is behind the items of this slot, or of another slot whose items may come later in it.
-            Some(slot) if slot > from => slot,
-            _ => match Slot::new(from.get() + 1) {
-                Some(next) => next,
-                None => return Ok(None),
-            },
-        };
-        from = next;
-    }
-}
-
-fn slot_of(row: &[u8]) -> Option<Slot> {
-    match Parts::of(row).ok()? {
-        Parts::Slot { slot }
-        | Parts::Tenant { slot, .. }
-        | Parts::Item { slot, .. }
-        | Parts::Held { slot, .. }
-        | Parts::Kept { slot, .. }
-        | Parts::KeptByAge { slot, .. } => Some(slot),
-    }
 }

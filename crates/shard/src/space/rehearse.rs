@@ -12,11 +12,10 @@ use mainstay_machine::row::RowKey;
 use mainstay_machine::sample::{Sample, Sampling};
 use mainstay_machine::shards::{Consistency, Error, Reading, Rehearsed};
 use mainstay_machine::{
-    Command, Context, Definition, Evaluated, Moment, Mutation, Outcome, Overlay, State, evaluate, state,
+    Command, Context, Definition, Evaluated, Moment, Mutation, Outcome, Overlay, State, evaluate, item, state,
 };
 
 use super::Space;
-use super::list::next_slot_of;
 use crate::store::View;
 
 /// Items of one shard that are looked at, about.
@@ -54,10 +53,7 @@ impl Space {
         (tenant, name): (&Tenant, &Name),
         deadline: Option<Instant>,
     ) -> Result<Sample, Error> {
-        let mut views = Vec::new();
-        for shard in &self.shards {
-            views.push(shard.see(&Consistency::Linearizable, deadline, &*self.clock).await?.view);
-        }
+        let views: Vec<View> = self.see_all(deadline).await?.into_iter().map(|seen| seen.view).collect();
         let (tenant, name) = (tenant.clone(), name.clone());
         let looking = tokio::task::spawn_blocking(move || {
             for view in &views {
@@ -76,10 +72,7 @@ impl Space {
     ) -> Result<Standing, Error> {
         let known = self.known();
         let Some(definition) = known.get(&tenant, &name) else { return Ok(Standing::default()) };
-        let mut seen = Vec::new();
-        for shard in &self.shards {
-            seen.push(shard.see(&Consistency::Linearizable, deadline, &*self.clock).await?);
-        }
+        let seen = self.see_all(deadline).await?;
         let states: Vec<&dyn State> = seen.iter().map(|seen| &seen.view as &dyn State).collect();
         let standing = query::standing(&states, &tenant, (&name, definition));
         standing.map_err(|error| Error::Broken { reason: error.to_string() })
@@ -118,12 +111,12 @@ fn sampling(
 
 /// Looks at the first items of the slots of a shard that have some.
 fn look(view: &View, sampling: &mut Sampling, (tenant, name): (&Tenant, &Name)) -> Result<(), state::Error> {
-    let (mut from, end) = (Slot::new(0), sampling.items() + SAMPLE_MAX);
+    let (mut from, end) = (Some(Slot::FIRST), sampling.items() + SAMPLE_MAX);
     while let Some(first) = from.filter(|_| sampling.items() < end) {
-        let last = Slot::new(Slot::COUNT - 1).expect("it is below the count");
-        let Some(slot) = next_slot_of(view, (first, last), (tenant, name, ""))? else { return Ok(()) };
+        let slots = (first, Slot::LAST);
+        let Some(slot) = item::next_slot(view, slots, (tenant, name, ""))? else { return Ok(()) };
         sampling.look(view, (slot, tenant, name))?;
-        from = Slot::new(slot.get() + 1);
+        from = slot.next();
     }
     Ok(())
 }

@@ -28,6 +28,7 @@ mod listing;
 mod lives;
 mod overload;
 mod owners;
+mod purge;
 mod reading;
 mod schemas;
 mod snapshots;

@@ -96,6 +96,22 @@ impl Sample {
     }
 }
 
+/// What a purge would come to.
+#[derive(Debug, Deserialize)]
+pub struct Stock {
+    items: u64,
+    held: u64,
+}
+
+/// How far a purge is.
+#[derive(Debug, Deserialize)]
+pub struct Purging {
+    state: String,
+    done: String,
+    removed: u64,
+    held: u64,
+}
+
 impl Defined {
     /// What it says, unless it is retired.
     fn served(&self) -> Option<&Value> {
@@ -196,6 +212,22 @@ pub fn rehearsed(name: &Name, rehearsal: &Rehearsal, now: Option<&Value>, next: 
         (_, Some(version)) => format!("the collection {name} has version {version}, and would keep it\n"),
         (_, None) => format!("the collection {name} is not served, and would not be\n"),
     }
+}
+
+/// What a purge would come to.
+pub fn stock(name: &Name, Stock { items, held }: &Stock) -> String {
+    let refused = if *held > 0 { format!(", and be refused: {held} are held") } else { String::new() };
+    format!("nothing was changed; a purge of {name} would remove {}{refused}\n", counted(*items))
+}
+
+/// How far a purge is.
+pub fn purging(name: &Name, Purging { state, done, removed, held }: &Purging) -> String {
+    let kept = if *held > 0 { format!(", {held} are held and stay") } else { String::new() };
+    format!("the collection {name} is {state}: done in {done} shards, {} removed{kept}\n", counted(*removed))
+}
+
+fn counted(items: u64) -> String {
+    if items == 1 { "1 item".to_owned() } else { format!("{items} items") }
 }
 
 /// Versions, each with what is different from the one before.
