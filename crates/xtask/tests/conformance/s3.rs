@@ -19,6 +19,9 @@ const SECRET: &str = "correct-horse-battery";
 
 const BUCKET: &str = "mainstay";
 
+/// How often an object store is started until it listens on all of its ports.
+const TRIES: usize = 3;
+
 /// An object store with one bucket.
 struct Store {
     server: Server,
@@ -29,14 +32,20 @@ struct Store {
 
 impl Store {
     fn start(folder: &Path) -> Self {
-        let ports: Vec<_> = (0..8).map(|_| free_port().expect("a port is free")).collect();
-        let store = Self::start_at(folder, ports);
+        // It listens seconds after it begins, when another process may have one of them.
+        let ports = || (0..8).map(|_| free_port().expect("a port is free")).collect();
+        let store = (0..TRIES).find_map(|_| Self::try_start_at(folder, ports()).ok());
+        let store = store.expect("it becomes ready");
         store.shell(&format!("s3.bucket.create -name {BUCKET}"));
         store
     }
 
     /// With the files that are there.
     fn start_at(folder: &Path, ports: Vec<SocketAddr>) -> Self {
+        Self::try_start_at(folder, ports).expect("it becomes ready")
+    }
+
+    fn try_start_at(folder: &Path, ports: Vec<SocketAddr>) -> anyhow::Result<Self> {
         let keys = json!({ "identities": [{
             "name": "node",
             "credentials": [{ "accessKey": ID, "secretKey": SECRET }],
@@ -64,8 +73,8 @@ impl Store {
         }
         let mut server = Server::spawn(command, &folder.join("store.log")).expect("weed is installed");
         let address = ports[6];
-        server.wait_ready(&Probe::Http(address, "/healthz".into()), PATIENCE).expect("it becomes ready");
-        Self { server, address, ports }
+        server.wait_ready(&Probe::Http(address, "/healthz".into()), PATIENCE)?;
+        Ok(Self { server, address, ports })
     }
 
     /// Does what its operators would.
