@@ -4,11 +4,18 @@
 //! and writes a report with its verdict. What it finds is a report also if the verdict is bad; an error means that
 //! it could not measure.
 
+mod collection;
 mod drain;
+mod index_build;
+mod index_reads;
+mod indexes;
 mod load_model;
+mod meter;
+mod mixes;
 mod node;
 mod reload;
 mod start;
+mod write_amplification;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,9 +28,13 @@ use crate::process::{MachineCpu, cpu, cpu_of_others, kernel_threads};
 use crate::report::Report;
 
 pub use drain::Drain;
+pub use index_build::IndexBuild;
+pub use indexes::Indexes;
 pub use load_model::LoadModel;
+pub use mixes::Mixes;
 pub use reload::Reload;
 pub use start::Start;
+pub use write_amplification::WriteAmplification;
 
 /// One question and the way to answer it.
 pub trait Experiment: Sync {
@@ -66,8 +77,16 @@ impl Context {
 }
 
 /// All experiments, in the order in which they are listed.
-pub static ALL: [&dyn Experiment; 4] =
-    [&Start::DEFAULT, &Drain::DEFAULT, &Reload::DEFAULT, &LoadModel::DEFAULT];
+pub static ALL: [&dyn Experiment; 8] = [
+    &Start::DEFAULT,
+    &Drain::DEFAULT,
+    &Reload::DEFAULT,
+    &LoadModel::DEFAULT,
+    &Indexes::DEFAULT,
+    &IndexBuild::DEFAULT,
+    &WriteAmplification::DEFAULT,
+    &Mixes::DEFAULT,
+];
 
 /// The experiment of that name.
 #[must_use]

@@ -10,6 +10,7 @@ mod server;
 pub use machine::{Machine, autogroup};
 pub use proc::{
     MachineCpu, Memory, Pid, Usage, cpu, cpu_of_others, cpu_of_self, kernel_threads, memory, tree, usage,
+    written_bytes,
 };
 pub use sampler::{Sample, Sampler};
 pub use server::{Probe, Server, Stopped, free_port};

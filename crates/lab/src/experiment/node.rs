@@ -29,25 +29,33 @@ pub(super) struct Node {
     pub(super) ready_after: Duration,
     file: PathBuf,
     folder: PathBuf,
+    /// Further sections of its configuration.
+    sections: &'static str,
 }
 
 impl Node {
     /// Starts `exe` with its files in `folder` and waits until it is ready.
     pub(super) fn start(exe: &Path, folder: &Path) -> Result<Self> {
+        Self::start_with(exe, folder, "")
+    }
+
+    /// The same with further sections of the configuration, as lines of YAML.
+    pub(super) fn start_with(exe: &Path, folder: &Path, sections: &'static str) -> Result<Self> {
         let api = free_port()?;
         let file = folder.join("mainstay.yaml");
-        let text = configuration(folder, api, "info");
+        fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
+        let text = configuration(folder, api, "info", sections);
         fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
         let mut command = Command::new(exe);
         command.arg("up").arg(&file);
         let mut server = Server::spawn(command, &folder.join("log"))?;
         let ready_after = server.wait_ready(&Probe::Http(api, READY.to_owned()), READY_DEADLINE)?;
-        Ok(Self { server, api, ready_after, file, folder: folder.to_owned() })
+        Ok(Self { server, api, ready_after, file, folder: folder.to_owned(), sections })
     }
 
     /// Replaces the configuration file by a valid one with another log level.
     pub(super) fn configure(&self, level: &str) -> Result<()> {
-        self.write(&configuration(&self.folder, self.api, level))
+        self.write(&configuration(&self.folder, self.api, level, self.sections))
     }
 
     /// Replaces the configuration file by any text.
@@ -61,10 +69,10 @@ impl Node {
     }
 }
 
-fn configuration(folder: &Path, api: SocketAddr, level: &str) -> String {
+fn configuration(folder: &Path, api: SocketAddr, level: &str, sections: &str) -> String {
     format!(
         "data: \"{}\"\nlisten: {{ api: \"{api}\" }}\nshutdown: {{ drain: 30s }}\n\
-         telemetry: {{ logs: {{ level: {level}, format: json }} }}\n",
+         telemetry: {{ logs: {{ level: {level}, format: json }} }}\n{sections}",
         folder.join("data").display(),
     )
 }

@@ -58,20 +58,26 @@ impl Protocol for Http {
     }
 
     fn read(&self, hand: &mut Hand, input: &[u8]) -> Read {
-        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
-        let mut head = httparse::Response::new(&mut headers);
-        let body_at = match head.parse(input) {
-            Ok(httparse::Status::Complete(body_at)) => body_at,
-            Ok(httparse::Status::Partial) => return Read::Part,
-            Err(_) => return Read::Malformed,
-        };
-        let Some(status) = head.code else { return Read::Malformed };
-        let Some(length) = length(status, head.headers) else { return Read::Malformed };
-        let Some(body) = input.get(body_at..body_at + length) else { return Read::Part };
-        let shows_item = status == 200 && self.work.operation() == Operation::Get;
-        let answer = if shows_item { hand.shown(body) } else { Answer { status, body_bytes: length as u64 } };
-        Read::Answer(body_at + length, answer)
+        answer(input, |status, body| {
+            let shows_item = status == 200 && self.work.operation() == Operation::Get;
+            if shows_item { hand.shown(body) } else { Answer { status, body_bytes: body.len() as u64 } }
+        })
     }
+}
+
+/// Looks for a whole answer; `judge` makes of its status and body what it counts as.
+pub(super) fn answer(input: &[u8], judge: impl FnOnce(u16, &[u8]) -> Answer) -> Read {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut head = httparse::Response::new(&mut headers);
+    let body_at = match head.parse(input) {
+        Ok(httparse::Status::Complete(body_at)) => body_at,
+        Ok(httparse::Status::Partial) => return Read::Part,
+        Err(_) => return Read::Malformed,
+    };
+    let Some(status) = head.code else { return Read::Malformed };
+    let Some(length) = length(status, head.headers) else { return Read::Malformed };
+    let Some(body) = input.get(body_at..body_at + length) else { return Read::Part };
+    Read::Answer(body_at + length, judge(status, body))
 }
 
 /// The length of the body; none if it is not told in advance, which the API does for all that is asked here.

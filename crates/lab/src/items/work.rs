@@ -140,7 +140,7 @@ fn key(mut number: u64) -> Key {
 }
 
 /// The next number of a SplitMix64 generator (Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators").
-fn next(state: &mut u64) -> u64 {
+pub(super) fn next(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut mixed = *state;
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -290,7 +290,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    pub(super) fn new(pace: Pace, slice: Duration) -> Self {
+    pub(crate) fn new(pace: Pace, slice: Duration) -> Self {
         let offered_per_s = match pace {
             Pace::Closed => None,
             Pace::Open { rate_per_s, .. } => Some(rate_per_s),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::proc::{Pid, kilobytes};
+use super::proc::{Pid, number_after};
 
 /// Facts about this machine. What can't be found out is empty or none.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ impl Machine {
         Self {
             cpu_model: cpu_model(&cpuinfo).unwrap_or_default(),
             cores: std::thread::available_parallelism().map_or(0, usize::from),
-            memory_bytes: kilobytes(&meminfo, "MemTotal:").unwrap_or(0) * 1024,
+            memory_bytes: number_after(&meminfo, "MemTotal:").unwrap_or(0) * 1024,
             kernel: format!("Linux {release}").trim_end().to_owned(),
             architecture: std::env::consts::ARCH.to_owned(),
             cgroup_cpu_max: cgroup_limit("cpu.max"),

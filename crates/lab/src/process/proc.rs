@@ -108,8 +108,10 @@ pub fn memory(roots: &[Pid]) -> Memory {
     for pid in tree(roots) {
         let shares = read(pid, "smaps_rollup");
         // Asked for afterwards: what has memory now had some before, so shares that are missing were withheld.
-        let Some(rss) = read(pid, "status").and_then(|status| kilobytes(&status, "VmRSS:")) else { continue };
-        let pss = shares.and_then(|shares| kilobytes(&shares, "Pss:"));
+        let Some(rss) = read(pid, "status").and_then(|status| number_after(&status, "VmRSS:")) else {
+            continue;
+        };
+        let pss = shares.and_then(|shares| number_after(&shares, "Pss:"));
         sum.rss_bytes += rss * 1024;
         sum.pss_bytes = sum.pss_bytes.zip(pss).map(|(sum, pss)| sum + pss * 1024);
     }
@@ -130,12 +132,20 @@ pub fn usage(roots: &[Pid]) -> Usage {
     usage
 }
 
+/// Bytes that this process has had written to storage, or will have when its pages are written back (`write_bytes` of
+/// proc_pid_io(5)). Errors: it has ended, or belongs to another user.
+pub fn written_bytes(pid: Pid) -> Result<u64> {
+    let path = format!("/proc/{pid}/io");
+    let text = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+    number_after(&text, "write_bytes:").with_context(|| format!("understand {path}"))
+}
+
 fn read(pid: Pid, file: &str) -> Option<String> {
     fs::read_to_string(format!("/proc/{pid}/{file}")).ok()
 }
 
-/// The value of a line such as `Rss:   1234 kB`.
-pub(super) fn kilobytes(text: &str, name: &str) -> Option<u64> {
+/// The number in a line such as `Rss:   1234 kB`.
+pub(super) fn number_after(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
 }
@@ -265,10 +275,21 @@ mod tests {
     }
 
     #[test]
-    fn kilobytes_are_found_by_name() {
+    fn numbers_are_found_by_name() {
         let text = "Rss:        1636 kB\nPss:         432 kB\nPss_Dirty:   1 kB\n";
-        assert_eq!((kilobytes(text, "Rss:"), kilobytes(text, "Pss:")), (Some(1636), Some(432)));
-        assert_eq!(kilobytes(text, "Swap:"), None);
+        assert_eq!((number_after(text, "Rss:"), number_after(text, "Pss:")), (Some(1636), Some(432)));
+        assert_eq!(number_after(text, "Swap:"), None);
+    }
+
+    #[test]
+    fn what_this_process_has_written_grows_with_it() {
+        let before = written_bytes(std::process::id()).unwrap();
+        let mut file = tempfile::tempfile_in("/var/tmp").unwrap();
+        std::io::Write::write_all(&mut file, &[1; 100_000]).unwrap();
+        file.sync_all().unwrap();
+        let written = written_bytes(std::process::id()).unwrap() - before;
+        assert!(written >= 100_000, "{written}");
+        assert!(written_bytes(u32::MAX).is_err());
     }
 
     #[test]
