@@ -4,16 +4,21 @@
 //! and writes a report with its verdict. What it finds is a report also if the verdict is bad; an error means that
 //! it could not measure.
 
+mod beside;
 mod collection;
 mod drain;
+mod evolution;
+mod expiry;
 mod index_build;
 mod index_reads;
 mod indexes;
+mod integrity;
 mod load_model;
 mod meter;
 mod mixes;
 mod node;
 mod reload;
+mod samples;
 mod start;
 mod write_amplification;
 
@@ -28,8 +33,11 @@ use crate::process::{MachineCpu, cpu, cpu_of_others, kernel_threads};
 use crate::report::Report;
 
 pub use drain::Drain;
+pub use evolution::Evolution;
+pub use expiry::Expiry;
 pub use index_build::IndexBuild;
 pub use indexes::Indexes;
+pub use integrity::Integrity;
 pub use load_model::LoadModel;
 pub use mixes::Mixes;
 pub use reload::Reload;
@@ -77,7 +85,7 @@ impl Context {
 }
 
 /// All experiments, in the order in which they are listed.
-pub static ALL: [&dyn Experiment; 8] = [
+pub static ALL: [&dyn Experiment; 11] = [
     &Start::DEFAULT,
     &Drain::DEFAULT,
     &Reload::DEFAULT,
@@ -86,6 +94,9 @@ pub static ALL: [&dyn Experiment; 8] = [
     &IndexBuild::DEFAULT,
     &WriteAmplification::DEFAULT,
     &Mixes::DEFAULT,
+    &Integrity::DEFAULT,
+    &Evolution::DEFAULT,
+    &Expiry::DEFAULT,
 ];
 
 /// The experiment of that name.

@@ -6,13 +6,14 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde_json::{Map, Value, json};
 
-use super::collection::{CLIENTS, Run, define, run, store};
+use super::collection::{CLIENTS, define, run, store};
 use super::node::{Node, version};
+use super::samples::Samples;
 use super::{Context, Experiment, scratch};
 use crate::items::{Mix, Shape, Skew};
 use crate::plot::{self, Axis, Line};
 use crate::report::{Report, Table};
-use crate::stats::{Ratio, median, ratio_of_medians};
+use crate::stats::Ratio;
 
 /// Writes to collections that differ in how many indexes they have.
 #[derive(Debug, Clone, Copy)]
@@ -45,26 +46,6 @@ const QUESTION: &str = "Each index is an entry that a write has to keep right. H
 
 /// Whether a write changes what the indexes are on.
 const CASES: [(&str, bool); 2] = [("indexed fields change", true), ("indexed fields stay", false)];
-
-/// What is kept of each collection's runs.
-#[derive(Debug, Default)]
-struct Samples {
-    rates: Vec<f64>,
-    cpu_us: Vec<f64>,
-    log_bytes: Vec<f64>,
-    row_bytes: Vec<f64>,
-    p99_ms: Vec<f64>,
-}
-
-impl Samples {
-    fn add(&mut self, run: &Run) {
-        self.rates.push(run.outcome.rate_per_s());
-        self.cpu_us.push(run.cpu_us());
-        self.log_bytes.push(run.each(run.used.log));
-        self.row_bytes.push(run.each(run.used.applied));
-        self.p99_ms.push(run.latencies.writes.quantile_us(0.99) / 1e3);
-    }
-}
 
 /// By case, then by number of indexes.
 type Found = BTreeMap<(usize, usize), Samples>;
@@ -132,37 +113,18 @@ impl Indexes {
     }
 
     fn table(&self, case: usize, name: &str, found: &Found) -> Result<Table> {
-        let columns = [
-            "indexes",
-            "writes/s",
-            "of those without (95 % interval)",
-            "p99 ms",
-            "CPU us/write",
-            "log B/write",
-            "rows B/write",
-        ];
-        let mut table = Table::new(&format!("Writes by number of indexes: {name}"), &columns);
-        for count in self.counts {
-            let of = found.get(&(case, *count)).context("no run was made")?;
-            let ratio = self.ratio(case, *count, found)?;
-            let middle = |samples: &[f64]| median(samples).context("no run was made");
-            table.row(vec![
-                count.to_string(),
-                format!("{:.0}", middle(&of.rates)?),
-                ratio.to_string(),
-                format!("{:.1}", middle(&of.p99_ms)?),
-                format!("{:.0}", middle(&of.cpu_us)?),
-                format!("{:.0}", middle(&of.log_bytes)?),
-                format!("{:.0}", middle(&of.row_bytes)?),
-            ]);
-        }
-        Ok(table)
+        let of = |count: &usize| {
+            let samples = found.get(&(case, *count)).context("no run was made")?;
+            Ok((count.to_string(), samples))
+        };
+        let all = self.counts.iter().map(of).collect::<Result<Vec<_>>>()?;
+        Samples::table(&format!("Writes by number of indexes: {name}"), "indexes", all)
     }
 
     /// The rate with so many indexes by that without.
     fn ratio(&self, case: usize, count: usize, found: &Found) -> Result<Ratio> {
-        let rates = |count| found.get(&(case, count)).map_or(&[][..], |of| &of.rates);
-        ratio_of_medians(rates(count), rates(self.counts[0]), 1).context("nothing was written")
+        let of = |count| found.get(&(case, count)).context("no run was made");
+        of(count)?.ratio(of(self.counts[0])?)
     }
 
     fn judge(&self, report: &mut Report, found: &Found) -> Result<()> {
@@ -180,10 +142,7 @@ impl Indexes {
             format!("{stay} of the rate without, and {change}"),
             stay.value > change.value,
         );
-        let rows = |count| {
-            let of = found.get(&(1, count)).and_then(|of| median(&of.row_bytes));
-            of.context("no run was made")
-        };
+        let rows = |count| found.get(&(1, count)).context("no run was made").and_then(Samples::row_bytes);
         let (without, with) = (rows(self.counts[0])?, rows(most)?);
         report.verdict.check(
             "an index whose field stays writes nothing",
