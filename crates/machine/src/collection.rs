@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::content::ContentType;
 use crate::index::Index;
+use crate::reference::Reference;
 
 mod documents;
 
@@ -36,6 +37,11 @@ pub struct Collection {
     /// every change: an entry for each value of a changed field. One that is added is built beside the traffic.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub indexes: BTreeMap<Name, Index>,
+    /// Members of JSON documents that are keys of items of a collection in the same partition, by the reference's name; at most 16
+    /// references. Such an item must be there, and `on_delete` says what its deletion does. One that is added is built beside the
+    /// traffic.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub references: BTreeMap<Name, Reference>,
     /// What the feed of its changes has.
     #[serde(skip_serializing_if = "Feed::is_default")]
     pub changes: Feed,
@@ -59,6 +65,9 @@ impl Collection {
     /// The most indexes.
     pub const INDEXES_MAX: usize = 32;
 
+    /// The most references.
+    pub const REFERENCES_MAX: usize = 16;
+
     /// The shortest time that its items are there.
     pub const TTL_MIN: Duration = Duration::from_secs(1);
 
@@ -80,6 +89,22 @@ impl Collection {
             let max = Self::INDEXES_MAX;
             return Err(format!("has {found} indexes, and at most {max} are allowed: leave some out"));
         }
-        Ok(())
+        self.check_references()
+    }
+
+    fn check_references(&self) -> Result<(), String> {
+        let found = self.references.len();
+        if found > Self::REFERENCES_MAX {
+            let max = Self::REFERENCES_MAX;
+            return Err(format!("has {found} references, and at most {max} are allowed: leave some out"));
+        }
+        let whole = self.references.iter().find(|(_, reference)| reference.on.steps().is_empty());
+        match whole {
+            Some((name, _)) => Err(format!(
+                "has the reference {:?} on the whole document: name a member of it, as in \"/customer\"",
+                name.as_str()
+            )),
+            None => Ok(()),
+        }
     }
 }

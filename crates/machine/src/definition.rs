@@ -18,6 +18,7 @@ use crate::collection::{Collection, Documents};
 use crate::index::Index;
 use crate::item::Item;
 use crate::overlay::Mutation;
+use crate::reference::{Graph, Reference};
 use crate::row::{self, FORMAT, RowKey, RowRange, ShardMeta, definition_of};
 use crate::schema::{self, Step};
 use crate::state::{self, State};
@@ -44,7 +45,11 @@ pub struct Definition {
     pub collection: Collection,
     /// The numbers of its indexes. An index that says something else than before has another number.
     pub numbers: BTreeMap<Name, u32>,
-    /// The number of the next index that is made.
+    /// The numbers of its references, none of them that of an index. One that is on another member or to another collection than
+    /// before has another number.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reference_numbers: BTreeMap<Name, u32>,
+    /// The number of the next index or reference that is made.
     pub next_number: u32,
     /// The version of its schema, from 1; 0 when it never had one.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -103,6 +108,7 @@ pub struct Definitions {
     revision: u64,
     /// Whether a collection that is served keeps old values.
     has_old_values: bool,
+    graph: Graph,
     collections: BTreeMap<Tenant, BTreeMap<Name, Arc<Definition>>>,
 }
 
@@ -116,8 +122,9 @@ impl Definition {
     pub fn decode(value: &Bytes) -> Result<Self, row::Error> {
         let what = "a definition";
         let read: Self = codec::of_json(what, value, FORMAT)?;
-        let is_numbered = read.collection.indexes.keys().eq(read.numbers.keys());
-        let why = "its indexes have other numbers";
+        let is_numbered = read.collection.indexes.keys().eq(read.numbers.keys())
+            && read.collection.references.keys().eq(read.reference_numbers.keys());
+        let why = "its indexes or references have other numbers";
         is_numbered.then_some(read).ok_or(row::Error::Field { what, at: value.len(), why })
     }
 
@@ -133,6 +140,12 @@ impl Definition {
     /// Its indexes with their numbers, by name.
     pub fn indexes(&self) -> impl Iterator<Item = (&Name, u32, &Index)> {
         self.collection.indexes.iter().map(|(name, index)| (name, self.numbers[name], index))
+    }
+
+    /// Its references with their numbers, by name.
+    pub fn references(&self) -> impl Iterator<Item = (&Name, u32, &Reference)> {
+        let all = self.collection.references.iter();
+        all.map(|(name, reference)| (name, self.reference_numbers[name], reference))
     }
 
     /// An item as the schema's version has it: what was written under an earlier one is brought up.
@@ -162,22 +175,33 @@ impl Definition {
         self.steps.iter().filter(move |step| step.to > version)
     }
 
-    /// The same, saying something else: indexes that stay as they are keep their numbers.
+    /// The same, saying something else: indexes and references that stay as they are keep their numbers.
     fn numbered(self, before: Option<&Self>) -> Self {
         let mut next_number = before.map_or(0, |before| before.next_number);
         let same = |name: &Name, index: &Index| {
             let before = before?;
             (before.collection.indexes.get(name)? == index).then(|| before.numbers[name])
         };
-        let number = |(name, index): (&Name, &Index)| {
-            let number = same(name, index).unwrap_or_else(|| {
+        // What a deletion does is looked up when there is one.
+        let same_reference = |name: &Name, next: &Reference| {
+            let before = before?;
+            let last = before.collection.references.get(name)?;
+            let is_same = (&last.on, &last.collection) == (&next.on, &next.collection);
+            is_same.then(|| before.reference_numbers[name])
+        };
+        let mut number = |known: Option<u32>| {
+            known.unwrap_or_else(|| {
                 next_number += 1;
                 next_number - 1
-            });
-            (name.clone(), number)
+            })
         };
-        let numbers = self.collection.indexes.iter().map(number).collect();
-        Self { numbers, next_number, ..self }
+        let indexes = self.collection.indexes.iter();
+        let numbers = indexes.map(|(name, index)| (name.clone(), number(same(name, index)))).collect();
+        let references = self.collection.references.iter();
+        let reference_numbers = references
+            .map(|(name, reference)| (name.clone(), number(same_reference(name, reference))))
+            .collect();
+        Self { numbers, reference_numbers, next_number, ..self }
     }
 
     /// The definition that follows another.
@@ -192,10 +216,19 @@ impl Definition {
             (before.collection.clone(), Evolved { schema: before.schema, steps: before.steps.clone() })
         };
         let (collection, evolved) = next.or_else(|| before.map(same)).expect("what is retired was there");
-        let (numbers, next_number) = (BTreeMap::new(), 0);
         let Evolved { schema, steps } = evolved;
-        let next =
-            Self { version, changed, origin, is_retired, collection, numbers, next_number, schema, steps };
+        let next = Self {
+            version,
+            changed,
+            origin,
+            is_retired,
+            collection,
+            numbers: BTreeMap::new(),
+            reference_numbers: BTreeMap::new(),
+            next_number: 0,
+            schema,
+            steps,
+        };
         next.numbered(before)
     }
 }
@@ -214,7 +247,7 @@ impl Definitions {
             }
             match rows.last() {
                 Some((key, _)) if rows.len() == READ_MAX => range = range.after(key),
-                _ => return Ok(loaded),
+                _ => return Ok(loaded.linked()),
             }
         }
     }
@@ -231,7 +264,7 @@ impl Definitions {
         }
         let has_old_values = changed.all().any(|(_, _, it)| it.wants_old_values());
         changed.has_old_values = has_old_values;
-        Ok(changed)
+        Ok(changed.linked())
     }
 
     /// Those of a first revision, for tests and simulations.
@@ -244,7 +277,7 @@ impl Definitions {
             let definition = Definition::after(None, (version, changed), origin, Some((collection, evolved)));
             sample.insert(tenant, name, definition);
         }
-        sample
+        sample.linked()
     }
 
     /// The rows of a shard that has these and nothing else.
@@ -291,9 +324,19 @@ impl Definitions {
         self.has_old_values
     }
 
+    /// Which collections are referred to, and by what.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
     /// Those that were changed after a revision.
     pub fn changed_after(&self, revision: u64) -> impl Iterator<Item = (&Tenant, &Name, &Arc<Definition>)> {
         self.all().filter(move |(_, _, definition)| definition.revision() > revision)
+    }
+
+    /// The same, once all are in it.
+    fn linked(self) -> Self {
+        Self { graph: Graph::of(&self.collections), ..self }
     }
 
     fn insert(&mut self, tenant: Tenant, name: Name, definition: Definition) {

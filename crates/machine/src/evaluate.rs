@@ -37,6 +37,8 @@ mod merge_patch;
 mod place;
 mod purge;
 mod put;
+mod reference;
+mod removal;
 mod valid;
 
 pub use limits::check_limits;

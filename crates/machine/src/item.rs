@@ -27,7 +27,7 @@ use crate::version::Version;
 /// | 1 | the end in microseconds (8 bytes) |
 /// | 2 | the number of holds (1 byte, 1 to 16), then the length (1 byte) and the name of each, in their order |
 /// | 4 | the number of the schema (varint, not 0) |
-/// | 8 | nothing: the row was written to bring the item to its schema, or for a hold, which is no change of it |
+/// | 8 | nothing: the row was written to bring the item to its schema, for a hold, or to have it end along with another, which is no change of it |
 ///
 /// Format 2 is read only: the end, without a byte of flags.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub struct Item {
     pub holds: BTreeSet<Name>,
     /// The version of its collection's schema that it was written under, from 1; 0 when there was no schema.
     pub schema: u32,
-    /// Whether it was only brought to that schema, held or released since its last change.
+    /// Whether it was only brought to that schema, held, released or had its end moved along with another's since its last change.
     pub is_rewritten: bool,
     /// What the bytes are.
     pub content_type: ContentType,
@@ -310,6 +310,7 @@ fn slot_of(row: &[u8]) -> Option<Slot> {
         | Parts::Tenant { slot, .. }
         | Parts::Item { slot, .. }
         | Parts::Held { slot, .. }
+        | Parts::Referrer { slot, .. }
         | Parts::Kept { slot, .. }
         | Parts::KeptByAge { slot, .. } => Some(slot),
     }

@@ -29,6 +29,7 @@ pub mod overlay;
 pub mod position;
 pub mod purge;
 pub mod query;
+pub mod reference;
 pub mod row;
 pub mod sample;
 pub mod schema;

@@ -74,7 +74,17 @@ pub fn standing(
         0 => None,
         _ => Some(progress(IndexName::DOCUMENTS)?),
     };
-    Ok(Standing { indexes: indexes?, documents })
+    let references = definition.references().map(|(reference, number, on)| {
+        let mut progress = progress(number)?;
+        // Rows are those of items as they are stored.
+        let is_touched = definition.steps.iter().any(|step| step.touches(on.on.steps()));
+        if let Some(documents) = documents.as_ref().filter(|it| is_touched && !it.is_invalid) {
+            progress.ready = progress.ready.min(documents.ready);
+        }
+        Ok((reference.clone(), progress))
+    });
+    let references: Result<_, state::Error> = references.collect();
+    Ok(Standing { references: references?, indexes: indexes?, documents })
 }
 
 /// How far what is done beside the traffic of a collection is, over several shards.
@@ -82,6 +92,8 @@ pub fn standing(
 pub struct Standing {
     /// The building of its indexes, by name.
     pub indexes: BTreeMap<Name, Progress>,
+    /// The building of its references, by name.
+    pub references: BTreeMap<Name, Progress>,
     /// The bringing of its documents to the version of their schema; none when it never had one.
     pub documents: Option<Progress>,
 }
@@ -117,7 +129,7 @@ impl Progress {
                 self.is_invalid = true;
                 Some(misfits)
             }
-            Some(IndexState::Dropping { .. }) | None => None,
+            Some(IndexState::Dropping { .. } | IndexState::DroppingReference { .. }) | None => None,
         };
         match (&mut self.misfits, misfits) {
             (Some(all), Some(more)) => all.items += more.items,

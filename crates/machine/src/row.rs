@@ -18,6 +18,7 @@
 //! | 2 | the outcome kept for an idempotency key | hash of the scope (16 bytes) | [`Kept`] |
 //! | 3 | the same, by age | hybrid time (8, big-endian), hash | one byte, the format |
 //! | 4 | who has the values that only one item of a partition may have | collection, 0, number of the index (4, big-endian), partition, 0, tuple | [`Holder`] |
+//! | 5 | an item, by an item that it refers to | collection and key referred to, each with 0, collection that refers, 0, number of the reference (4, big-endian), key that refers | one byte, the format |
 //!
 //! What belongs to the shard and to no slot stands behind all slots (`row/beside.rs`).
 //!
@@ -48,6 +49,7 @@ const ITEM: u8 = 1;
 const KEPT: u8 = 2;
 const KEPT_BY_AGE: u8 = 3;
 const HELD: u8 = 4;
+const REFERRER: u8 = 5;
 
 /// A hash that stands for tenant, caller, operation, partition and idempotency key together.
 pub type Scope = [u8; 16];
@@ -99,6 +101,23 @@ pub enum Parts<'a> {
         tenant: &'a str,
         /// The collection's name.
         collection: &'a str,
+    },
+    /// An item, by an item that it refers to.
+    Referrer {
+        /// The slot.
+        slot: Slot,
+        /// The tenant's name.
+        tenant: &'a str,
+        /// The name of the collection that is referred to.
+        to: &'a str,
+        /// The key there.
+        to_key: &'a str,
+        /// The name of the collection that refers.
+        collection: &'a str,
+        /// The number of the reference among what the collection has.
+        number: u32,
+        /// The key that refers.
+        key: &'a str,
     },
     /// The place of a kept outcome in the order of age.
     KeptByAge {
@@ -157,6 +176,14 @@ impl RowKey {
         let (collection, number) = (of.collection.as_str().as_bytes(), of.number.to_be_bytes());
         let parts = [collection, &[0], &number, partition.as_str().as_bytes(), &[0], tuple];
         Self::build(slot, of.tenant.name().as_str(), HELD, &parts)
+    }
+
+    /// The row of an item that refers to the item `to`, by a reference of this name.
+    pub fn referrer(slot: Slot, of: IndexName<'_>, to: (&Name, &Key), key: &Key) -> Self {
+        let (collection, number) = (of.collection.as_str().as_bytes(), of.number.to_be_bytes());
+        let (to, to_key) = (to.0.as_str().as_bytes(), to.1.as_str().as_bytes());
+        let parts = [to, &[0], to_key, &[0], collection, &[0], &number, key.as_str().as_bytes()];
+        Self::build(slot, of.tenant.name().as_str(), REFERRER, &parts)
     }
 
     /// The key of a row that was read.
@@ -225,6 +252,8 @@ impl<'a> Parts<'a> {
                 let collection = collection.map_err(|_| wrong(key.len(), "a collection is not text"))?;
                 Ok(Self::Held { slot, tenant, collection })
             }
+            (REFERRER, tenant) if !tenant.is_empty() => referrer(slot, tenant, rest)
+                .ok_or_else(|| wrong(key.len(), "what refers to an item is not as it is written")),
             (KEPT_BY_AGE, tenant) if !tenant.is_empty() => {
                 let (time, rest) =
                     rest.split_first_chunk().ok_or_else(|| wrong(key.len(), "the time is cut off"))?;
@@ -234,6 +263,16 @@ impl<'a> Parts<'a> {
             _ => Err(wrong(key.len(), "no row has this kind there")),
         }
     }
+}
+
+fn referrer<'a>(slot: Slot, tenant: &'a str, rest: &'a [u8]) -> Option<Parts<'a>> {
+    let (to, rest) = split_at_nul(rest)?;
+    let (to_key, rest) = split_at_nul(rest)?;
+    let (collection, rest) = split_at_nul(rest)?;
+    let (number, key) = rest.split_first_chunk()?;
+    let text = |bytes| str::from_utf8(bytes).ok();
+    let (to, to_key, collection, key) = (text(to)?, text(to_key)?, text(collection)?, text(key)?);
+    Some(Parts::Referrer { slot, tenant, to, to_key, collection, number: u32::from_be_bytes(*number), key })
 }
 
 /// Whether a row is that of an item, by its kind alone.
@@ -271,6 +310,22 @@ impl RowRange {
     pub fn items(slot: Slot, tenant: &Tenant, collection: &Name, key_prefix: &str) -> Self {
         let parts = [collection.as_str().as_bytes(), &[0], key_prefix.as_bytes()];
         Self::below(RowKey::build(slot, tenant.name().as_str(), ITEM, &parts).0.into())
+    }
+
+    /// The items that refer to the item `to` by a reference of this name, in the order of keys.
+    pub fn referrers(slot: Slot, of: IndexName<'_>, to: (&Name, &Key)) -> Self {
+        let (collection, number) = (of.collection.as_str().as_bytes(), of.number.to_be_bytes());
+        let (to, to_key) = (to.0.as_str().as_bytes(), to.1.as_str().as_bytes());
+        let parts = [to, &[0], to_key, &[0], collection, &[0], &number];
+        Self::below(RowKey::build(slot, of.tenant.name().as_str(), REFERRER, &parts).0.into())
+    }
+
+    /// What refers to items of a collection in a slot, from a key on.
+    pub fn referrers_from(slot: Slot, tenant: &Tenant, to: &Name, from: Option<&Key>) -> Self {
+        let tenant = tenant.name().as_str();
+        let (to, from) = (to.as_str().as_bytes(), from.map_or("", Key::as_str).as_bytes());
+        let all = Self::below(RowKey::build(slot, tenant, REFERRER, &[to, &[0]]).0.into());
+        Self { start: RowKey::build(slot, tenant, REFERRER, &[to, &[0], from]).0, end: all.end }
     }
 
     /// The kept outcomes of a tenant in a slot, the oldest first, from this time on.

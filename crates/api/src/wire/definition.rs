@@ -49,6 +49,10 @@ pub struct CollectionBody {
     /// How far its indexes are, by name; only where one collection is read.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     indexes: BTreeMap<Name, ProgressBody>,
+    /// How far its references are, by name; only where one collection is read. Deletions are guarded for all items that refer once it is
+    /// `ready`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    references: BTreeMap<Name, ProgressBody>,
     /// How far its documents are brought to the version of their schema; only where one collection is read.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "SchemaBody")]
@@ -68,11 +72,12 @@ pub struct SchemaBody {
     progress: ProgressBody,
 }
 
-/// How far an index is, or a schema.
+/// How far an index is, a reference, or a schema.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Progress")]
 pub struct ProgressBody {
-    /// `building`, `ready`, or `invalid` when there are items that it cannot take. Only a ready index is searched in.
+    /// `building`, `ready`, or `invalid` when there are items that it cannot take. Only a ready index is
+    /// searched in.
     state: &'static str,
     /// In how many of the shards it is ready, such as `16/16`.
     ready: String,
@@ -191,11 +196,12 @@ impl CollectionBody {
     /// The same, with how far what is done beside its traffic is.
     #[must_use]
     pub fn with_standing(self, definition: &Definition, standing: Standing) -> Self {
-        let Standing { indexes, documents } = standing;
+        let Standing { indexes, references, documents } = standing;
         let indexes = indexes.into_iter().map(|(name, progress)| (name, progress.into())).collect();
+        let references = references.into_iter().map(|(name, progress)| (name, progress.into())).collect();
         let schema =
             documents.map(|progress| SchemaBody { version: definition.schema, progress: progress.into() });
-        Self { indexes, schema, ..self }
+        Self { indexes, references, schema, ..self }
     }
 
     /// The definition of this collection, and how many shards have it.
@@ -215,6 +221,7 @@ impl CollectionBody {
             retired: definition.is_retired,
             active: active.map(|active| active.to_string()),
             indexes: BTreeMap::new(),
+            references: BTreeMap::new(),
             schema: None,
             definition: definition.collection.clone(),
         }

@@ -14,5 +14,6 @@ mod listings;
 mod openapi;
 mod problems;
 mod queries;
+mod references;
 mod shards;
 mod world;

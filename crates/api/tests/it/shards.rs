@@ -187,7 +187,8 @@ impl Inner {
     fn build(&mut self, definitions: &Definitions) {
         for (tenant, collection, definition) in definitions.all() {
             let indexes = definition.indexes().map(|(_, number, _)| number);
-            for number in indexes.chain([IndexName::DOCUMENTS]) {
+            let references = definition.references().map(|(_, number, _)| number);
+            for number in indexes.chain(references).chain([IndexName::DOCUMENTS]) {
                 let key = RowKey::index_state(IndexName { tenant, collection, number }).into_bytes();
                 self.state.apply(&[Mutation::Put { key, value: IndexState::Ready.encode() }]);
             }

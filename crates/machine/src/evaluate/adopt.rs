@@ -7,8 +7,9 @@ use mainstay_base::id::{Name, Tenant};
 
 use super::{Refusal, Stop};
 use crate::definition::{self, Definition};
+use crate::index;
+use crate::index::State as IndexState;
 use crate::index::state::Building;
-use crate::index::{self, Index, State as IndexState};
 use crate::outcome::OperationResult;
 use crate::overlay::Overlay;
 use crate::purge;
@@ -36,9 +37,8 @@ pub(super) fn adopt(adopt: &Adopt, overlay: &mut Overlay<'_>) -> Result<Vec<Oper
         bring_documents(tenant, name, (before.as_ref(), definition, is_new), overlay)?;
         let before = before.as_ref().map_or_else(BTreeMap::new, numbered);
         let next = numbered(definition);
-        for (number, index) in before.iter().filter(|(number, _)| !next.contains_key(*number)) {
-            let state = IndexState::Dropping { fields: index.on.len(), is_unique: index.unique };
-            overlay.write(state_row(tenant, name, *number), Some(state.encode()));
+        for (number, dropping) in before.iter().filter(|(number, _)| !next.contains_key(*number)) {
+            overlay.write(state_row(tenant, name, *number), Some(dropping.encode()));
         }
         for number in next.keys().filter(|number| !before.contains_key(*number)) {
             let state = if is_new { IndexState::Ready } else { IndexState::Building(Building::default()) };
@@ -77,9 +77,15 @@ fn bring_documents(
     Ok(())
 }
 
-/// The indexes of a collection by their numbers.
-fn numbered(definition: &Definition) -> BTreeMap<u32, &Index> {
-    definition.indexes().map(|(_, number, index)| (number, index)).collect()
+/// The indexes and references of a collection by their numbers, and how each is dropped.
+fn numbered(definition: &Definition) -> BTreeMap<u32, IndexState> {
+    let indexes = definition.indexes().map(|(_, number, index)| {
+        (number, IndexState::Dropping { fields: index.on.len(), is_unique: index.unique })
+    });
+    let references = definition.references().map(|(_, number, reference)| {
+        (number, IndexState::DroppingReference { to: reference.collection.clone(), at: None })
+    });
+    indexes.chain(references).collect()
 }
 
 fn state_row(tenant: &Tenant, collection: &Name, number: u32) -> RowKey {

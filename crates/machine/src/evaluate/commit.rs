@@ -9,6 +9,7 @@ use mainstay_base::units::Duration;
 
 use super::index::{self, Home};
 use super::place::Place;
+use super::reference::{self, Ledger};
 use super::{Context, Stop, condition, delete, expiry, hold, increment, limits, merge_patch, put, valid};
 use crate::collection::Collection;
 use crate::command::{Command, Commit, Operation};
@@ -43,6 +44,7 @@ struct Evaluation<'c, 'o, 's> {
     bytes_written: usize,
     /// Values, each time that they are looked at.
     bytes_read: usize,
+    ledger: Ledger,
     has_changed: bool,
 }
 
@@ -65,6 +67,7 @@ pub(super) fn evaluate(
         version,
         bytes_written: 0,
         bytes_read: 0,
+        ledger: Ledger::default(),
         has_changed: false,
     };
     evaluation.check_conditions(commit)?;
@@ -72,13 +75,14 @@ pub(super) fn evaluate(
     let results: Result<Vec<_>, _> =
         operations.map(|(index, operation)| evaluation.operate(index, operation)).collect();
     let results = results?;
+    evaluation.settle(commit)?;
     if evaluation.has_changed {
         overlay.write(row, Some(SlotMeta { sequence }.encode()));
     }
     Ok(results)
 }
 
-fn next_sequence(overlay: &Overlay<'_>, row: &RowKey) -> Result<u64, state::Error> {
+pub(super) fn next_sequence(overlay: &Overlay<'_>, row: &RowKey) -> Result<u64, state::Error> {
     let Some(meta) = state::read(overlay, row, SlotMeta::decode)? else { return Ok(1) };
     let next = meta.sequence.checked_add(1);
     next.ok_or_else(|| state::Error::damaged_value(row, "no commit can have the number there"))
@@ -218,6 +222,9 @@ impl<'s> Evaluation<'_, '_, 's> {
             Operation::Put { ttl, .. } => (*ttl, None),
             _ => (None, before.and_then(|item| item.expires)),
         };
+        if own.is_some() {
+            reference::check_end(place, &self.command.tenant, self.context)?;
+        }
         let Some(ttl) = own.or(definition.collection.ttl) else { return Ok(kept) };
         let end = self.context.moment.time.wall().checked_add(ttl).filter(|_| ttl > Duration::ZERO);
         let end = end.ok_or_else(|| {
@@ -238,7 +245,21 @@ impl<'s> Evaluation<'_, '_, 's> {
         let Command { tenant, partition, .. } = self.command;
         let home = Home { tenant, slot: self.slot, partition };
         expiry::change(tenant, place.item(), change, self.overlay);
-        index::change(place, definition, home, change, self.overlay)
+        index::change(place, definition, home, change, self.overlay)?;
+        self.ledger.follow((place, definition), (home, self.context), change, self.overlay)
+    }
+
+    /// When all operations are done: what is referred to must be there, and what was deleted may take others along.
+    fn settle(&mut self, commit: &Commit) -> Result<(), Stop> {
+        let Command { tenant, partition, .. } = self.command;
+        let scene = reference::Scene {
+            commit,
+            home: Home { tenant, slot: self.slot, partition },
+            context: self.context,
+            version: self.version,
+            bytes: (self.bytes_read, self.bytes_written),
+        };
+        reference::settle(&self.ledger, scene, self.overlay)
     }
 
     fn written(&mut self, place: Place<'_>, value_bytes: usize) -> Result<(), Stop> {

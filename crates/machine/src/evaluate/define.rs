@@ -18,6 +18,7 @@ use crate::task::Declare;
 use crate::version::Version;
 
 mod evolve;
+mod references;
 
 use evolve::{Way, evolve};
 
@@ -56,7 +57,7 @@ pub(super) fn define(
     let origin = Origin::Api { caller: caller.as_str().to_owned() };
     let mut writing = Writing::new(overlay, context)?;
     let version = writing.change(&subject, next.map(|next| (next, way, define.settled)), origin)?;
-    writing.finish();
+    writing.finish()?;
     Ok(vec![OperationResult { version: Some(version), existed }])
 }
 
@@ -82,7 +83,7 @@ pub(super) fn declare(
         let subject = Subject { tenant, name, before: Some(Definition::clone(definition)) };
         writing.change(&subject, None, definition.origin.clone())?;
     }
-    let version = Version { timeline: context.moment.timeline, sequence: writing.finish() };
+    let version = Version { timeline: context.moment.timeline, sequence: writing.finish()? };
     Ok(vec![OperationResult { version: Some(version), existed: true }])
 }
 
@@ -179,14 +180,24 @@ impl<'c, 'o> Writing<'c, 'o> {
         Ok(())
     }
 
-    /// Returns the last revision that there is now.
-    fn finish(self) -> u64 {
+    /// Returns the last revision that there is now, if definitions go together.
+    fn finish(self) -> Result<u64, Stop> {
         let revision = self.last + u64::from(self.has_changed);
         if self.has_changed || self.has_moved {
             self.overlay.write(RowKey::shard(), Some(ShardMeta { revision }.encode()));
         }
-        revision
+        if self.has_changed {
+            let changes = self.overlay.changed();
+            let all = self.context.definitions.changed_by(&changes, self.overlay)?;
+            references::check(&all, revision)?;
+        }
+        Ok(revision)
     }
+}
+
+fn refuse(name: &Name, code: Code, detail: &str) -> Refusal {
+    let name = name.as_str();
+    Refusal::new(code, format!("the collection {name:?} {detail}")).fact("collection", name)
 }
 
 impl Subject<'_> {
@@ -195,8 +206,7 @@ impl Subject<'_> {
     }
 
     fn refuse(&self, code: Code, detail: &str) -> Refusal {
-        Refusal::new(code, format!("the collection {:?} {detail}", self.name.as_str()))
-            .fact("collection", self.name.as_str())
+        refuse(self.name, code, detail)
     }
 
     fn check_expected(&self, expected: Expected) -> Result<(), Refusal> {

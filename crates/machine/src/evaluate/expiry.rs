@@ -4,8 +4,9 @@ use bytes::Bytes;
 use mainstay_base::id::Tenant;
 use mainstay_base::key::slot;
 
-use super::index::{self, Home};
-use super::{Context, Stop};
+use super::index::Home;
+use super::reference::Ended;
+use super::{Context, Stop, removal};
 use crate::command::ItemName;
 use crate::item::{self, Item};
 use crate::outcome::OperationResult;
@@ -36,30 +37,51 @@ pub(super) fn change(
     }
 }
 
-/// Removes items whose end has come, and has been neither moved nor suspended.
+/// Removes items whose end has come, and has been neither moved nor suspended, with what follows for those that refer to them.
 pub(super) fn reap(
     reap: &Reap,
     overlay: &mut Overlay<'_>,
     context: &Context<'_>,
 ) -> Result<Vec<OperationResult>, Stop> {
+    let mut over = Vec::new();
     for end in &reap.ends {
         let End { expires, tenant, collection, key } = end;
-        overlay.write(RowKey::end(*expires, tenant, collection, key), None);
-        let Some(definition) = context.definitions.get(tenant, collection) else { continue };
+        let row = RowKey::end(*expires, tenant, collection, key);
+        let Some(definition) = context.definitions.get(tenant, collection) else {
+            overlay.write(row, None);
+            continue;
+        };
         let partition = definition.collection.partition_by.partition(key);
-        let home = Home { tenant, slot: slot(tenant, &partition), partition: &partition };
-        let row = RowKey::item(home.slot, tenant, collection, key);
-        let Some(item) = item::at(overlay, &row)? else { continue };
-        if item.end() != Some(*expires) {
-            continue;
+        let slot = slot(tenant, &partition);
+        let item = item::at(overlay, &RowKey::item(slot, tenant, collection, key))?;
+        match item.filter(|item| item.end() == Some(*expires)) {
+            None => overlay.write(row, None),
+            // Else the clock of whoever looked is ahead of the log's.
+            Some(item) if item.is_over(context.moment.time.wall()) => {
+                let name = ItemName { collection: collection.clone(), key: key.clone() };
+                over.push((tenant, slot, partition, definition, name));
+            }
+            Some(_) => {}
         }
-        if !item.is_over(context.moment.time.wall()) {
-            // The clock of whoever looked is ahead of the log's.
-            overlay.write(RowKey::end(*expires, tenant, collection, key), Some(ROW));
-            continue;
+    }
+    let mut ended = Ended::new(context);
+    let mut has_cleared = false;
+    for (tenant, slot, partition, _, name) in &over {
+        let home = Home { tenant, slot: *slot, partition };
+        has_cleared |= ended.clear(home, name, overlay)?;
+    }
+    if has_cleared {
+        return Ok(Vec::new());
+    }
+    for (tenant, slot, partition, definition, name) in &over {
+        let home = Home { tenant, slot: *slot, partition };
+        if !ended.take_along(home, name, overlay)? {
+            break;
         }
-        index::remove(definition, home, (collection, key), &item, overlay)?;
-        overlay.write(row, None);
+        let row = RowKey::item(*slot, tenant, &name.collection, &name.key);
+        if let Some(item) = item::at(overlay, &row)? {
+            removal::remove(definition, (home, context), (&name.collection, &name.key), &item, overlay)?;
+        }
     }
     Ok(Vec::new())
 }

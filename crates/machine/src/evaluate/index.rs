@@ -9,9 +9,10 @@ use mainstay_base::id::{Name, Tenant};
 use mainstay_base::key::{Key, Partition, Slot};
 
 use super::place::Place;
+use super::reference::{self, Link};
 use super::{Context, Refusal, Stop};
 use crate::definition::Definition;
-use crate::index::state::{Building, Reached};
+use crate::index::state::Building;
 use crate::index::{self, Index, State as IndexState, entries, has_absent, split};
 use crate::item::{self, Item};
 use crate::outcome::OperationResult;
@@ -80,11 +81,8 @@ pub(super) fn change(
     (before, after): (Option<&Item>, Option<&Item>),
     overlay: &mut Overlay<'_>,
 ) -> Result<(), Stop> {
-    let Home { tenant, slot, partition } = home;
     let item = place.item();
-    for (name, number, index) in definition.indexes() {
-        let of = IndexName { tenant, collection: &item.collection, number };
-        let target = Target { of, index, slot, partition };
+    for (name, target) in targets(definition, home, &item.collection) {
         match target.change(&item.key, (before, after), overlay) {
             Ok(()) => {}
             Err(Fault::State(error)) => return Err(error.into()),
@@ -94,21 +92,65 @@ pub(super) fn change(
     Ok(())
 }
 
-/// Removes the entries of an item that is removed.
-pub(super) fn remove(
+/// Changes the entries of an item that no operation names; an index that it does not fit into tells so.
+pub(super) fn change_or_tell(
     definition: &Definition,
-    Home { tenant, slot, partition }: Home<'_>,
+    home: Home<'_>,
     (collection, key): (&Name, &Key),
-    item: &Item,
+    change: (Option<&Item>, Option<&Item>),
     overlay: &mut Overlay<'_>,
 ) -> Result<(), state::Error> {
-    for (_, number, index) in definition.indexes() {
-        let of = IndexName { tenant, collection, number };
-        let target = Target { of, index, slot, partition };
-        match target.change(key, (Some(item), None), overlay) {
-            Ok(()) | Err(Fault::Entries(_) | Fault::Held(_)) => {}
+    for (_, target) in targets(definition, home, collection) {
+        match target.change(key, change, overlay) {
+            Ok(()) => {}
             Err(Fault::State(error)) => return Err(error),
+            Err(misfit) => tell(target.of, key, &misfit.to_string(), overlay)?,
         }
+    }
+    Ok(())
+}
+
+/// Changes the entries of an item that no operation names. Returns into which index it does not fit, and why.
+pub(super) fn unfit(
+    definition: &Definition,
+    home: Home<'_>,
+    (collection, key): (&Name, &Key),
+    change: (Option<&Item>, Option<&Item>),
+    overlay: &mut Overlay<'_>,
+) -> Result<Option<String>, state::Error> {
+    for (name, target) in targets(definition, home, collection) {
+        match target.change(key, change, overlay) {
+            Ok(()) => {}
+            Err(Fault::State(error)) => return Err(error),
+            Err(fault) => {
+                return Ok(Some(format!("it does not fit into the index {:?}: {fault}", name.as_str())));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The indexes of a collection, for items that are at home there.
+fn targets<'a>(
+    definition: &'a Definition,
+    Home { tenant, slot, partition }: Home<'a>,
+    collection: &'a Name,
+) -> impl Iterator<Item = (&'a Name, Target<'a>)> {
+    definition.indexes().map(move |(name, number, index)| {
+        let of = IndexName { tenant, collection, number };
+        (name, Target { of, index, slot, partition })
+    })
+}
+
+/// Has an index or a reference tell of an item that does not fit.
+pub(super) fn tell(
+    of: IndexName<'_>,
+    key: &Key,
+    reason: &str,
+    overlay: &mut Overlay<'_>,
+) -> Result<(), state::Error> {
+    if let Some(state) = index::state::of(overlay, of)? {
+        overlay.write(RowKey::index_state(of), Some(state.with_misfit(key, reason).encode()));
     }
     Ok(())
 }
@@ -189,10 +231,20 @@ pub(super) fn fill(
         return Ok(Vec::new());
     };
     let Some(definition) = context.definitions.get(tenant, collection) else { return Ok(Vec::new()) };
-    let found = definition.indexes().find(|(_, found, _)| found == number);
-    let (Some((_, _, index)), true) = (found, building.at == fill.from) else { return Ok(Vec::new()) };
+    if building.at != fill.from {
+        return Ok(Vec::new());
+    }
     for place in &fill.items {
-        fill_one((of, index), definition, place, (&mut building, overlay))?;
+        let Some(slot) = place.slot() else { continue };
+        building.items += 1;
+        let partition = definition.collection.partition_by.partition(&place.key);
+        let home = Home { tenant, slot, partition: &partition };
+        let Some(item) = item::at(overlay, &RowKey::item(slot, tenant, collection, &place.key))? else {
+            continue;
+        };
+        if let Some(misfit) = fill_one((of, definition), (home, context), (&place.key, &item), overlay)? {
+            building.misfit(&place.key, &misfit);
+        }
     }
     overlay.write(RowKey::index_state(of), Some(after_step(fill, building).encode()));
     Ok(Vec::new())
@@ -210,29 +262,28 @@ fn after_step(fill: &Fill, mut building: Building) -> IndexState {
     }
 }
 
+/// Puts an item into what has this number. Returns why it does not fit.
 fn fill_one(
-    (of, index): (IndexName<'_>, &Index),
-    definition: &Definition,
-    place: &Reached,
-    (building, overlay): (&mut Building, &mut Overlay<'_>),
-) -> Result<(), state::Error> {
-    let Some(slot) = place.slot() else { return Ok(()) };
-    building.items += 1;
-    let row = RowKey::item(slot, of.tenant, of.collection, &place.key);
-    let Some(item) = item::at(overlay, &row)? else { return Ok(()) };
-    let partition = definition.collection.partition_by.partition(&place.key);
-    let target = Target { of, index, slot, partition: &partition };
-    match target.change(&place.key, (None, Some(&item)), overlay) {
-        Ok(()) => Ok(()),
+    (of, definition): (IndexName<'_>, &Definition),
+    (home, context): (Home<'_>, &Context<'_>),
+    (key, item): (&Key, &Item),
+    overlay: &mut Overlay<'_>,
+) -> Result<Option<String>, state::Error> {
+    let index = definition.indexes().find(|(_, number, _)| *number == of.number);
+    let reference = definition.references().find(|(_, number, _)| *number == of.number);
+    if let Some((_, _, reference)) = reference {
+        return reference::fill(Link { of, reference, home, context }, key, item, overlay);
+    }
+    let Some((_, _, index)) = index else { return Ok(None) };
+    let target = Target { of, index, slot: home.slot, partition: home.partition };
+    match target.change(key, (None, Some(item)), overlay) {
+        Ok(()) => Ok(None),
         Err(Fault::State(error)) => Err(error),
-        Err(misfit) => {
-            building.misfit(&place.key, &misfit.to_string());
-            Ok(())
-        }
+        Err(misfit) => Ok(Some(misfit.to_string())),
     }
 }
 
-/// Removes entries of an index that is not defined any more.
+/// Removes entries of an index that is not defined any more, or the rows of a reference.
 pub(super) fn clear(
     clear: &Clear,
     overlay: &mut Overlay<'_>,
@@ -240,8 +291,14 @@ pub(super) fn clear(
 ) -> Result<Vec<OperationResult>, Stop> {
     let Clear { tenant, collection, number, entries, is_last } = clear;
     let of = IndexName { tenant, collection, number: *number };
-    let Some(IndexState::Dropping { fields, is_unique }) = index::state::of(overlay, of)? else {
-        return Ok(Vec::new());
+    let (fields, is_unique) = match index::state::of(overlay, of)? {
+        Some(IndexState::Dropping { fields, is_unique }) => (fields, is_unique),
+        Some(IndexState::DroppingReference { to, at }) => {
+            let next = reference::clear(of, (to, at), clear, overlay);
+            overlay.write(RowKey::index_state(of), next.map(|next| next.encode()));
+            return Ok(Vec::new());
+        }
+        _ => return Ok(Vec::new()),
     };
     let by = context.definitions.get(tenant, collection).map(|found| found.collection.partition_by);
     for entry in entries {

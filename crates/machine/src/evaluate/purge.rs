@@ -1,10 +1,10 @@
-//! The items of a retired collection are removed, all but those that are held.
+//! The items of a retired collection are removed, all but those that are held, or that items of other
+//! collections refer to.
 
 use mainstay_base::key::slot;
 
-use super::index::{self, Home};
-use super::{Context, Stop, expiry};
-use crate::command::ItemName;
+use super::index::Home;
+use super::{Context, Stop, reference, removal};
 use crate::item;
 use crate::outcome::OperationResult;
 use crate::overlay::Overlay;
@@ -43,14 +43,12 @@ pub(super) fn remove(
         let home = Home { tenant, slot: slot(tenant, &partition), partition: &partition };
         let row = RowKey::item(home.slot, tenant, collection, key);
         let Some(item) = item::at(overlay, &row)? else { continue };
-        if !item.holds.is_empty() {
+        let is_held = !item.holds.is_empty();
+        if is_held || reference::is_needed((home, context), (collection, key), overlay)? {
             purge.held += 1;
             continue;
         }
-        let name = ItemName { collection: collection.clone(), key: key.clone() };
-        expiry::change(tenant, &name, (Some(&item), None), overlay);
-        index::remove(definition, home, (collection, key), &item, overlay)?;
-        overlay.write(row, None);
+        removal::remove(definition, (home, context), (collection, key), &item, overlay)?;
         purge.removed += 1;
     }
     purge.at = items.last().cloned().or(purge.at);

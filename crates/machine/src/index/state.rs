@@ -1,6 +1,7 @@
 //! How far an index is in a shard: entries of new changes are made from its definition on, those of earlier items are caught up on.
 
 use bytes::Bytes;
+use mainstay_base::id::Name;
 use mainstay_base::key::{Key, Slot};
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +25,13 @@ pub enum State {
         fields: usize,
         /// Whether values of it are held.
         is_unique: bool,
+    },
+    /// The reference is not defined any more: the rows that find its items are removed.
+    DroppingReference {
+        /// The collection that it was to.
+        to: Name,
+        /// Where the last of them was that are removed, by what it referred to; none before the first.
+        at: Option<Reached>,
     },
 }
 
@@ -114,7 +122,7 @@ impl State {
             }
             Self::Ready => Self::Invalid(Misfits::with(None, key, reason)),
             Self::Invalid(misfits) => Self::Invalid(Misfits::with(Some(misfits), key, reason)),
-            Self::Dropping { .. } => self,
+            Self::Dropping { .. } | Self::DroppingReference { .. } => self,
         }
     }
 
@@ -129,7 +137,7 @@ impl State {
             Self::Building(_) => "building",
             Self::Ready => "ready",
             Self::Invalid(_) => "invalid",
-            Self::Dropping { .. } => "dropping",
+            Self::Dropping { .. } | Self::DroppingReference { .. } => "dropping",
         }
     }
 }

@@ -60,6 +60,15 @@ fn golden_keys() {
             RowKey::held(slot(), index, &PartitionBy::FirstSegment.partition(&key), b"\x40"),
             "<0a><bc>t1<00><04>orders<00><00><00><00><07>u7<00>@".to_owned(),
         ),
+        (
+            RowKey::referrer(
+                slot(),
+                index,
+                (&Name::from_static("customers"), &key),
+                &"u7/o".parse().unwrap(),
+            ),
+            "<0a><bc>t1<00><05>customers<00>u7/<c3><a9><00>orders<00><00><00><00><07>u7/o".to_owned(),
+        ),
         (RowKey::shard(), "<10><00><00>".to_owned()),
         (RowKey::definition(&tenant(), &orders()), "<10><01>t1<00><01>orders".to_owned()),
         (
@@ -94,6 +103,23 @@ fn keys_are_taken_apart_as_they_were_built() {
         ),
         (RowKey::kept(slot, &tenant(), &SCOPE), Parts::Kept { slot, tenant: t, scope: SCOPE }),
         (
+            RowKey::referrer(
+                slot,
+                IndexName { tenant: &tenant(), collection: &orders(), number: 7 },
+                (&Name::from_static("customers"), &key),
+                &key,
+            ),
+            Parts::Referrer {
+                slot,
+                tenant: t,
+                to: "customers",
+                to_key: "u7/é",
+                collection: "orders",
+                number: 7,
+                key: "u7/é",
+            },
+        ),
+        (
             RowKey::kept_by_age(slot, &tenant(), time(), &SCOPE),
             Parts::KeptByAge { slot, tenant: t, time: time(), scope: SCOPE },
         ),
@@ -112,6 +138,8 @@ fn keys_are_taken_apart_as_they_were_built() {
         b"\0\0t1\0\x01orders",
         b"\0\0t1\0\x02short",
         b"\0\0t1\0\x03short",
+        b"\0\0t1\0\x05customers\0u7\0orders\0\0\0",
+        b"\0\0\0\x05customers\0u7\0orders\0\0\0\0\0u7",
     ] {
         assert!(Parts::of(wrong).is_err(), "{}", shown(wrong));
     }
@@ -177,6 +205,26 @@ fn ranges_hold_what_they_say() {
     assert_eq!(inside(RowRange::items(slot(), &tenant(), &orders(), "u7/").after(&all[2])), [3]);
     assert_eq!(inside(RowRange::kept_by_age(slot(), &tenant(), HybridTime::default())), [7, 8]);
     assert_eq!(inside(RowRange::kept_by_age(slot(), &tenant(), time().next())), [8]);
+}
+
+#[test]
+fn what_refers_to_an_item_stands_together() {
+    let (customers, tenant) = (Name::from_static("customers"), tenant());
+    let key = |text: &str| text.parse::<Key>().unwrap();
+    let row = |to: &str, number, from: &str| {
+        let of = IndexName { tenant: &tenant, collection: &orders(), number };
+        RowKey::referrer(slot(), of, (&customers, &key(to)), &key(from))
+    };
+    let all =
+        [row("u7/a", 1, "u7/x"), row("u7/a", 1, "u7/y"), row("u7/a", 2, "u7/x"), row("u7/ab", 1, "u7/x")];
+    assert!(all.is_sorted());
+    let inside = |range: &RowRange| all.iter().map(|row| range.contains(row)).collect::<Vec<_>>();
+    let of = IndexName { tenant: &tenant, collection: &orders(), number: 1 };
+    let to_a = RowRange::referrers(slot(), of, (&customers, &key("u7/a")));
+    assert_eq!(inside(&to_a), [true, true, false, false]);
+    let from = |to: Option<&str>| RowRange::referrers_from(slot(), &tenant, &customers, to.map(key).as_ref());
+    assert_eq!(inside(&from(None)), [true; 4]);
+    assert_eq!(inside(&from(Some("u7/ab"))), [false, false, false, true]);
 }
 
 #[test]

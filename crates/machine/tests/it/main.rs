@@ -12,5 +12,6 @@ mod items;
 mod model;
 mod purge;
 mod queries;
+mod references;
 mod space;
 mod world;

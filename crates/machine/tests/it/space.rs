@@ -52,9 +52,14 @@ impl Space {
 
     /// Defines the collection, and brings the shards up without building anything.
     pub(crate) fn define(&mut self, collection: &Collection) {
-        let source = mainstay_machine::definition::Source { file: "f".to_owned(), line: None };
-        let docs = ((Tenant::DEFAULT, DOCS), (collection.clone(), source));
-        let declare = Declare { collections: [docs].into(), ..Declare::default() };
+        self.define_all(vec![(DOCS, collection.clone())]);
+    }
+
+    /// Defines these collections and no others, and brings the shards up without building anything.
+    pub(crate) fn define_all(&mut self, collections: Vec<(Name, Collection)>) {
+        let source = || mainstay_machine::definition::Source { file: "f".to_owned(), line: None };
+        let all = collections.into_iter().map(|(name, it)| ((Tenant::DEFAULT, name), (it, source())));
+        let declare = Declare { collections: all.collect(), ..Declare::default() };
         let outcome = run(&mut self.system, Task::from(declare));
         assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
         self.adopt();
@@ -151,7 +156,9 @@ pub(crate) fn task_of(shard: &World, page: usize) -> Option<Task> {
             IndexState::Building(building) => {
                 let all =
                     shard.state.rows().filter_map(|(row, _)| match mainstay_machine::row::Parts::of(row) {
-                        Ok(mainstay_machine::row::Parts::Item { slot, key, .. }) => {
+                        Ok(mainstay_machine::row::Parts::Item { slot, key, collection: of, .. })
+                            if of == collection.as_str() =>
+                        {
                             Some(Reached { slot: slot.get(), key: key.parse::<Key>().unwrap() })
                         }
                         _ => None,
@@ -188,6 +195,20 @@ pub(crate) fn task_of(shard: &World, page: usize) -> Option<Task> {
                     }
                     .into(),
                 )
+            }
+            IndexState::DroppingReference { to, at } => {
+                let from = at.as_ref().and_then(Reached::slot).unwrap_or(Slot::new(0).unwrap());
+                let from = RowRange::referrers_from(from, &tenant, &to, at.as_ref().map(|at| &at.key)).start;
+                let is_of_it = |row: &[u8]| {
+                    matches!(mainstay_machine::row::Parts::of(row),
+                        Ok(mainstay_machine::row::Parts::Referrer { collection: of, number: found, .. })
+                            if of == collection.as_str() && found == number)
+                };
+                let all = shard.state.rows().map(|(row, _)| row).filter(|row| **row >= from && is_of_it(row));
+                let all: Vec<_> = all.cloned().collect();
+                let entries = all.iter().take(page).cloned().collect();
+                let (tenant, collection, is_last) = (tenant.clone(), collection.clone(), all.len() <= page);
+                Some(Clear { tenant, collection, number, entries, is_last }.into())
             }
             IndexState::Ready | IndexState::Invalid(_) => None,
         }

@@ -20,4 +20,5 @@ mod logs;
 mod output;
 mod overload;
 mod reference;
+mod references;
 mod support;

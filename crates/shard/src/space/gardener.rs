@@ -1,11 +1,12 @@
-//! What a shard does beside its traffic until it is done: items whose end has come are removed, items that were there before an index are
-//! put into it, the entries of dropped ones removed, and so are the items of collections that are purged.
+//! What a shard does beside its traffic until it is done: items whose end has come are removed, items that were there before an index or a
+//! reference are put into it, the rows of dropped ones removed, and so are the items of collections that are purged.
 //!
 //! What is to be done is in the shard's rows, and so is how far it is; nothing is remembered here. Each step is a task in the shard's
 //! inbox like any command, small, and followed by a rest in proportion to what it took, so that traffic goes before.
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::future::join_all;
 use mainstay_base::error::{Classify, Code};
 use mainstay_base::id::{Name, Tenant};
@@ -14,7 +15,7 @@ use mainstay_base::time::Timestamp;
 use mainstay_machine::index::state::Reached;
 use mainstay_machine::index::{Span, State as IndexState};
 use mainstay_machine::purge::Purge;
-use mainstay_machine::row::{End, IndexName, RowKey, RowRange, index_of, purge_of};
+use mainstay_machine::row::{End, IndexName, Parts, RowKey, RowRange, index_of, purge_of};
 use mainstay_machine::shards::Answer;
 use mainstay_machine::state::Walk;
 use mainstay_machine::task::{Clear, Fill, Reap, Remove};
@@ -140,6 +141,12 @@ fn next(view: &View, step_max: usize, now: Timestamp) -> Result<Next, state::Err
                 let (collection, tenant) = (collection.clone(), tenant.clone());
                 return Ok(Next::Step(Clear { tenant, collection, number, entries, is_last }.into()));
             }
+            IndexState::DroppingReference { to, at } => {
+                let entries = referrers_from(view, of, (&to, at.as_ref()), step_max)?;
+                let is_last = entries.len() < step_max;
+                let (collection, tenant) = (collection.clone(), tenant.clone());
+                return Ok(Next::Step(Clear { tenant, collection, number, entries, is_last }.into()));
+            }
             IndexState::Ready | IndexState::Invalid(_) => range = range.after(&row),
         }
     }
@@ -193,4 +200,42 @@ fn items_after(
         from = slot.next();
     }
     Ok(found)
+}
+
+/// The next rows of a reference, by slot and by what they refer to.
+fn referrers_from(
+    view: &View,
+    of: IndexName<'_>,
+    (to, at): (&Name, Option<&Reached>),
+    count: usize,
+) -> Result<Vec<Bytes>, state::Error> {
+    let mut found = Vec::new();
+    let first = at.and_then(Reached::slot);
+    let mut slot = Some(first.unwrap_or(Slot::FIRST));
+    while let Some(current) = slot.filter(|_| found.len() < count) {
+        let from = at.filter(|_| first == Some(current)).map(|at| &at.key);
+        for row in view.walk(&RowRange::referrers_from(current, of.tenant, to, from), false) {
+            let (row, _) = row?;
+            let is_of_it = matches!(Parts::of(&row), Ok(Parts::Referrer { collection, number, .. })
+                if number == of.number && collection == of.collection.as_str());
+            if is_of_it {
+                found.push(row);
+            }
+            if found.len() == count {
+                break;
+            }
+        }
+        if found.len() < count {
+            slot = next_slot(view, current)?;
+        }
+    }
+    Ok(found)
+}
+
+/// The next slot that has rows.
+fn next_slot(view: &View, after: Slot) -> Result<Option<Slot>, state::Error> {
+    let Some(next) = after.next() else { return Ok(None) };
+    let rest = RowRange { start: RowRange::slot(next).start, end: RowRange::slots().end };
+    let Some((row, _)) = view.scan(&rest, 1)?.pop() else { return Ok(None) };
+    Ok(row.first_chunk().and_then(|slot| Slot::new(u16::from_be_bytes(*slot))))
 }

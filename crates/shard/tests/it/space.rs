@@ -30,6 +30,7 @@ mod overload;
 mod owners;
 mod purge;
 mod reading;
+mod references;
 mod schemas;
 mod snapshots;
 mod transfers;

@@ -5,7 +5,7 @@
 
 use mainstay_base::key::Slot;
 
-use super::{Context, Fault, IndexName, IndexState, Stop, Target, after_step};
+use super::{Context, Home, IndexName, IndexState, Stop, after_step, change_or_tell, reference};
 use crate::definition::Definition;
 use crate::index;
 use crate::index::state::{Building, Reached};
@@ -33,7 +33,7 @@ pub(super) fn bring(
     }
     for place in &fill.items {
         let Some(slot) = place.slot() else { continue };
-        bring_one((fill, definition), (slot, place), &mut building, overlay)?;
+        bring_one((fill, definition), (slot, place), &mut building, (overlay, context))?;
     }
     overlay.write(RowKey::index_state(of), Some(after_step(fill, building).encode()));
     Ok(Vec::new())
@@ -43,7 +43,7 @@ fn bring_one(
     (fill, definition): (&Fill, &Definition),
     (slot, place): (Slot, &Reached),
     building: &mut Building,
-    overlay: &mut Overlay<'_>,
+    (overlay, context): (&mut Overlay<'_>, &Context<'_>),
 ) -> Result<(), state::Error> {
     let Fill { tenant, collection, .. } = fill;
     building.items += 1;
@@ -57,20 +57,10 @@ fn bring_one(
         return Ok(());
     }
     let partition = definition.collection.partition_by.partition(&place.key);
-    for (_, number, index) in definition.indexes() {
-        let of = IndexName { tenant, collection, number };
-        let target = Target { of, index, slot, partition: &partition };
-        match target.change(&place.key, (Some(&before), Some(&after)), overlay) {
-            Ok(()) => {}
-            Err(Fault::State(error)) => return Err(error),
-            Err(misfit) => {
-                if let Some(state) = index::state::of(overlay, of)? {
-                    let state = state.with_misfit(&place.key, &misfit.to_string());
-                    overlay.write(RowKey::index_state(of), Some(state.encode()));
-                }
-            }
-        }
-    }
+    let home = Home { tenant, slot, partition: &partition };
+    let (name, change) = ((collection, &place.key), (Some(&before), Some(&after)));
+    change_or_tell(definition, home, name, change, overlay)?;
+    reference::change_or_tell(definition, (home, context), name, change, overlay)?;
     overlay.write(row, Some(Item { is_rewritten: true, ..after }.encode()));
     Ok(())
 }

@@ -23,6 +23,8 @@ pub struct Defined {
     active: Option<String>,
     #[serde(default)]
     indexes: BTreeMap<String, Progress>,
+    #[serde(default)]
+    references: BTreeMap<String, Progress>,
     schema: Option<SchemaProgress>,
     definition: Value,
 }
@@ -35,7 +37,7 @@ struct SchemaProgress {
     progress: Progress,
 }
 
-/// How far an index is, or a schema.
+/// How far an index is, a reference, or a schema.
 #[derive(Debug, Clone, Deserialize)]
 struct Progress {
     state: String,
@@ -172,8 +174,10 @@ pub fn shown(defined: &Defined) -> String {
     let active = active.as_ref().map(|active| format!(", active in {active} shards")).unwrap_or_default();
     let head = format!("# {name}: version {version} of {changed}, {origin}{active}\n");
     let indexes = defined.indexes.iter().map(|(name, index)| format!("# index {name}: {index}"));
+    let references =
+        defined.references.iter().map(|(name, reference)| format!("# reference {name}: {reference}"));
     let schema = defined.schema.iter().map(|it| format!("# schema version {}: {}", it.version, it.progress));
-    head + &below("", indexes.chain(schema).chain(explain::lines(definition)).collect())
+    head + &below("", indexes.chain(references).chain(schema).chain(explain::lines(definition)).collect())
 }
 
 impl Display for Progress {
