@@ -23,7 +23,7 @@ use crate::answer::{self, Failure};
 use crate::call::{Call, failed, wrong_type};
 use crate::preconditions::{self, etag};
 use crate::target::{self, Query};
-use crate::wire::{CollectionBody, CollectionsBody, HistoryBody, RehearsalBody, RollbackBody};
+use crate::wire::{CollectionBody, CollectionsBody, HistoryBody, RehearsalBody, RollbackBody, UsageBody};
 use crate::{Api, body, stamp};
 
 pub(crate) use purge::{purge, purging};
@@ -99,6 +99,21 @@ pub(crate) async fn history(
     let versions =
         reading.value.iter().map(|definition| CollectionBody::new(&name, definition, None)).collect();
     let mut response = answer::json(&HistoryBody { versions });
+    response.headers_mut().extend(headers);
+    Ok(response)
+}
+
+/// `GET /v1/collections/{collection}/usage`; of a retired one too, since its items stay.
+pub(crate) async fn usage(State(api): State<Api>, request: Request<Body>) -> Result<Response<Body>, Failure> {
+    let (call, _) = Call::new(&api, request)?;
+    Query::read(&call.parts.uri, &[])?;
+    let name = target::collection(&call.parts.uri)?;
+    let (definitions, tenant) = (api.shards.definitions(), call.tenant());
+    let Some(definition) = definitions.get(&tenant, &name) else { return Err(missing(&name, None).into()) };
+    let reading =
+        api.shards.usage((tenant.clone(), name.clone()), call.terms.deadline).await.map_err(failed)?;
+    let headers = stamp::of_reading(&reading);
+    let mut response = answer::json(&UsageBody::new(&name, definition, reading.value));
     response.headers_mut().extend(headers);
     Ok(response)
 }

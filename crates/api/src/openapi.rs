@@ -32,7 +32,7 @@ use crate::target::Query;
 use crate::terms::{CONSISTENCY, IDEMPOTENCY_KEY, POSITION};
 use crate::wire::{
     CollectionBody, CollectionsBody, CommitAnswer, CommitBody, EventsBody, HistoryBody, PageBody, PurgeBody,
-    PurgingBody, RehearsalBody, RollbackBody, StockBody,
+    PurgingBody, RehearsalBody, RollbackBody, StockBody, UsageBody,
 };
 
 /// `GET /v1/openapi.json`.
@@ -137,6 +137,7 @@ impl Writer {
             }
             Content::Collections => schema::<CollectionsBody>(&mut self.answered),
             Content::CollectionHistory => schema::<HistoryBody>(&mut self.answered),
+            Content::CollectionUsage => schema::<UsageBody>(&mut self.answered),
             Content::Rollback => schema::<RollbackBody>(&mut self.sent),
             Content::NewPurge => schema::<PurgeBody>(&mut self.sent),
             Content::PurgeDryRun => schema::<StockBody>(&mut self.answered),

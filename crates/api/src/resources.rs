@@ -73,6 +73,7 @@ pub(crate) enum Content {
     CollectionOrDryRun,
     Collections,
     CollectionHistory,
+    CollectionUsage,
     Rollback,
     NewPurge,
     PurgeDryRun,
@@ -92,6 +93,7 @@ impl Content {
             | Self::CollectionOrDryRun
             | Self::Collections
             | Self::CollectionHistory
+            | Self::CollectionUsage
             | Self::Rollback
             | Self::NewPurge
             | Self::PurgeDryRun
@@ -175,6 +177,7 @@ pub(crate) fn all() -> Vec<Resource> {
             operations: vec![read_collection(), put_collection(), delete_collection()],
         },
         Resource { path: "/v1/collections/{collection}/history", operations: vec![collection_history()] },
+        Resource { path: "/v1/collections/{collection}/usage", operations: vec![collection_usage()] },
         Resource { path: "/v1/collections/{collection}/rollback", operations: vec![rollback_collection()] },
         Resource {
             path: "/v1/collections/{collection}/purge",
@@ -278,6 +281,19 @@ fn collection_history() -> Operation {
             Method::GET,
             collections::history,
             ("get_collection_history", "Reads what a collection's definition was"),
+        )
+    }
+}
+
+fn collection_usage() -> Operation {
+    Operation {
+        parameters: with_headers(vec![Parameter::Collection], [TIMEOUT, GRPC_TIMEOUT]),
+        answers: &[(200, "Its items, indexes, bytes and hot keys.", Some(Content::CollectionUsage))],
+        problems: &[Code::NotFound, Code::Invalid],
+        ..operation(
+            Method::GET,
+            collections::usage,
+            ("get_collection_usage", "Reads what a collection takes and what is done to it"),
         )
     }
 }

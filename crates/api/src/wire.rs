@@ -8,6 +8,7 @@ mod event;
 mod kind;
 mod page;
 mod purge;
+mod usage;
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -21,6 +22,7 @@ pub use definition::{CollectionBody, CollectionsBody, HistoryBody, RehearsalBody
 pub use event::{EventBody, EventsBody};
 pub use page::{ExplainBody, ItemBody, PageBody};
 pub use purge::{PurgeBody, PurgingBody, StockBody};
+pub use usage::UsageBody;
 
 /// Reads what is written as a text.
 fn parsed<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {

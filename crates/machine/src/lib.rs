@@ -38,6 +38,7 @@ pub mod shards;
 pub mod state;
 pub mod task;
 mod text;
+pub mod usage;
 pub mod version;
 
 pub use collection::Collection;

@@ -161,6 +161,14 @@ pub struct Usable {
     pub is_ready: bool,
 }
 
+/// What names the limit that such a refusal is about.
+const READS_MAX: &str = "query_reads_max";
+
+/// Whether a page was refused since too much would have to be looked at.
+pub fn is_too_costly(refusal: &Refusal) -> bool {
+    refusal.facts().get("limit").is_some_and(|limit| limit == READS_MAX)
+}
+
 /// The refusal of a page for which too much would have to be looked at.
 pub(crate) fn too_costly(list: &List, read: u64) -> Refusal {
     let max = list.search.reads_max;
@@ -175,10 +183,7 @@ pub(crate) fn too_costly(list: &List, read: u64) -> Refusal {
          with fewer items with `scan=true`"
     );
     let fields: Vec<Value> = wanted.iter().map(|pointer| pointer.as_str().into()).collect();
-    Refusal::new(Code::Invalid, detail)
-        .fact("limit", "query_reads_max")
-        .fact("max", max)
-        .fact("index_needed", fields)
+    Refusal::new(Code::Invalid, detail).fact("limit", READS_MAX).fact("max", max).fact("index_needed", fields)
 }
 
 /// The fields of an index that would serve a query best: those with one value, then those of its order, then one of the rest.

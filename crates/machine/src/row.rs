@@ -35,10 +35,12 @@ use mainstay_base::key::{Key, Partition, Slot};
 pub use crate::codec::Error;
 
 mod beside;
+mod counted;
 mod meta;
 
 pub(crate) use beside::definition_of;
 pub use beside::{End, IndexName, ShardMeta, index_of, purge_of};
+pub use counted::{Counted, counted};
 pub use meta::{Holder, Kept, SlotMeta, TenantMeta};
 
 /// The format of all values that this program writes, and the newest that it reads.

@@ -25,6 +25,7 @@ use crate::position::Position;
 use crate::purge::{Purging, Stock};
 use crate::query::Standing;
 use crate::sample::Sample;
+use crate::usage::Usage;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -105,6 +106,13 @@ pub trait Shards: Send + Sync {
         of: (Tenant, Name),
         deadline: Option<Instant>,
     ) -> BoxFuture<'_, Result<Option<Purging>, Error>>;
+
+    /// What a collection takes and what is done to it; nothing, if there never was one. Errors as [`Shards::get`]. Cancel-safe.
+    fn usage(
+        &self,
+        of: (Tenant, Name),
+        deadline: Option<Instant>,
+    ) -> BoxFuture<'_, Result<Reading<Usage>, Error>>;
 
     /// What a definition was, the latest first. Errors as [`Shards::get`]. Cancel-safe.
     fn history(

@@ -13,3 +13,4 @@ pub mod sim;
 pub mod snapshot;
 pub mod space;
 pub mod store;
+mod traffic;

@@ -295,6 +295,7 @@ impl World {
         let applied = self.nodes[at].store.current.applied();
         let owner = Owner::new(self.config.clone(), Arc::clone(&self.settings), entropy, &applied);
         self.nodes[at].owner = Some(owner);
+        self.nodes[at].ledger = None;
         self.tell(at, Event::Tick)
     }
 

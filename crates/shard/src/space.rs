@@ -22,6 +22,7 @@ use mainstay_machine::query::Standing;
 use mainstay_machine::shards::{
     Active, Answer, BoxFuture, Error, Get, List, Page, Reading, Rehearsed, Shards,
 };
+use mainstay_machine::usage::Usage;
 use mainstay_machine::{Command, Definition, Definitions, Settings, item};
 use tokio::sync::Semaphore;
 
@@ -44,8 +45,10 @@ mod purge;
 mod read;
 mod rehearse;
 mod status;
+mod usage;
 
-pub use counters::Counts;
+use counters::Counters;
+pub use counters::{Counts, Tending};
 pub use definitions::Undeclared;
 pub use driver::Driver;
 pub use open::{Opened, Rebuilt, Stores, known, open};
@@ -90,6 +93,8 @@ pub struct Space {
     settings: Arc<ArcSwap<Settings>>,
     clock: Arc<dyn Clock>,
     listings: Arc<Semaphore>,
+    /// What is done over several shards.
+    counters: Counters,
     /// What followers read that the feeds do not have.
     source: follow::Source,
 }
@@ -112,7 +117,18 @@ impl Space {
         let (settings, clock) = (Arc::clone(&parts.settings), Arc::clone(&parts.clock));
         let listings = Arc::new(Semaphore::new(LISTINGS_MAX));
         let source = follow::Source::new(parts, count);
-        (Arc::new(Self { system, shards, settings, clock, listings, source }), drivers)
+        (
+            Arc::new(Self {
+                system,
+                shards,
+                settings,
+                clock,
+                listings,
+                counters: Counters::default(),
+                source,
+            }),
+            drivers,
+        )
     }
 
     /// Waits until every shard is served. Errors: why one will not be before the node is started again.
@@ -140,7 +156,7 @@ impl Space {
 
     /// What the shards have done, together.
     pub fn counts(&self) -> Counts {
-        self.all().map(|shard| shard.counters.counts()).sum()
+        self.all().map(|shard| shard.counters.counts()).chain([self.counters.counts()]).sum()
     }
 
     /// How many shards have slots.
@@ -195,6 +211,9 @@ impl Shards for Space {
             let (collection, key) = (&get.item.collection, &get.item.key);
             let found = item::get(&seen.view, slot, &get.tenant, collection, key);
             let known = self.known();
+            if known.get(&get.tenant, collection).is_some() {
+                self.shard(slot).traffic.read(&get.tenant, collection, key, || self.clock.now());
+            }
             let found = found.map(|found| match known.get(&get.tenant, collection) {
                 Some(definition) => found.map(|item| definition.upgraded(item)),
                 None => found,
@@ -255,6 +274,14 @@ impl Shards for Space {
         deadline: Option<Instant>,
     ) -> BoxFuture<'_, Result<Option<Purging>, Error>> {
         Box::pin(self.purging_of(of, deadline))
+    }
+
+    fn usage(
+        &self,
+        of: (Tenant, Name),
+        deadline: Option<Instant>,
+    ) -> BoxFuture<'_, Result<Reading<Usage>, Error>> {
+        Box::pin(self.usage_of(of, deadline))
     }
 
     fn history(

@@ -283,3 +283,50 @@ async fn a_retired_collection_is_purged_unless_items_are_held() {
     world.call("POST", PURGE, &[], "{}").await.problem(415, "unsupported_media_type");
     purge("?dry_run=1").await.problem(422, "invalid");
 }
+
+#[tokio::test]
+async fn usage_is_told_in_items_indexes_bytes_and_hot_keys() {
+    let world = World::new();
+    let path = "/v1/collections/books/usage";
+    world.get(path).await.problem(404, "not_found");
+    world
+        .put(BOOKS, r#"{"indexes":{"by_year":{"on":["/year"]},"isbn":{"on":["/isbn"],"unique":true}}}"#)
+        .await;
+    world.put("/v1/collections/books/items/u7/a", r#"{"year":1990,"isbn":"1"}"#).await.is(201);
+    world.put("/v1/collections/books/items/u7/b", r#"{"year":1991,"isbn":"2"}"#).await.is(201);
+    let answer = world.get(path).await;
+    let told = answer.is(200).json();
+    assert!(answer.header("mainstay-position").is_some());
+    let counts = |told: &serde_json::Value| {
+        [
+            "/items",
+            "/expiry",
+            "/indexes/by_year/entries",
+            "/indexes/isbn/entries",
+            "/indexes/isbn/unique",
+            "/dropped",
+        ]
+        .map(|at| told.pointer(at).unwrap()["count"].as_u64().unwrap())
+    };
+    assert_eq!((counts(&told), &told["name"]), ([2, 0, 2, 2, 2, 0], &json!("books")));
+    // The key of the row with slot, tenant, kind and collection, and the value with its versions and times.
+    let row = |key: &str, value: &str| 2 + 7 + 2 + 5 + 1 + key.len() + 30 + value.len();
+    let bytes = row("u7/a", r#"{"year":1990,"isbn":"1"}"#) * 2;
+    assert_eq!(told["items"]["bytes"], bytes);
+    assert_eq!(told["indexes"]["by_year"].get("unique"), None);
+    assert_eq!(
+        (&told["written"]["given_bytes"], &told["written"]["amplification"]),
+        (&json!(10), &json!(2.5))
+    );
+    let hot = json!([{ "key": "u7", "count": 12, "error_max": 1 }]);
+    assert_eq!((&told["hot_keys"]["reads"], &told["hot_keys"]["half_life"]), (&hot, &json!("10m")));
+
+    world.put(BOOKS, r#"{"indexes":{"isbn":{"on":["/isbn"],"unique":true}}}"#).await.is(200);
+    let told = world.get(path).await.is(200).json();
+    assert_eq!(told["dropped"]["count"], 2, "until it is removed");
+    assert_eq!(told["indexes"].as_object().unwrap().len(), 1);
+    world.call("DELETE", BOOKS, &[], "").await.is(200);
+    let told = world.get(path).await.is(200).json();
+    assert_eq!(told["items"]["count"], 2, "a retired collection keeps its items");
+    world.get("/v1/collections/books/usage?view=all").await.problem(422, "invalid");
+}

@@ -16,6 +16,7 @@ use mainstay_machine::shards::{
     Active, Answer, BoxFuture, Consistency, Cursor, Error, Get, List, Page, Reading, Rehearsed, Shards,
     conformance,
 };
+use mainstay_machine::usage::Usage;
 use mainstay_machine::{Definition, Definitions, Outcome, Position};
 
 use crate::shards::Mem;
@@ -300,6 +301,14 @@ impl Shards for Flawed {
         deadline: Option<Instant>,
     ) -> BoxFuture<'_, Result<Option<Purging>, Error>> {
         self.shards.purging(of, deadline)
+    }
+
+    fn usage(
+        &self,
+        of: (Tenant, Name),
+        deadline: Option<Instant>,
+    ) -> BoxFuture<'_, Result<Reading<Usage>, Error>> {
+        self.shards.usage(of, deadline)
     }
 
     fn history(

@@ -1,6 +1,7 @@
 //! The port over rows in memory: every command is evaluated at once, in a batch of its own.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 
@@ -28,6 +29,7 @@ use mainstay_machine::shards::{
 };
 use mainstay_machine::state::Memory;
 use mainstay_machine::task::{Declare, StartPurge};
+use mainstay_machine::usage::{Flow, HotKey, Ledger, Usage};
 use mainstay_machine::{
     Collection, Command, Context, Definition, Definitions, Evaluated, Input, Moment, Mutation, Outcome,
     Overlay, Position, Task, evaluate,
@@ -371,6 +373,31 @@ impl Shards for Mem {
             let mut inner = self.inner.lock().unwrap();
             self.begin(&mut inner, deadline)?;
             Ok(purge::purging(&[&inner.state], &tenant, &name).unwrap())
+        })
+    }
+
+    fn usage(
+        &self,
+        (tenant, name): (Tenant, Name),
+        deadline: Option<Instant>,
+    ) -> BoxFuture<'_, Result<Reading<Usage>, Error>> {
+        Box::pin(async move {
+            let mut inner = self.inner.lock().unwrap();
+            self.begin(&mut inner, deadline)?;
+            let rows =
+                inner.state.rows().map(|(key, value)| Ok::<_, Infallible>((key.clone(), value.clone())));
+            let ledger = Ledger::count(rows).unwrap();
+            let account = format!("{}\0{name}", tenant.name());
+            let rows = ledger.accounts().find(|(it, _)| *it == account.as_bytes());
+            let usage = Usage {
+                rows: rows.map(|(_, rows)| rows.clone()).unwrap_or_default(),
+                since: Timestamp::from_micros(7),
+                flow: Flow { given: 10, logged: 15, flushed: 10, compacted: 0 },
+                reads: vec![HotKey { key: "u7".to_owned(), count: 12.0, error: 0.5 }],
+                writes: Vec::new(),
+                half_life: Duration::from_secs(600),
+            };
+            inner.reading(usage, Consistency::Linearizable)
         })
     }
 

@@ -11,6 +11,8 @@
 //! | 0x1004 | an entry of an index | tenant, 0, collection, 0, number, the tuple, the item's key | one byte, the format |
 //! | 0x1005 | an item by its end | microseconds (8, big-endian), tenant, 0, collection, 0, key | one byte, the format |
 //! | 0x1006 | how far the purge of a retired collection is | tenant, 0, collection | [`Purge`](crate::purge::Purge) |
+//! | 0x1007 | what the rows of a collection take | tenant, 0, collection | [`Rows`](crate::usage::Rows) |
+//! | 0x1007 | that all rows are counted | nothing | one byte, the format |
 
 use std::str::FromStr;
 
@@ -27,9 +29,10 @@ const SHARD: u16 = 0x1000;
 const DEFINITION: u16 = 0x1001;
 const HISTORY: u16 = 0x1002;
 const INDEX_STATE: u16 = 0x1003;
-const INDEX_ENTRY: u16 = 0x1004;
-const END: u16 = 0x1005;
+pub(super) const INDEX_ENTRY: u16 = 0x1004;
+pub(super) const END: u16 = 0x1005;
 const PURGE: u16 = 0x1006;
+const USAGE: u16 = 0x1007;
 
 /// The kind of collections among definitions.
 const COLLECTION: u8 = 1;
@@ -120,6 +123,22 @@ impl RowKey {
         Self::beside(PURGE, &[tenant, &[0], collection])
     }
 
+    /// The row of what the rows of a collection take.
+    pub fn usage(tenant: &Tenant, collection: &Name) -> Self {
+        let (tenant, collection) = (tenant.name().as_str().as_bytes(), collection.as_str().as_bytes());
+        Self::usage_of(&[tenant, &[0], collection].concat())
+    }
+
+    /// The same, by tenant, 0 and collection.
+    pub(crate) fn usage_of(account: &[u8]) -> Self {
+        Self::beside(USAGE, &[account])
+    }
+
+    /// The row that says that all rows of the shard are counted.
+    pub(crate) fn is_counted() -> Self {
+        Self::beside(USAGE, &[])
+    }
+
     fn beside(area: u16, parts: &[&[u8]]) -> Self {
         Self([&area.to_be_bytes()[..], &parts.concat()].concat().into())
     }
@@ -145,6 +164,11 @@ impl RowRange {
     /// How far all purges are, by tenant and collection.
     pub fn purges() -> Self {
         Self::below(PURGE.to_be_bytes().to_vec())
+    }
+
+    /// What the rows of all collections take, by tenant and collection, after the row that says that they are counted.
+    pub fn usages() -> Self {
+        Self::below(USAGE.to_be_bytes().to_vec())
     }
 
     /// What a collection's definition was, the oldest first.

@@ -374,7 +374,7 @@ fn members_of(names: &[&str], filled: Option<&str>) -> Value {
 
 proptest! {
     // Each case reads everything after each step.
-    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases / 16))]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases / 32))]
 
     #[test]
     fn documents_are_read_as_if_all_were_changed_at_once(steps in prop::collection::vec(step(), 1..40)) {

@@ -3,6 +3,7 @@
 //! As JSON, what the node answers; for people, [`told`].
 
 mod told;
+mod usage;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -43,6 +44,8 @@ pub enum Collections {
     Purge(Purge),
     /// Print what changed from version to version, the latest first
     History(Named),
+    /// Print what a collection takes, what was written for it, and its keys that are used most
+    Usage(Named),
     /// Go back to an earlier version
     Rollback(Rollback),
 }
@@ -167,7 +170,7 @@ impl Collections {
     fn target(&self) -> &Target {
         match self {
             Self::List(target) => target,
-            Self::Show(of) | Self::History(of) => &of.target,
+            Self::Show(of) | Self::History(of) | Self::Usage(of) => &of.target,
             Self::Put(Put { of, .. }) | Self::Retire(Retire { of, .. }) => &of.target,
             Self::Purge(Purge { of, .. }) | Self::Rollback(Rollback { of, .. }) => &of.target,
         }
@@ -201,6 +204,7 @@ impl Definitions {
             Collections::Retire(retire) => self.retire(retire),
             Collections::Purge(purge) => self.purge(purge),
             Collections::History(Named { name, .. }) => self.history(name),
+            Collections::Usage(Named { name, .. }) => self.usage(name),
             Collections::Rollback(rollback) => self.roll_back(rollback),
         }
     }
@@ -224,6 +228,12 @@ impl Definitions {
     fn show(&self, name: &Name) -> Result<Answer> {
         let document = self.get(&path(name, ""))?;
         let text = told::shown(&typed(document.clone())?);
+        Ok(Answer { document, text })
+    }
+
+    fn usage(&self, name: &Name) -> Result<Answer> {
+        let document = self.get(&path(name, "/usage"))?;
+        let text = usage::told(&typed(document.clone())?);
         Ok(Answer { document, text })
     }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use mainstay_api::streams::{self, Streams};
-use mainstay_shard::space::{Counts, ShardView, Space, State};
+use mainstay_shard::space::{Counts, ShardView, Space, State, Tending};
 use mainstay_shard::store::{Pool, PoolStats, Stats};
 
 use crate::telemetry::metrics::Metrics;
@@ -28,6 +28,8 @@ fn named(
     streams: streams::Counts,
 ) -> Vec<Named> {
     let mut all = commits(shards, counts);
+    all.extend(beside(shards, counts));
+    all.extend(queries(counts));
     all.extend(feeds(counts, streams));
     all.extend(snapshots(counts));
     all.extend(stores(shards, pool));
@@ -38,6 +40,8 @@ fn commits(shards: &[ShardView], counts: &Counts) -> Vec<Named> {
     let in_state =
         |is_it: fn(&State) -> bool| shards.iter().filter(|shard| is_it(&shard.state)).count() as u64;
     let revisions = shards.iter().map(|shard| shard.revision);
+    let newest = revisions.clone().max().unwrap_or(0);
+    let behind = revisions.clone().filter(|revision| *revision < newest).count() as u64;
     vec![
         (
             "mainstay_shard_commands_total",
@@ -76,13 +80,12 @@ fn commits(shards: &[ShardView], counts: &Counts) -> Vec<Named> {
         (
             "mainstay_shard_definitions_revision",
             "The last revision of the definitions, and the one that every shard has.",
-            Value::Gauges(
-                "of",
-                vec![
-                    ("newest", revisions.clone().max().unwrap_or(0)),
-                    ("everywhere", revisions.min().unwrap_or(0)),
-                ],
-            ),
+            Value::Gauges("of", vec![("newest", newest), ("everywhere", revisions.min().unwrap_or(0))]),
+        ),
+        (
+            "mainstay_shard_definitions_behind",
+            "Shards that do not have the last revision of the definitions yet.",
+            Value::Gauge(behind),
         ),
         (
             "mainstay_shard_shards",
@@ -97,6 +100,87 @@ fn commits(shards: &[ShardView], counts: &Counts) -> Vec<Named> {
                     ("closed", in_state(|state| matches!(state, State::Closed))),
                 ],
             ),
+        ),
+    ]
+}
+
+fn beside(shards: &[ShardView], counts: &Counts) -> Vec<Named> {
+    let doing =
+        |is_it: fn(Tending) -> bool| shards.iter().filter(|shard| is_it(shard.tending)).count() as u64;
+    let lag = |shard: &ShardView| match shard.tending {
+        Tending::Expiry { lag } => lag.as_std().as_secs(),
+        _ => 0,
+    };
+    vec![
+        (
+            "mainstay_shard_tending",
+            "Shards that have something to do beside their traffic, by what it is.",
+            Value::Gauges(
+                "task",
+                vec![
+                    ("index", doing(|it| it == Tending::Index)),
+                    ("schema", doing(|it| it == Tending::Schema)),
+                    ("drop", doing(|it| it == Tending::Drop)),
+                    ("purge", doing(|it| it == Tending::Purge)),
+                    ("expiry", doing(|it| matches!(it, Tending::Expiry { .. }))),
+                ],
+            ),
+        ),
+        (
+            "mainstay_shard_tended_steps_total",
+            "Steps that were done beside the traffic, by what for.",
+            Value::Counters(
+                "task",
+                vec![
+                    ("index", counts.index_steps),
+                    ("schema", counts.schema_steps),
+                    ("drop", counts.drop_steps),
+                    ("purge", counts.purge_steps),
+                    ("expiry", counts.expiry_steps),
+                ],
+            ),
+        ),
+        (
+            "mainstay_shard_tended_rows_total",
+            "Items that were gone through or removed in those steps, and entries of dropped indexes.",
+            Value::Counters(
+                "task",
+                vec![
+                    ("index", counts.index_items),
+                    ("schema", counts.schema_items),
+                    ("drop", counts.drop_entries),
+                    ("purge", counts.purge_items),
+                    ("expiry", counts.expiry_items),
+                ],
+            ),
+        ),
+        (
+            "mainstay_shard_expiry_lag_seconds",
+            "How long ago the end of the earliest item had come that was to be removed, in the shard that is furthest behind.",
+            Value::Gauge(shards.iter().map(lag).max().unwrap_or(0)),
+        ),
+    ]
+}
+
+fn queries(counts: &Counts) -> Vec<Named> {
+    vec![
+        (
+            "mainstay_shard_queries_total",
+            "Pages of items that were asked for, by what became of them.",
+            Value::Counters(
+                "outcome",
+                vec![
+                    ("answered", counts.queries_answered),
+                    ("too_costly", counts.queries_too_costly),
+                    ("refused", counts.queries_refused),
+                    ("failed", counts.queries_failed),
+                ],
+            ),
+        ),
+        (
+            "mainstay_shard_query_reads_total",
+            "Entries of indexes, and items, that were read for pages that were answered.",
+            Value::Counters("of", vec![("entries", counts.query_entries), ("items", counts.query_items)]),
         ),
     ]
 }

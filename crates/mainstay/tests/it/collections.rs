@@ -265,3 +265,50 @@ fn without_a_node_it_says_what_to_do_and_makes_nothing() {
         &["the configuration is not valid, nothing was done"],
     );
 }
+
+#[test]
+fn usage_is_told_and_is_the_same_after_a_crash() {
+    let node = Node::start(OF_FILE).serving();
+    write(&node, "books.yaml", "indexes: { isbn: { on: [/isbn], unique: true } }\n");
+    done(&node, &["put", "books"]);
+    // An index of a collection that is there already is built by steps.
+    done(&node, &["put", "books", "--definition", "books.yaml"]);
+    let json = [("Content-Type", "application/json")];
+    for number in 0..12 {
+        let path = format!("/v1/collections/books/items/b{number}");
+        let answer = node.connect().request("PUT", &path, &json, &format!(r#"{{"isbn":{number}}}"#));
+        assert_eq!(answer.status, 201, "{answer:?}");
+    }
+    let answer = node.connect().request("DELETE", "/v1/collections/books/items/b3", &[], "");
+    assert_eq!(answer.status, 204, "{answer:?}");
+    let before = answered(&node, &["usage", "books"]);
+    let counts = [
+        &before["items"]["count"],
+        &before["indexes"]["isbn"]["entries"]["count"],
+        &before["indexes"]["isbn"]["unique"]["count"],
+    ];
+    assert_eq!(counts, [&json!(11); 3], "{before}");
+    assert_eq!(
+        before["written"]["given_bytes"],
+        (10 * 2 + 2 * 3) + (10 * 10 + 2 * 11) + 2,
+        "keys, values, and a key again"
+    );
+    assert_eq!(before["hot_keys"]["writes"][0], json!({ "key": "b3", "count": 2, "error_max": 0 }));
+    let told = done(&node, &["usage", "books"]);
+    assert!(
+        told.starts_with("STORED                     COUNT  SIZE\nitems                      11     "),
+        "{told}"
+    );
+    // Beside the traffic, and so a moment later.
+    let steps = |text: &str| metric(text, "mainstay_shard_tended_steps_total", &[("task", "index")]);
+    while steps(&node.get("/metrics").body) < 1.0 {}
+
+    fails(node.folder(), 1, &["usage", "films"], &["404", "there is no collection \"films\""]);
+    done(&node, &["retire", "books"]);
+    node.signal(Signal::KILL);
+    let (_, _, folder) = node.ended();
+    let node = Node::start_in(folder, OF_FILE).serving();
+    let after = answered(&node, &["usage", "books"]);
+    assert_eq!((&after["items"], &after["indexes"]), (&before["items"], &before["indexes"]));
+    assert_eq!(after["written"]["given_bytes"], 0, "what is written is counted since the start");
+}

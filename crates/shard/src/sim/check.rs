@@ -5,9 +5,12 @@ use mainstay_base::position::Index;
 use mainstay_log::accept::{Acceptance, Verdict};
 use mainstay_log::record::{Kind, Record};
 use mainstay_machine::batch::Batch;
-use mainstay_machine::state;
+use mainstay_machine::row::RowRange;
+use mainstay_machine::usage::Ledger;
+use mainstay_machine::{Mutation, state};
 
 use super::model::{self, MONEY, Shape};
+use super::node::{self, Rows};
 use super::{Checked, SHARD, World, linear};
 
 impl World {
@@ -48,12 +51,14 @@ impl World {
         for node in &self.nodes {
             for rows in [&node.store.current, &node.store.durable] {
                 let at = rows.applied().cursor.next;
-                if self.replay(at)?.0 != rows.rows {
+                if self.replay(at)?.0 != without_counts(&rows.rows) {
                     return Err(format!(
                         "the store of node {} is not what the log says below {at}",
                         node.number
                     ));
                 }
+                check_counts(rows)
+                    .map_err(|why| format!("the store of node {} below {at}: {why}", node.number))?;
             }
         }
         Ok(())
@@ -81,4 +86,24 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// What the rows take is what is told of it.
+fn check_counts(Rows { rows, .. }: &Rows) -> Checked {
+    let found = node::counted(rows);
+    match Ledger::load(rows).map_err(|error| error.to_string())? {
+        None if found.accounts().next().is_none() => Ok(()),
+        None => Err(format!("nothing is counted, and there are {found:?}")),
+        Some(told) if told.accounts().eq(found.accounts()) => Ok(()),
+        Some(told) => Err(format!("counted are {told:?}, and there are {found:?}")),
+    }
+}
+
+fn without_counts(rows: &state::Memory) -> state::Memory {
+    let range = RowRange::usages();
+    let counts = rows.rows().filter(|(row, _)| range.contains(row));
+    let deleted: Vec<_> = counts.map(|(row, _)| Mutation::Delete { key: row.clone() }).collect();
+    let mut rows = rows.clone();
+    rows.apply(&deleted);
+    rows
 }

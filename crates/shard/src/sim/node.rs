@@ -3,6 +3,7 @@
 //! What the driver of an owner does, done one piece at a time, so that everything else may happen in between.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use mainstay_base::time::{Instant, Timestamp};
 use mainstay_log::faulty::Faulty;
 use mainstay_log::record::Record;
 use mainstay_log::{Appended, BoxFuture, Error, Log, Tail};
+use mainstay_machine::usage::Ledger;
 use mainstay_machine::{Definitions, Mutation, state::Memory};
 
 use super::SHARD;
@@ -35,6 +37,8 @@ pub(super) struct Node {
     pub(super) number: usize,
     pub(super) store: Store,
     pub(super) owner: Option<Owner>,
+    /// What the rows take, as the owner's driver knows it; looked up by the next one.
+    pub(super) ledger: Option<Ledger>,
     pub(super) inbox: Inbox<Work>,
     asked: Asked,
     applies: VecDeque<(Index, Vec<Mutation>, Bytes)>,
@@ -85,6 +89,7 @@ impl Node {
             number,
             store: Store { current: first.clone(), durable: first.clone() },
             owner: None,
+            ledger: None,
             inbox: Inbox::new(bounds),
             asked: Asked::Nothing,
             applies: VecDeque::new(),
@@ -159,7 +164,13 @@ impl Node {
     pub(super) fn apply(&mut self) -> Option<Index> {
         let (index, mutations, applied) = self.applies.pop_front()?;
         assert!(index > self.store.current.applied().index(), "what is applied goes on");
-        self.store.current.rows.apply(&mutations);
+        let rows = &mut self.store.current.rows;
+        let ledger = self.ledger.get_or_insert_with(|| {
+            let loaded = Ledger::load(rows).expect("rows in memory are readable");
+            loaded.unwrap_or_else(|| counted(rows))
+        });
+        let counts = ledger.note(&mutations, rows).expect("rows in memory are readable");
+        rows.apply(mutations.iter().chain(&counts));
         self.store.current.applied = applied;
         Some(index)
     }
@@ -196,4 +207,11 @@ fn event<T>(attempt: Attempt, answer: Poll<T>, of: fn(Attempt, T) -> Event) -> O
         Poll::Ready(outcome) => Some(of(attempt, outcome)),
         Poll::Pending => None,
     }
+}
+
+/// The counts of rows, by going through all of them.
+pub(super) fn counted(rows: &Memory) -> Ledger {
+    let rows = rows.rows().map(|(key, value)| Ok::<_, Infallible>((key.clone(), value.clone())));
+    let Ok(ledger) = Ledger::count(rows);
+    ledger
 }

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::timeout;
 
 use super::Parts;
-use super::counters::Counters;
+use super::counters::{Counters, Tending};
 use super::read::{Latest, Serving};
 use super::status::{State, Status};
 use crate::feed::Feed;
@@ -23,6 +23,7 @@ use crate::inbox::{Entry, Inbox};
 use crate::owner::{Options, Take, durability};
 use crate::snapshot::keeper::Taken;
 use crate::store::View;
+use crate::traffic::Traffic;
 
 /// A command or task that waits, and whoever waits for its answer.
 pub(super) struct Pending {
@@ -64,6 +65,9 @@ pub(crate) struct Shard {
     pub(crate) counters: Counters,
     pub(crate) snapshots: Taken,
     pub(super) feed: Feed,
+    pub(super) traffic: Traffic,
+    /// What it is doing beside its traffic.
+    pub(super) tending: watch::Sender<Tending>,
 }
 
 struct Desk {
@@ -115,7 +119,9 @@ impl Shard {
             status: Status::default(),
             snapshots: Taken::default(),
             feed: Feed::new(&parts.feed),
+            traffic: Traffic::new(parts.clock.wall()),
             counters: Counters::default(),
+            tending: watch::Sender::default(),
         }
     }
 

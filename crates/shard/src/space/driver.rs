@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use mainstay_base::error::{Classify, Code};
 use mainstay_base::position::Index;
+use mainstay_machine::state::{self, Walk};
+use mainstay_machine::usage::Ledger;
+use tokio::task::spawn_blocking;
 
 use super::desk::Shard;
 use super::open::Opened;
@@ -15,6 +18,7 @@ use super::owning::Owning;
 use super::status::State;
 use super::{Parts, open};
 use crate::owner::{self, Applied, Stop};
+use crate::store;
 
 /// The first pause before a shard is tried to be owned again; twice as long each time.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -158,7 +162,11 @@ impl Driver {
             return Next::Never { reason };
         }
         self.shard.status.set(State::Recovering);
-        let stop = Owning::new(self, applied).run().await;
+        let ledger = match self.ledger().await {
+            Ok(ledger) => ledger,
+            Err(error) => return failed(&error),
+        };
+        let stop = Owning::new(self, applied, ledger).run().await;
         let next = after(&stop);
         if !matches!(next, Next::End) {
             self.shard.close_desk(&stop.to_string());
@@ -167,6 +175,26 @@ impl Driver {
             self.shard.unserve();
         }
         next
+    }
+
+    /// The counts of what the store has; of one that was never counted, by going through all rows once.
+    async fn ledger(&self) -> Result<Ledger, state::Error> {
+        let (view, shard) = (self.opened.store().view(), Arc::clone(&self.shard));
+        let counting = spawn_blocking(move || {
+            if let Some(ledger) = Ledger::load(&view)? {
+                return Ok(ledger);
+            }
+            let rows = view.walk(&store::every_row(), false).map(|row| match row {
+                Ok(_) if shard.is_ending() => {
+                    Err(state::Error::Unreadable { reason: "the node is stopping".to_owned() })
+                }
+                row => row,
+            });
+            let ledger = Ledger::count(rows)?;
+            tracing::info!(target: "mainstay::shard", shard = %shard.id, "rows of collections counted, which were not before");
+            Ok(ledger)
+        });
+        counting.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
     }
 
     async fn end(self) {

@@ -12,6 +12,7 @@ use mainstay_base::error::{Classify, Code};
 use mainstay_base::id::{Name, Tenant};
 use mainstay_base::key::Slot;
 use mainstay_base::time::Timestamp;
+use mainstay_base::units::Duration;
 use mainstay_machine::index::state::Reached;
 use mainstay_machine::index::{Span, State as IndexState};
 use mainstay_machine::purge::Purge;
@@ -23,6 +24,7 @@ use mainstay_machine::{Outcome, State, Task, item, state};
 use tokio::time::sleep;
 
 use super::Space;
+use super::counters::Tending;
 use super::desk::Shard;
 use crate::store::View;
 
@@ -66,6 +68,7 @@ impl Space {
             let found = looking.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
             match found {
                 Ok(Next::Nothing) => {
+                    shard.tending.send_replace(Tending::Nothing);
                     tokio::select! {
                         changed = definitions.changed() => changed.expect("the sender is in `self`"),
                         () = sleep(LOOK) => {}
@@ -73,7 +76,10 @@ impl Space {
                     }
                     step_max = STEP_MAX;
                 }
-                Ok(Next::Step(task)) => step_max = self.step(shard, task, step_max).await,
+                Ok(Next::Step(task)) => {
+                    shard.tending.send_replace(tending(&task, now).0);
+                    step_max = self.step(shard, task, step_max).await;
+                }
                 Err(error) => {
                     tracing::warn!(target: "mainstay::shard", shard = %shard.id, %error, "what is to be done beside the traffic cannot be read");
                     rest(shard, PAUSE).await;
@@ -85,8 +91,10 @@ impl Space {
     /// Does a step, and rests. Returns how large the next may be.
     async fn step(&self, shard: &Arc<Shard>, task: Task, step_max: usize) -> usize {
         let begun = self.clock.now();
+        let (what, rows) = tending(&task, self.clock.wall());
         match shard.submit(task.into(), None, &*self.clock).await {
             Ok(Answer { outcome: Outcome::Committed(_), .. }) => {
+                shard.counters.stepped(what, rows);
                 rest(shard, self.clock.now().saturating_since(begun).as_std() * REST).await;
                 (step_max * 2).min(STEP_MAX)
             }
@@ -105,6 +113,21 @@ impl Space {
                 step_max
             }
         }
+    }
+}
+
+/// What a step is of, and its items or entries.
+fn tending(task: &Task, now: Timestamp) -> (Tending, usize) {
+    match task {
+        Task::Fill(fill) if fill.number == IndexName::DOCUMENTS => (Tending::Schema, fill.items.len()),
+        Task::Fill(fill) => (Tending::Index, fill.items.len()),
+        Task::Clear(clear) => (Tending::Drop, clear.entries.len()),
+        Task::Reap(reap) => {
+            let first = reap.ends.first().map_or(now, |end| end.expires);
+            (Tending::Expiry { lag: now.since(first).unwrap_or(Duration::ZERO) }, reap.ends.len())
+        }
+        Task::Remove(remove) => (Tending::Purge, remove.items.len()),
+        Task::Declare(_) | Task::Adopt(_) | Task::StartPurge(_) => (Tending::Nothing, 0),
     }
 }
 

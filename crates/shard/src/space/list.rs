@@ -48,10 +48,12 @@ impl Space {
                 finding.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
             }
         };
-        let value = page.map_err(|failed| match failed {
+        let value: Result<Page, Error> = page.map_err(|failed| match failed {
             Failed::Refused(refusal) => Error::Refused(refusal),
             Failed::State(error) => Error::Broken { reason: error.to_string() },
-        })?;
+        });
+        self.counters.queried(&value);
+        let value = value?;
         let Reading { position, consistency, age, durability, .. } = shown;
         Ok(Reading { value, position, consistency, age, durability })
     }
@@ -112,7 +114,7 @@ fn slots_of(list: &List) -> (Slot, Slot) {
 }
 
 /// What is said of all that was seen together: the positions merged, and the least of the rest.
-fn shown(seen: &[Seen]) -> Reading<()> {
+pub(super) fn shown(seen: &[Seen]) -> Reading<()> {
     let mut shown = Reading {
         value: (),
         position: Position::default(),

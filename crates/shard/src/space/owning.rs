@@ -18,7 +18,8 @@ use mainstay_base::units::Duration;
 use mainstay_machine::feed::Changes;
 use mainstay_machine::row::{RowKey, RowRange};
 use mainstay_machine::shards::{Answer, Error};
-use mainstay_machine::{Mutation, Position, Settings, State as Rows, state};
+use mainstay_machine::usage::Ledger;
+use mainstay_machine::{Mutation, Outcome, Position, Settings, State as Rows, state};
 use slab::Slab;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
@@ -30,6 +31,7 @@ use super::status::State;
 use crate::inbox::Entry;
 use crate::owner::{Action, Applied, Env, Event, Owner, Read, Stop, Ticket, Work};
 use crate::store::{self, Store, View};
+use crate::traffic::GivenBytes;
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -41,7 +43,7 @@ const TURNS_MAX: u32 = 64;
 
 /// Whoever waits for an answer.
 enum Waiter {
-    Command(oneshot::Sender<Result<Answer, Error>>),
+    Command(oneshot::Sender<Result<Answer, Error>>, Option<GivenBytes>),
     Read(oneshot::Sender<Result<Position, Error>>),
     Cut(oneshot::Sender<Result<(View, HybridTime), Error>>),
 }
@@ -52,6 +54,14 @@ struct Applying {
     mutations: Vec<Mutation>,
     changes: Option<Changes>,
     applied: store::Applied,
+    /// The rows of counts that change with it.
+    counts: Vec<Mutation>,
+}
+
+impl Applying {
+    fn apply_to(&self, store: &Store) -> Result<Duration, store::Error> {
+        store.apply(self.mutations.iter().chain(&self.counts), &self.applied)
+    }
 }
 
 /// An owner at work.
@@ -63,6 +73,8 @@ pub(super) struct Owning<'d> {
     settings: Arc<Settings>,
     /// As they are in the store.
     slots: RefCell<SlotRows>,
+    /// What the rows of the store take.
+    ledger: Ledger,
     waiters: Slab<Waiter>,
     events: VecDeque<Event>,
     /// What the log is asked.
@@ -114,7 +126,7 @@ impl Rows for Lazy<'_> {
 }
 
 impl<'d> Owning<'d> {
-    pub(super) fn new(driver: &'d Driver, applied: &Applied) -> Self {
+    pub(super) fn new(driver: &'d Driver, applied: &Applied, ledger: Ledger) -> Self {
         let settings = driver.parts.settings.load_full();
         let entropy = Arc::clone(&driver.parts.entropy);
         driver.shard.feed.stands(applied.cursor);
@@ -126,6 +138,7 @@ impl<'d> Owning<'d> {
             owner,
             settings,
             slots: RefCell::default(),
+            ledger,
             waiters: Slab::new(),
             events: VecDeque::from([Event::Tick]),
             asked: None,
@@ -210,11 +223,17 @@ impl<'d> Owning<'d> {
             }
             Action::Apply { index, mutations, changes, applied } => {
                 let applied = store::Applied { index, memo: applied };
-                self.to_apply.push_back(Applying { index, mutations, changes, applied });
+                let counts = Vec::new();
+                self.to_apply.push_back(Applying { index, mutations, changes, applied, counts });
             }
             Action::Answer { ticket, answer } => {
                 self.shard.counters.answered(&answer);
-                if let Some(Waiter::Command(waiter)) = self.waiter(ticket) {
+                if let Some(Waiter::Command(waiter, given)) = self.waiter(ticket) {
+                    if let (Ok(Answer { outcome: Outcome::Committed(_), replayed: false, .. }), Some(given)) =
+                        (&answer, given)
+                    {
+                        self.shard.traffic.given(given);
+                    }
                     // Who waits no longer need not know.
                     let _ = waiter.send(answer);
                 }
@@ -256,13 +275,17 @@ impl<'d> Owning<'d> {
     /// Gives to the store what it takes without waiting.
     fn apply_some(&mut self) {
         while self.applying.is_none()
-            && let Some(next) = self.to_apply.pop_front()
+            && let Some(mut next) = self.to_apply.pop_front()
         {
+            match self.ledger.note(&next.mutations, &self.store.view()) {
+                Ok(counts) => next.counts = counts,
+                Err(error) => return self.events.push_back(Event::Applied(Err(error.to_string()))),
+            }
             if self.store.is_waited_for() {
                 self.applying = Some(Box::pin(apply(self.store.clone(), next)));
                 return;
             }
-            let outcome = self.store.apply(next.mutations.iter(), &next.applied);
+            let outcome = next.apply_to(self.store);
             self.applied(next, outcome);
         }
     }
@@ -273,6 +296,7 @@ impl<'d> Owning<'d> {
                 self.not_before = (delay > Duration::ZERO).then(|| self.now().checked_add(delay)).flatten();
                 let bytes = what.mutations.iter().map(mutation_bytes).sum();
                 self.note_slots(&what.mutations);
+                self.shard.traffic.applied(&what.mutations, self.owner.is_serving(), self.now());
                 if !what.mutations.is_empty() {
                     self.shard.counters.batch(bytes);
                     self.shard.snapshots.logged(bytes as u64);
@@ -343,7 +367,8 @@ impl<'d> Owning<'d> {
     }
 
     fn work(&mut self, entry: Entry<Pending>) -> Work {
-        let ticket = self.ticket(Waiter::Command(entry.item.answer));
+        let given = GivenBytes::by(&entry.item.input);
+        let ticket = self.ticket(Waiter::Command(entry.item.answer, given));
         Work { ticket, input: entry.item.input, deadline: entry.deadline }
     }
 
@@ -423,7 +448,7 @@ impl Alarm {
 /// Applies on a thread that may wait.
 async fn apply(store: Store, what: Applying) -> (Applying, Result<Duration, store::Error>) {
     let applying = spawn_blocking(move || {
-        let outcome = store.apply(what.mutations.iter(), &what.applied);
+        let outcome = what.apply_to(&store);
         (what, outcome)
     });
     applying.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))

@@ -4,7 +4,7 @@ use mainstay_base::position::{Epoch, Index, ShardId};
 use mainstay_base::units::Size;
 use tokio::sync::watch;
 
-use super::counters::Counts;
+use super::counters::{Counts, Tending};
 use super::desk::Shard;
 use crate::store;
 
@@ -47,6 +47,8 @@ pub struct ShardView {
     pub waiting: usize,
     /// Their bytes.
     pub waiting_bytes: Size,
+    /// What it is doing beside its traffic.
+    pub tending: Tending,
     /// What it has done.
     pub counts: Counts,
     /// Its store; none before it is served.
@@ -123,6 +125,7 @@ impl ShardView {
             revision: shard.definitions.borrow().revision(),
             waiting,
             waiting_bytes: Size::from_bytes(bytes as u64),
+            tending: *shard.tending.borrow(),
             counts: shard.counters.counts(),
             store,
             snapshot: shard.snapshots.latest(),

@@ -34,6 +34,7 @@ mod references;
 mod schemas;
 mod snapshots;
 mod transfers;
+mod usage;
 mod world;
 
 use world::{Running, World};
