@@ -6,8 +6,9 @@
 //!
 //! [`load`] makes requests, [`items`] says for which items, [`process`] watches who paid for them, [`stats`] says what the figures are worth,
 //! [`plot`] and [`report`] write them down, [`duel`] compares servers fairly, [`mod@bench`] measures logs,
-//! [`comparison`] judges for both, [`experiment`] asks one question each.
+//! [`comparison`] judges for both, [`experiment`] asks one question each, [`answers`] brings what was found into pages.
 
+pub mod answers;
 pub mod bench;
 pub mod clock;
 pub mod comparison;

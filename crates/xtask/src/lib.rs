@@ -4,6 +4,7 @@
 
 #![expect(clippy::print_stdout, reason = "a command-line tool answers on standard output")]
 
+pub mod answers;
 pub mod binary;
 mod cache;
 mod duels;
@@ -23,6 +24,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Write the figures of the pages under docs/answers anew, from the reports of the lab
+    Answers,
     /// Compare Mainstay with other programs on the same work; the machine must be otherwise idle
     Duel {
         /// Which one
@@ -63,6 +66,12 @@ pub fn command() -> clap::Command {
 /// Does what the command line of this process asks for. Ends the process if that cannot be understood.
 pub fn run() -> Result<()> {
     match Arguments::parse().command {
+        Command::Answers => {
+            for page in answers::write(&binary::repository())? {
+                println!("{}", page.display());
+            }
+            Ok(())
+        }
         Command::Duel { name: Some(name), list: false, quick, only } => {
             duels::run(&name, if quick { duels::Effort::Quick } else { duels::Effort::Full }, &only)
         }

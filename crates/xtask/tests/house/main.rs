@@ -3,6 +3,7 @@
 //! Each rule is a pure function from text to [`Finding`]s, tested here with input that breaks it, and one test that
 //! runs it over the repository. A finding names the place and what to do about it.
 
+mod answers;
 mod cargo;
 mod examples;
 mod finding;
