@@ -2,15 +2,16 @@
 //!
 //! All figures come from `/proc`. CPU time has its grain there, 10 ms: use it over seconds.
 
+mod device;
 mod machine;
 mod proc;
 mod sampler;
 mod server;
 
+pub use device::Device;
 pub use machine::{Machine, autogroup};
 pub use proc::{
     MachineCpu, Memory, Pid, Usage, cpu, cpu_of_others, cpu_of_self, kernel_threads, memory, tree, usage,
-    written_bytes,
 };
 pub use sampler::{Sample, Sampler};
 pub use server::{Probe, Server, Stopped, free_port};

@@ -12,14 +12,14 @@ use super::disk::{GROUP_BYTES_MAX, blocks};
 use super::producers::{Producers, Seen, Window};
 use super::results::compare;
 use super::run_in::run_in;
-use super::spent::{Counts, Device, Span, settle};
+use super::spent::{Counts, Span, settle};
 use super::{
     BLOCK_BYTES, Cell, CellResults, Disk, Opened, Pace, Participant, Place, Plan, Results, Sample, Series,
     Subject,
 };
 use crate::clock::{Moment, sleep};
 use crate::duel::REPEATS_MAX;
-use crate::process::Machine;
+use crate::process::{Device, Machine};
 use crate::report::Verdict;
 
 /// How often a run looks whether it is to stop.

@@ -1,4 +1,4 @@
-//! What a node has used and written until now: its own metrics, and what the kernel says about its process.
+//! What a node has used and written until now: its own metrics, and what the kernel says about its process and its device.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 
 use super::node::Node;
 use crate::fetch;
-use crate::process::{cpu, written_bytes};
+use crate::process::cpu;
 
 /// How long the metrics may take.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
@@ -26,8 +26,8 @@ pub(super) struct Meter {
     pub(super) compacted: u64,
     /// Bytes of snapshots.
     pub(super) snapshots: u64,
-    /// Bytes that the process had written to storage.
-    pub(super) device: u64,
+    /// Bytes written to the device of its data, by others too; none if there is none to ask.
+    pub(super) device: Option<u64>,
 }
 
 impl Meter {
@@ -36,7 +36,7 @@ impl Meter {
         let pid = node.server.pid();
         let text = fetch::get(node.api, "/metrics", ANSWER_DEADLINE)?;
         let text = std::str::from_utf8(&text.body).context("the metrics are no text")?;
-        Ok(Self { cpu: cpu(&[pid]), device: written_bytes(pid)?, ..Self::parse(text)? })
+        Ok(Self { cpu: cpu(&[pid]), device: node.device.written(), ..Self::parse(text)? })
     }
 
     fn parse(text: &str) -> Result<Self> {
@@ -60,7 +60,7 @@ impl Meter {
             flushed: self.flushed - earlier.flushed,
             compacted: self.compacted - earlier.compacted,
             snapshots: self.snapshots - earlier.snapshots,
-            device: self.device - earlier.device,
+            device: self.device.zip(earlier.device).map(|(now, then)| now.saturating_sub(then)),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use crate::fetch;
-use crate::process::{Probe, Server, free_port};
+use crate::process::{Device, Probe, Server, free_port};
 
 /// Answered 200 while the process works, also while it drains.
 pub(super) const LIVE: &str = "/v1/health/live";
@@ -27,6 +27,8 @@ pub(super) struct Node {
     pub(super) api: SocketAddr,
     /// From the start of the process until it was ready.
     pub(super) ready_after: Duration,
+    /// What its data is on.
+    pub(super) device: Device,
     file: PathBuf,
     folder: PathBuf,
     /// Further sections of its configuration.
@@ -50,7 +52,8 @@ impl Node {
         command.arg("up").arg(&file);
         let mut server = Server::spawn(command, &folder.join("log"))?;
         let ready_after = server.wait_ready(&Probe::Http(api, READY.to_owned()), READY_DEADLINE)?;
-        Ok(Self { server, api, ready_after, file, folder: folder.to_owned(), sections })
+        let device = Device::below(folder);
+        Ok(Self { server, api, ready_after, device, file, folder: folder.to_owned(), sections })
     }
 
     /// Replaces the configuration file by a valid one with another log level.

@@ -76,7 +76,7 @@ impl Experiment for WriteAmplification {
             let mut points = Vec::new();
             for bytes in self.sizes {
                 let written = self.written(context, *bytes, skew)?;
-                points.push((*bytes as f64, written.device));
+                points.extend(written.device.map(|ratio| (*bytes as f64, ratio)));
                 logs.push((*bytes, written.log));
                 table.row(written.row(name, *bytes));
             }
@@ -113,8 +113,9 @@ impl Experiment for WriteAmplification {
 
 const NOTE: &str = "Given are the bytes of keys and values of updates in the window. The stores are made small so that their whole cycle fits into \
                     it: with the defaults (8 MiB of memory for each of 16 shards) flushes and merges come later, are fewer for the same data, \
-                    and an item that is written again before the flush is flushed once. The device has what the process wrote \
-                    to files, pages that are written in part as whole ones.";
+                    and an item that is written again before the flush is flushed once. The device's \
+                    count has what others wrote meanwhile, the file system's journal, and blocks that are written in part as whole ones, as at the end of \
+                    each group of the log.";
 
 /// What was written for each byte given.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -125,7 +126,8 @@ struct Written {
     flushed: f64,
     compacted: f64,
     snapshots: f64,
-    device: f64,
+    /// None if there is no device to ask.
+    device: Option<f64>,
 }
 
 impl Written {
@@ -141,7 +143,7 @@ impl Written {
             flushed: by(used.flushed),
             compacted: by(used.compacted),
             snapshots: by(used.snapshots),
-            device: by(used.device),
+            device: used.device.map(by),
         })
     }
 
@@ -152,8 +154,9 @@ impl Written {
             format!("{:.0}", self.rate_per_s),
             format!("{:.0}", self.given_mb),
         ];
-        let ratios = [self.log, self.flushed, self.compacted, self.snapshots, self.device];
-        row.extend(ratios.map(|ratio| format!("{ratio:.2}")));
+        let ratios = [self.log, self.flushed, self.compacted, self.snapshots].map(Some);
+        let show = |ratio: Option<f64>| ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"));
+        row.extend(ratios.into_iter().chain([self.device]).map(show));
         row
     }
 }

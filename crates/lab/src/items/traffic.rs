@@ -16,8 +16,8 @@ use crate::load::{Answer, Histogram, Protocol, Read};
 /// Items of one partition.
 pub const PARTITION_ITEMS: u64 = 256;
 
-/// Bytes of documents in one commit, about, when all are stored.
-const COMMIT_BYTES: u64 = 256 << 10;
+/// Bytes of documents in one commit, about, when all are stored: those of all clients fit into the inbox of one shard.
+const COMMIT_BYTES: u64 = 64 << 10;
 
 /// Bytes of every key.
 pub const DOCUMENT_KEY_BYTES: usize = 15;
@@ -281,7 +281,7 @@ mod tests {
                 assert!(keys.insert(key.to_owned()), "{key} comes twice");
             }
         }
-        assert_eq!((storing.chunk(), keys.len()), (64, 600));
+        assert_eq!((storing.chunk(), keys.len()), (16, 600));
         assert_eq!(keys.last().unwrap(), &document_key(599));
     }
 }

@@ -132,14 +132,6 @@ pub fn usage(roots: &[Pid]) -> Usage {
     usage
 }
 
-/// Bytes that this process has had written to storage, or will have when its pages are written back (`write_bytes` of
-/// proc_pid_io(5)). Errors: it has ended, or belongs to another user.
-pub fn written_bytes(pid: Pid) -> Result<u64> {
-    let path = format!("/proc/{pid}/io");
-    let text = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
-    number_after(&text, "write_bytes:").with_context(|| format!("understand {path}"))
-}
-
 fn read(pid: Pid, file: &str) -> Option<String> {
     fs::read_to_string(format!("/proc/{pid}/{file}")).ok()
 }
@@ -279,17 +271,6 @@ mod tests {
         let text = "Rss:        1636 kB\nPss:         432 kB\nPss_Dirty:   1 kB\n";
         assert_eq!((number_after(text, "Rss:"), number_after(text, "Pss:")), (Some(1636), Some(432)));
         assert_eq!(number_after(text, "Swap:"), None);
-    }
-
-    #[test]
-    fn what_this_process_has_written_grows_with_it() {
-        let before = written_bytes(std::process::id()).unwrap();
-        let mut file = tempfile::tempfile_in("/var/tmp").unwrap();
-        std::io::Write::write_all(&mut file, &[1; 100_000]).unwrap();
-        file.sync_all().unwrap();
-        let written = written_bytes(std::process::id()).unwrap() - before;
-        assert!(written >= 100_000, "{written}");
-        assert!(written_bytes(u32::MAX).is_err());
     }
 
     #[test]
