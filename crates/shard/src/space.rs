@@ -95,6 +95,8 @@ pub struct Space {
     listings: Arc<Semaphore>,
     /// What is done over several shards.
     counters: Counters,
+    /// The turn of a shard to do something beside its traffic: there is one, for all of them.
+    turn: Semaphore,
     /// What followers read that the feeds do not have.
     source: follow::Source,
 }
@@ -125,6 +127,7 @@ impl Space {
                 clock,
                 listings,
                 counters: Counters::default(),
+                turn: Semaphore::new(1),
                 source,
             }),
             drivers,

@@ -2,7 +2,8 @@
 //! reference are put into it, the rows of dropped ones removed, and so are the items of collections that are purged.
 //!
 //! What is to be done is in the shard's rows, and so is how far it is; nothing is remembered here. Each step is a task in the shard's
-//! inbox like any command, small, and followed by a rest in proportion to what it took, so that traffic goes before.
+//! inbox like any command, small, and followed by a rest in proportion to what it took, so that traffic goes before. Shards take turns, since
+//! they have the same processors: sixteen that each rest half of the time leave none to the traffic.
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use mainstay_machine::shards::Answer;
 use mainstay_machine::state::Walk;
 use mainstay_machine::task::{Clear, Fill, Reap, Remove};
 use mainstay_machine::{Outcome, State, Task, item, state};
+use tokio::sync::SemaphorePermit;
 use tokio::time::sleep;
 
 use super::Space;
@@ -56,19 +58,21 @@ impl Space {
         let mut definitions = shard.definitions.subscribe();
         let mut step_max = STEP_MAX;
         while !shard.is_ending() {
-            let Some(serving) = shard.serving.load_full() else {
+            if shard.serving.load().is_none() {
                 let _ = shard.status.ready().await;
                 rest(shard, PAUSE).await;
                 continue;
-            };
-            let view = serving.store.view();
-            drop(serving);
+            }
+            // Kept for the rest after the step, too: the others rest as well.
+            let turn = self.turn.acquire().await.expect("it is never closed");
+            let Some(view) = shard.serving.load_full().map(|serving| serving.store.view()) else { continue };
             let now = self.clock.wall();
             let looking = tokio::task::spawn_blocking(move || next(&view, step_max, now));
             let found = looking.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
             match found {
                 Ok(Next::Nothing) => {
                     shard.tending.send_replace(Tending::Nothing);
+                    drop(turn);
                     tokio::select! {
                         changed = definitions.changed() => changed.expect("the sender is in `self`"),
                         () = sleep(LOOK) => {}
@@ -78,9 +82,10 @@ impl Space {
                 }
                 Ok(Next::Step(task)) => {
                     shard.tending.send_replace(tending(&task, now).0);
-                    step_max = self.step(shard, task, step_max).await;
+                    step_max = self.step(shard, task, step_max, turn).await;
                 }
                 Err(error) => {
+                    drop(turn);
                     tracing::warn!(target: "mainstay::shard", shard = %shard.id, %error, "what is to be done beside the traffic cannot be read");
                     rest(shard, PAUSE).await;
                 }
@@ -89,7 +94,13 @@ impl Space {
     }
 
     /// Does a step, and rests. Returns how large the next may be.
-    async fn step(&self, shard: &Arc<Shard>, task: Task, step_max: usize) -> usize {
+    async fn step(
+        &self,
+        shard: &Arc<Shard>,
+        task: Task,
+        step_max: usize,
+        turn: SemaphorePermit<'_>,
+    ) -> usize {
         let begun = self.clock.now();
         let (what, rows) = tending(&task, self.clock.wall());
         match shard.submit(task.into(), None, &*self.clock).await {
@@ -103,11 +114,13 @@ impl Space {
                 (step_max / 4).max(1)
             }
             Ok(Answer { outcome: Outcome::Refused(refusal), .. }) => {
+                drop(turn);
                 tracing::warn!(target: "mainstay::shard", shard = %shard.id, %refusal, "a step beside the traffic was refused, trying again");
                 rest(shard, PAUSE).await;
                 step_max
             }
             Err(error) => {
+                drop(turn);
                 tracing::debug!(target: "mainstay::shard", shard = %shard.id, %error, "a step beside the traffic was not done, trying again");
                 rest(shard, PAUSE).await;
                 step_max
