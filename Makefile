@@ -63,13 +63,15 @@ unused: cargo-machete ## Dependencies that are declared and not used
 	cargo machete crates
 
 ##@ Measuring it
-bench: ## Duels with nginx, databases and other logs, and an experiment of the lab, on a release build; wants a quiet machine
+bench: ## Duels with nginx, databases and other logs, and experiments of the lab, on a release build; wants a quiet machine
 	$(CARGO) build --release --package mainstay
 	$(CARGO) run --quiet --release --package xtask -- duel health
 	$(CARGO) run --quiet --release --package xtask -- duel kv-write
 	$(CARGO) run --quiet --release --package xtask -- duel kv-read
 	$(CARGO) run --quiet --release --package xtask -- duel log
-	$(CARGO_TARGET_DIR)/release/mainstay lab run start --out docs/benchmarks
+	-for experiment in start indexes index-build write-amplification mixes; do \
+	  $(CARGO_TARGET_DIR)/release/mainstay lab run $$experiment --out docs/benchmarks; done
+	$(CARGO) run --quiet --release --package xtask -- answers
 
 help:
 	@awk 'BEGIN {FS = ":.*## "} \
