@@ -67,7 +67,7 @@ pub fn command() -> clap::Command {
 pub fn run() -> Result<()> {
     match Arguments::parse().command {
         Command::Answers => {
-            for page in answers::write(&binary::repository())? {
+            for page in answers::write(binary::repository())? {
                 println!("{}", page.display());
             }
             Ok(())

@@ -36,8 +36,8 @@ const SKEWS: [(&str, Skew); 2] = [("uniform", Skew::Uniform), ("Zipf 0.99", Skew
 /// As many small values at most: more take longer to store than they change what is found.
 const ITEMS_MAX: u64 = 400_000;
 
-/// Stores so small that they are flushed and merged many times within seconds: 1 MiB of memory beside 64 MiB of data.
-const SECTIONS: &str = "shards: 4\nstore: { memtable: 256KiB, memtables_max: 4MiB }\n";
+/// Stores so small that they are flushed and merged many times within seconds: 4 MiB of memory beside 64 MiB of data.
+const SECTIONS: &str = "shards: 4\nstore: { memtable: 1MiB, memtables_max: 32MiB }\n";
 
 /// What the log may add to what callers give, for values of a kibibyte and more.
 const LOG_MAX_RATIO: f64 = 1.6;

@@ -31,7 +31,7 @@ fn pages_of_answers_have_their_sections() {
 
 #[test]
 fn figures_in_answers_are_those_of_the_reports() {
-    let answers = xtask::answers::all(&repo::root()).expect("every block can be made");
+    let answers = xtask::answers::all(&repo::root()).unwrap_or_else(|error| panic!("{error:#}"));
     let stale = answers.iter().filter(|answer| answer.text != answer.filled);
     let finding = |answer: &xtask::answers::Answer| {
         Finding::new(&answer.path.display().to_string(), 1, "its figures are old: run `cargo xtask answers`")
