@@ -34,7 +34,8 @@ fn figures_in_answers_are_those_of_the_reports() {
     let answers = xtask::answers::all(&repo::root()).unwrap_or_else(|error| panic!("{error:#}"));
     let stale = answers.iter().filter(|answer| answer.text != answer.filled);
     let finding = |answer: &xtask::answers::Answer| {
-        Finding::new(&answer.path.display().to_string(), 1, "its figures are old: run `cargo xtask answers`")
+        let path = answer.path.strip_prefix(repo::root()).expect("it is a page of this repository");
+        Finding::new(&path.display().to_string(), 1, "its figures are old: run `cargo xtask answers`")
     };
     assert_none(stale.map(finding).collect());
 }
