@@ -52,7 +52,8 @@ def narrowed():
     schemas["Key"] = choice("u", "u/1", "u/2", "u/three", "u/\u00fc")
     # An answer may have others.
     schemas["Item"]["properties"]["key"] = {"type": "string"}
-    schemas["DefinedCollection"]["properties"]["name"] = {"type": "string"}
+    for answer in ("DefinedCollection", "CollectionUsage"):
+        schemas[answer]["properties"]["name"] = {"type": "string"}
     schemas["Commit"]["properties"]["partition"] = choice("u")
     schemas["CheckCondition"]["properties"]["cel"] = choice("exists", "!exists", "exists || value != 1")
     few = {
