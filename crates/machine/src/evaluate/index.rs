@@ -222,9 +222,6 @@ pub(super) fn fill(
     overlay: &mut Overlay<'_>,
     context: &Context<'_>,
 ) -> Result<Vec<OperationResult>, Stop> {
-    if fill.number == IndexName::DOCUMENTS {
-        return documents::bring(fill, overlay, context);
-    }
     let Fill { tenant, collection, number, .. } = fill;
     let of = IndexName { tenant, collection, number: *number };
     let Some(IndexState::Building(mut building)) = index::state::of(overlay, of)? else {
@@ -242,7 +239,12 @@ pub(super) fn fill(
         let Some(item) = item::at(overlay, &RowKey::item(slot, tenant, collection, &place.key))? else {
             continue;
         };
-        if let Some(misfit) = fill_one((of, definition), (home, context), (&place.key, &item), overlay)? {
+        let (scene, item) = ((home, context), (&place.key, &item));
+        let misfit = match *number {
+            IndexName::DOCUMENTS => documents::bring((collection, definition), scene, item, overlay)?,
+            _ => fill_one((of, definition), scene, item, overlay)?,
+        };
+        if let Some(misfit) = misfit {
             building.misfit(&place.key, &misfit);
         }
     }
