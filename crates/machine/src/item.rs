@@ -260,7 +260,8 @@ pub fn list(
     rows.iter().map(|(row, value)| listed(row, value)).collect()
 }
 
-fn listed(row: &[u8], value: &Bytes) -> Result<Listed, state::Error> {
+/// An item and its key by its row. Errors: [`state::Error`] when they are damaged.
+pub(crate) fn listed(row: &[u8], value: &Bytes) -> Result<Listed, state::Error> {
     let item = Item::decode(value).map_err(|error| state::Error::damaged(row, &error))?;
     Ok(Listed { key: key_of(row)?, item })
 }

@@ -338,6 +338,11 @@ impl RowRange {
         Self { start, end: all.end }
     }
 
+    /// From a row to another, both of them with it.
+    pub(crate) fn from_to(first: &RowKey, last: &RowKey) -> Self {
+        Self { start: first.0.clone(), end: [last, &[0][..]].concat().into() }
+    }
+
     /// The rest of the range after this row.
     #[must_use]
     pub fn after(self, key: &[u8]) -> Self {

@@ -16,6 +16,9 @@ use crate::stats::Spread;
 /// The first part of the load, in which its connections and the node's caches become warm.
 const WARM_UP: Duration = Duration::from_secs(3);
 
+/// What the rates are called in a report that shows them once.
+pub(super) const RATES: (&str, &str) = ("rate", "Rate of writes before, during and after");
+
 /// Writers, before, while and after something is done beside them.
 pub(super) struct Beside {
     outcome: Outcome,
@@ -76,14 +79,19 @@ impl Beside {
         Ok([rate(&before)?, rate(&during)?, rate(&after)?])
     }
 
-    /// Adds the rates as a table and as a plot, in which the beginning and the end have these names.
-    pub(super) fn show(&self, report: &mut Report, (begun, done): (&str, &str)) -> Result<()> {
+    /// Adds the rates as a table and as a plot `name`, in which the beginning and the end have these names.
+    pub(super) fn show(
+        &self,
+        report: &mut Report,
+        (name, title): (&str, &str),
+        (begun, done): (&str, &str),
+    ) -> Result<()> {
         let spreads = self.spreads()?;
         let columns = ["when", "writes/s, median", "lower quartile", "upper quartile", "by before", "slices"];
-        let mut table = Table::new("Rate of writes before, during and after", &columns);
-        for (name, spread) in ["before", "during", "after"].into_iter().zip(spreads) {
+        let mut table = Table::new(title, &columns);
+        for (when, spread) in ["before", "during", "after"].into_iter().zip(spreads) {
             table.row(vec![
-                name.to_owned(),
+                when.to_owned(),
                 format!("{:.0}", spread.median),
                 format!("{:.0}", spread.lower_quartile),
                 format!("{:.0}", spread.upper_quartile),
@@ -104,8 +112,7 @@ impl Beside {
             mark(done, self.span.done),
         ];
         let (x, y) = (Axis::linear("time (s)"), Axis::linear("writes/s"));
-        let title = "Rate of writes before, during and after";
-        report.plot("rate", title, plot::lines(title, &x, &y, &lines)?);
+        report.plot(name, title, plot::lines(title, &x, &y, &lines)?);
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
-use super::beside::{Beside, Times};
+use super::beside::{Beside, RATES, Times};
 use super::collection::{CLIENTS, define, run, store};
 use super::node::{Node, version};
 use super::{Context, Experiment, scratch};
@@ -103,7 +103,7 @@ impl Experiment for Evolution {
         );
         judge(&mut report, &beside, self.items)?;
         compare(&mut report, (&settled, &pending))?;
-        beside.show(&mut report, ("version defined", "all brought to it"))?;
+        beside.show(&mut report, RATES, ("version defined", "all brought to it"))?;
         Ok(report)
     }
 }

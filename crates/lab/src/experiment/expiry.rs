@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::json;
 
-use super::beside::{Beside, Times};
+use super::beside::{Beside, RATES, Times};
 use super::collection::{CLIENTS, define, store};
 use super::node::{Node, version};
 use super::{Context, Experiment, scratch};
@@ -119,7 +119,7 @@ impl Experiment for Expiry {
             format!("{:.1}", lag.as_secs_f64()),
         ]);
         report.tables.push(table);
-        beside.show(&mut report, ("first end", "all removed"))?;
+        beside.show(&mut report, RATES, ("first end", "all removed"))?;
         Ok(report)
     }
 }

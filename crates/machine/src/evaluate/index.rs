@@ -12,13 +12,13 @@ use super::place::Place;
 use super::reference::{self, Link};
 use super::{Context, Refusal, Stop};
 use crate::definition::Definition;
-use crate::index::state::Building;
+use crate::index::state::{Building, Reached};
 use crate::index::{self, Index, State as IndexState, entries, has_absent, split};
-use crate::item::{self, Item};
+use crate::item::{self, Item, Listed};
 use crate::outcome::OperationResult;
 use crate::overlay::Overlay;
-use crate::row::{FORMAT, Holder, IndexName, RowKey};
-use crate::state;
+use crate::row::{FORMAT, Holder, IndexName, RowKey, RowRange};
+use crate::state::{self, State as _};
 use crate::task::{Clear, Fill};
 
 mod documents;
@@ -231,25 +231,50 @@ pub(super) fn fill(
     if building.at != fill.from {
         return Ok(Vec::new());
     }
-    for place in &fill.items {
-        let Some(slot) = place.slot() else { continue };
-        building.items += 1;
-        let partition = definition.collection.partition_by.partition(&place.key);
+    building.items += fill.items.len() as u64;
+    for (slot, Listed { key, item }) in items_at(overlay, (tenant, collection), &fill.items)? {
+        let partition = definition.collection.partition_by.partition(&key);
         let home = Home { tenant, slot, partition: &partition };
-        let Some(item) = item::at(overlay, &RowKey::item(slot, tenant, collection, &place.key))? else {
-            continue;
-        };
-        let (scene, item) = ((home, context), (&place.key, &item));
+        let (scene, item) = ((home, context), (&key, &item));
         let misfit = match *number {
             IndexName::DOCUMENTS => documents::bring((collection, definition), scene, item, overlay)?,
             _ => fill_one((of, definition), scene, item, overlay)?,
         };
         if let Some(misfit) = misfit {
-            building.misfit(&place.key, &misfit);
+            building.misfit(&key, &misfit);
         }
     }
     overlay.write(RowKey::index_state(of), Some(after_step(fill, building).encode()));
     Ok(Vec::new())
+}
+
+/// The items at these places that are there, in the places' order. They are next to each other, so walking costs less than looking for each.
+fn items_at(
+    overlay: &Overlay<'_>,
+    (tenant, collection): (&Tenant, &Name),
+    places: &[Reached],
+) -> Result<Vec<(Slot, Listed)>, state::Error> {
+    let mut found = Vec::with_capacity(places.len());
+    for places in places.chunk_by(|one, other| one.slot == other.slot) {
+        let (Some(first), Some(last)) = (places.first(), places.last()) else { continue };
+        let Some(slot) = first.slot() else { continue };
+        let row = |place: &Reached| RowKey::item(slot, tenant, collection, &place.key);
+        let mut range = RowRange::from_to(&row(first), &row(last));
+        loop {
+            let page = overlay.scan(&range, places.len())?;
+            for (row, value) in &page {
+                let listed = item::listed(row, value)?;
+                if places.binary_search_by(|place| place.key.cmp(&listed.key)).is_ok() {
+                    found.push((slot, listed));
+                }
+            }
+            match page.last() {
+                Some((row, _)) if page.len() == places.len() => range = range.after(row),
+                _ => break,
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// How far it is after a step through the items.

@@ -47,10 +47,11 @@ impl Ledger {
     /// Counts all rows, of which none may change meanwhile. Errors: the first of the rows.
     pub fn count<E>(rows: impl Iterator<Item = Result<(Bytes, Bytes), E>>) -> Result<Self, E> {
         let mut ledger = Self { accounts: BTreeMap::new(), is_new: true };
+        let mut account = Vec::new();
         for row in rows {
             let (key, value) = row?;
-            if let Some((account, part)) = account_of(&key) {
-                ledger.accounts.entry(account).or_default().add(part, bytes(&key, &value));
+            if let Some(part) = account_of(&key, &mut account) {
+                ledger.rows(&account).add(part, bytes(&key, &value));
             }
         }
         Ok(ledger)
@@ -61,10 +62,11 @@ impl Ledger {
     /// Costs a look for each row that is counted. Errors: [`Error`]; then the counts are not to be used any more.
     pub fn note(&mut self, mutations: &[Mutation], state: &dyn State) -> Result<Vec<Mutation>, Error> {
         let mut written: BTreeMap<&[u8], Option<u64>> = BTreeMap::new();
-        let mut changed = BTreeSet::new();
+        let mut changed: BTreeSet<Vec<u8>> = BTreeSet::new();
+        let mut account = Vec::new();
         for mutation in mutations {
             let key = mutation.key();
-            let Some((account, part)) = account_of(key) else { continue };
+            let Some(part) = account_of(key, &mut account) else { continue };
             let after = mutation.value().map(|value| bytes(key, value));
             let before = match written.insert(key, after) {
                 Some(before) => before,
@@ -73,11 +75,13 @@ impl Ledger {
             if before == after {
                 continue;
             }
-            let rows = self.accounts.entry(account.clone()).or_default();
+            if !changed.contains(&account) {
+                changed.insert(account.clone());
+            }
+            let rows = self.rows(&account);
             // In this order, so that the last row of a part is not missed between the two.
             after.into_iter().for_each(|bytes| rows.add(part, bytes));
             before.into_iter().for_each(|bytes| rows.remove(part, bytes));
-            changed.insert(account);
         }
         let mut out = Vec::new();
         if std::mem::take(&mut self.is_new) {
@@ -94,6 +98,14 @@ impl Ledger {
         self.accounts.iter().map(|(account, rows)| (&account[..], rows))
     }
 
+    /// The counts of an account; none of anything if it was not there.
+    fn rows(&mut self, account: &[u8]) -> &mut Rows {
+        if !self.accounts.contains_key(account) {
+            self.accounts.insert(account.to_vec(), Rows::default());
+        }
+        self.accounts.get_mut(account).expect("it is there by now")
+    }
+
     /// What the row of an account is from now on.
     fn row(&mut self, account: &[u8]) -> Mutation {
         let key = RowKey::usage_of(account).into_bytes();
@@ -107,8 +119,12 @@ impl Ledger {
     }
 }
 
-fn account_of(key: &[u8]) -> Option<(Vec<u8>, Part)> {
-    counted(key).map(|it| ([it.tenant, &[0], it.collection].concat(), it.part))
+/// Where a row is counted; the account's name comes into `account`.
+fn account_of(key: &[u8], account: &mut Vec<u8>) -> Option<Part> {
+    let counted = counted(key)?;
+    account.clear();
+    [counted.tenant, &[0], counted.collection].iter().for_each(|part| account.extend_from_slice(part));
+    Some(counted.part)
 }
 
 fn bytes(key: &[u8], value: &[u8]) -> u64 {

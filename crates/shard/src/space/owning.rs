@@ -73,6 +73,7 @@ pub(super) struct Owning<'d> {
     settings: Arc<Settings>,
     /// As they are in the store.
     slots: RefCell<SlotRows>,
+    read: RefCell<ReadRows>,
     /// What the rows of the store take.
     ledger: Ledger,
     waiters: Slab<Waiter>,
@@ -100,6 +101,7 @@ struct Lazy<'s> {
     store: &'s Store,
     view: OnceCell<View>,
     slots: &'s RefCell<SlotRows>,
+    read: &'s RefCell<ReadRows>,
 }
 
 /// The rows of slots themselves, which every commit reads and writes: small, and at most one for each slot. In the store they are
@@ -108,10 +110,23 @@ type SlotRows = HashMap<SlotKey, Option<Bytes>>;
 
 type SlotKey = [u8; RowKey::SLOT_BYTES];
 
+/// Rows that were read since the store changed last. What evaluation has read is counted when its changes are made.
+type ReadRows = HashMap<Bytes, Option<Bytes>>;
+
+/// So many rows are kept at most.
+const READ_ROWS_MAX: usize = 4096;
+
 impl Rows for Lazy<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, state::Error> {
         let find = || self.view.get_or_init(|| self.store.view()).get(key);
-        let Ok(slot) = SlotKey::try_from(key) else { return find() };
+        let Ok(slot) = SlotKey::try_from(key) else {
+            if let Some(row) = self.read.borrow().get(key) {
+                return Ok(row.clone());
+            }
+            let row = find()?;
+            self.note(Bytes::copy_from_slice(key), row.clone());
+            return Ok(row);
+        };
         if let Some(row) = self.slots.borrow().get(&slot) {
             return Ok(row.clone());
         }
@@ -121,7 +136,22 @@ impl Rows for Lazy<'_> {
     }
 
     fn scan(&self, range: &RowRange, limit: usize) -> Result<Vec<(Bytes, Bytes)>, state::Error> {
-        self.view.get_or_init(|| self.store.view()).scan(range, limit)
+        let rows = self.view.get_or_init(|| self.store.view()).scan(range, limit)?;
+        rows.iter().for_each(|(key, value)| self.note(key.clone(), Some(value.clone())));
+        Ok(rows)
+    }
+}
+
+impl<'s> Lazy<'s> {
+    fn over(store: &'s Store, slots: &'s RefCell<SlotRows>, read: &'s RefCell<ReadRows>) -> Self {
+        Self { store, view: OnceCell::new(), slots, read }
+    }
+
+    fn note(&self, key: Bytes, row: Option<Bytes>) {
+        let mut read = self.read.borrow_mut();
+        if read.len() < READ_ROWS_MAX {
+            read.insert(key, row);
+        }
     }
 }
 
@@ -138,6 +168,7 @@ impl<'d> Owning<'d> {
             owner,
             settings,
             slots: RefCell::default(),
+            read: RefCell::default(),
             ledger,
             waiters: Slab::new(),
             events: VecDeque::from([Event::Tick]),
@@ -196,7 +227,7 @@ impl<'d> Owning<'d> {
         if let Event::Appended(_, Ok(_)) = &event {
             self.shard.append_is_confirmed();
         }
-        let rows = Lazy { store: self.store, view: OnceCell::new(), slots: &self.slots };
+        let rows = Lazy::over(self.store, &self.slots, &self.read);
         let mut actions = Vec::new();
         self.owner.on(event, &Env { now, wall, state: &rows }, &mut actions);
         if self.owner.is_serving() {
@@ -277,7 +308,8 @@ impl<'d> Owning<'d> {
         while self.applying.is_none()
             && let Some(mut next) = self.to_apply.pop_front()
         {
-            match self.ledger.note(&next.mutations, &self.store.view()) {
+            let rows = Lazy::over(self.store, &self.slots, &self.read);
+            match self.ledger.note(&next.mutations, &rows) {
                 Ok(counts) => next.counts = counts,
                 Err(error) => return self.events.push_back(Event::Applied(Err(error.to_string()))),
             }
@@ -295,6 +327,7 @@ impl<'d> Owning<'d> {
             Ok(delay) => {
                 self.not_before = (delay > Duration::ZERO).then(|| self.now().checked_add(delay)).flatten();
                 let bytes = what.mutations.iter().map(mutation_bytes).sum();
+                self.read.borrow_mut().clear();
                 self.note_slots(&what.mutations);
                 self.shard.traffic.applied(&what.mutations, self.owner.is_serving(), self.now());
                 if !what.mutations.is_empty() {
