@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::content::ContentType;
 use crate::index::Index;
 use crate::reference::Reference;
+use crate::schema::Schema;
 
 mod documents;
 
@@ -70,6 +71,11 @@ impl Collection {
 
     /// The shortest time that its items are there.
     pub const TTL_MIN: Duration = Duration::from_secs(1);
+
+    /// What its documents are checked by; none if by nothing.
+    pub fn json_schema(&self) -> Option<&Schema> {
+        self.schema.as_ref().and_then(Documents::schema)
+    }
 
     /// What the types cannot state. Errors: what is wrong and what to do.
     pub fn check(&self) -> Result<(), String> {

@@ -14,7 +14,7 @@ use mainstay_base::id::{Name, Tenant};
 use serde::{Deserialize, Serialize};
 
 use crate::codec;
-use crate::collection::{Collection, Documents};
+use crate::collection::Collection;
 use crate::index::Index;
 use crate::item::Item;
 use crate::overlay::Mutation;
@@ -162,8 +162,7 @@ impl Definition {
 
     /// Whether an item, as it was brought up, is as the schema has it. Errors: why not.
     pub(crate) fn check(&self, item: &Item) -> Result<(), String> {
-        let documents = self.collection.schema.as_ref();
-        let Some(schema) = documents.and_then(Documents::schema) else { return Ok(()) };
+        let Some(schema) = self.collection.json_schema() else { return Ok(()) };
         if !item.content_type.is_json() {
             return Err(format!("is of the type {}, and only JSON has a schema", item.content_type));
         }

@@ -104,6 +104,14 @@ impl<'a> Overlay<'a> {
         }
     }
 
+    /// Changes a row that is known to have the value `before`, or not to be.
+    pub(crate) fn write_over(&mut self, key: RowKey, before: Option<&Bytes>, value: Option<Bytes>) {
+        if !self.changes.contains_key(key.bytes()) {
+            self.base.hear(key.bytes(), before);
+        }
+        self.write(key, value);
+    }
+
     /// The rows changed since the savepoint, each once, in the order of their first change.
     pub(crate) fn changed(&self) -> Vec<Mutation> {
         let mutation = |(key, _): &(Bytes, Option<Change>)| {

@@ -277,6 +277,12 @@ fn referrer<'a>(slot: Slot, tenant: &'a str, rest: &'a [u8]) -> Option<Parts<'a>
     Some(Parts::Referrer { slot, tenant, to, to_key, collection, number: u32::from_be_bytes(*number), key })
 }
 
+/// Whether a row is one of the few and small ones that commits of all items of a slot or of a collection read: a slot's own, or how far an
+/// index is.
+pub fn is_common(key: &[u8]) -> bool {
+    key.len() == RowKey::SLOT_BYTES || key.starts_with(&beside::INDEX_STATE.to_be_bytes())
+}
+
 /// Whether a row is that of an item, by its kind alone.
 pub(crate) fn is_item(key: &[u8]) -> bool {
     let Some((slot, rest)) = key.split_first_chunk() else { return false };

@@ -3,7 +3,7 @@
 use mainstay_base::id::{Name, Tenant};
 use mainstay_base::key::{Key, Slot};
 
-use crate::collection::{Collection, Documents};
+use crate::collection::Collection;
 use crate::definition::Definition;
 use crate::item::{self, Listed};
 use crate::schema::Step;
@@ -46,7 +46,7 @@ impl Sampling {
     pub fn of_refused(before: &Definition, next: &Collection) -> Option<Self> {
         let documents = next.schema.as_ref()?;
         let schema = documents.schema()?;
-        if before.collection.schema.as_ref().and_then(Documents::schema) == Some(schema) {
+        if before.collection.json_schema() == Some(schema) {
             return None;
         }
         let to = before.schema + 1;

@@ -16,6 +16,9 @@ pub trait State {
 
     /// The first rows of the range in the order of their keys, at most `limit`. Errors: [`Error`].
     fn scan(&self, range: &RowRange, limit: usize) -> Result<Vec<(Bytes, Bytes)>, Error>;
+
+    /// Hears what a row is from evaluation, which knows it without reading: none if there is no such row. It need not be remembered.
+    fn hear(&self, _key: &Bytes, _row: Option<&Bytes>) {}
 }
 
 /// What the value of a row says; none if there is no such row. Errors: [`Error`].

@@ -16,6 +16,9 @@ use crate::stats::Spread;
 /// The first part of the load, in which its connections and the node's caches become warm.
 const WARM_UP: Duration = Duration::from_secs(3);
 
+/// The largest share of their rate that writers may lose to what is done beside them.
+const LOSS_MAX_RATIO: f64 = 0.30;
+
 /// What the rates are called in a report that shows them once.
 pub(super) const RATES: (&str, &str) = ("rate", "Rate of writes before, during and after");
 
@@ -67,8 +70,19 @@ impl Beside {
         (self.span.done - self.span.begun).as_secs_f64()
     }
 
+    /// Judges what writers lost meanwhile; `when` says when that was.
+    pub(super) fn judge(&self, report: &mut Report, when: &str) -> Result<()> {
+        let (loss, before, during) = self.loss()?;
+        report.verdict.check(
+            format!("writers lose at most {:.0} % of their rate {when}", LOSS_MAX_RATIO * 100.0),
+            format!("{:.0} %: {before:.0} writes/s before, {during:.0} during", loss * 100.0),
+            loss <= LOSS_MAX_RATIO,
+        );
+        Ok(())
+    }
+
     /// The share of their rate that writers lost meanwhile, and the rates before and meanwhile.
-    pub(super) fn loss(&self) -> Result<(f64, f64, f64)> {
+    fn loss(&self) -> Result<(f64, f64, f64)> {
         let [before, during, _] = self.spreads()?;
         Ok((1.0 - during.median / before.median, before.median, during.median))
     }

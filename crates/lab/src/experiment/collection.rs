@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
 use http::Request;
 use http::header::CONTENT_TYPE;
@@ -21,6 +21,11 @@ pub(super) const CLIENTS: usize = 64;
 
 /// How long a definition may take until every shard has it.
 const DEFINE_DEADLINE: Duration = Duration::from_secs(30);
+
+const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How often it is asked how far something is: each answer is counted by the node from a row of every shard.
+const INTERVAL: Duration = Duration::from_millis(200);
 
 /// How long a node may take to come to rest.
 const REST_DEADLINE: Duration = Duration::from_secs(5);
@@ -44,6 +49,20 @@ pub(super) fn store(node: &Node, collection: &str, items: u64, shape: Shape) -> 
     let storing = Storing::new(node.api, collection, items, shape);
     let commits = u32::try_from(storing.commits()).context("there are too many items")?;
     fill(Wire(storing), commits, &Stop::default())
+}
+
+/// Waits until what the collection says at a JSON pointer is ready, and returns when that was.
+pub(super) fn ready(node: &Node, collection: &str, pointer: &str, by: Moment) -> Result<Moment> {
+    loop {
+        let answer =
+            fetch::get(node.api, &format!("/v1/collections/{collection}"), ANSWER_DEADLINE)?.json()?;
+        let found = answer.pointer(pointer).unwrap_or(&Value::Null);
+        match found["state"].as_str() {
+            Some("ready") => return Ok(Moment::now()),
+            Some("building") if Moment::now() < by => clock::sleep(INTERVAL),
+            _ => bail!("{pointer} of the collection {collection} was not ready in time: {found}"),
+        }
+    }
 }
 
 /// One measured load.

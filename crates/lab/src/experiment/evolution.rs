@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use super::beside::{Beside, RATES, Times};
-use super::collection::{CLIENTS, define, run, store};
+use super::collection::{CLIENTS, define, ready, run, store};
 use super::node::{Node, version};
 use super::{Context, Experiment, scratch};
-use crate::clock::{self, Moment};
-use crate::fetch;
+use crate::clock::Moment;
 use crate::items::{Mix, Shape, Skew};
 use crate::report::{Report, Table};
 use crate::stats::{median, ratio_of_medians};
@@ -38,9 +37,6 @@ impl Evolution {
     };
 }
 
-/// The largest share of their rate that writers may lose meanwhile.
-const LOSS_MAX_RATIO: f64 = 0.30;
-
 /// How much more CPU a read may take of a document that is yet to be brought to its version.
 const READ_CPU_MAX_RATIO: f64 = 1.25;
 
@@ -49,8 +45,6 @@ const READ_TIMES: (Duration, Duration) = (Duration::from_millis(200), Duration::
 const READ_ROUNDS: usize = 3;
 
 const COLLECTION: &str = "docs";
-const INTERVAL: Duration = Duration::from_millis(200);
-const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 
 const QUESTION: &str = "A new version of a schema renames a member and adds one with a default. Every document is read by it at once, and \
                         brought to it beside the traffic. What do writers lose meanwhile, how long does it take, and what does a read pay for a document of \
@@ -79,14 +73,14 @@ impl Experiment for Evolution {
         let reads = || Ok::<_, anyhow::Error>(run(&node, COLLECTION, mix(0.0), READ_TIMES)?.cpu_us());
         let times = Times { around: self.around, done_max: self.done_max };
         let version_of = |number| define(&node, COLLECTION, &definition(number));
-        let beside =
-            Beside::measure((&node, COLLECTION, mix(1.0)), times, || version_of(1), |by| wait(&node, by))?;
+        let brought = |by| ready(&node, COLLECTION, "/schema", by);
+        let beside = Beside::measure((&node, COLLECTION, mix(1.0)), times, || version_of(1), brought)?;
         let (mut settled, mut pending) = (Vec::new(), Vec::new());
         for round in 0..READ_ROUNDS {
             settled.push(reads()?);
             version_of(round + 2)?;
             pending.push(reads()?);
-            wait(&node, Moment::now().plus(self.done_max))?;
+            brought(Moment::now().plus(self.done_max))?;
         }
         node.server.stop(Duration::from_secs(20))?;
 
@@ -109,12 +103,7 @@ impl Experiment for Evolution {
 }
 
 fn judge(report: &mut Report, beside: &Beside, items: u64) -> Result<()> {
-    let (loss, before, during) = beside.loss()?;
-    report.verdict.check(
-        format!("writers lose at most {:.0} % of their rate meanwhile", LOSS_MAX_RATIO * 100.0),
-        format!("{:.0} %: {before:.0} writes/s before, {during:.0} during", loss * 100.0),
-        loss <= LOSS_MAX_RATIO,
-    );
+    beside.judge(report, "meanwhile")?;
     let took_s = beside.took_s();
     let mut table = Table::new("Bringing all documents to a version", &["documents", "s", "documents/s"]);
     table.row(vec![items.to_string(), format!("{took_s:.1}"), format!("{:.0}", items as f64 / took_s)]);
@@ -153,19 +142,6 @@ fn definition(version: usize) -> Value {
         _ => json!({ format!("/{}", member(version)): format!("/{}", member(version - 1)) }),
     };
     json!({ "schema": { "json_schema": schema, "compatibility": "none", "evolution": { "renames": renamed } } })
-}
-
-/// Waits until all documents are at their version, and returns when that was.
-fn wait(node: &Node, by: Moment) -> Result<Moment> {
-    loop {
-        let answer = fetch::get(node.api, &format!("/v1/collections/{COLLECTION}"), ANSWER_DEADLINE)?;
-        let schema = &answer.json()?["schema"];
-        match schema["state"].as_str() {
-            Some("ready") => return Ok(Moment::now()),
-            Some("building") if Moment::now() < by => clock::sleep(INTERVAL),
-            _ => bail!("the documents were not brought to their version in time: {schema}"),
-        }
-    }
 }
 
 #[cfg(test)]

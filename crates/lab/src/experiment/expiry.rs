@@ -40,9 +40,6 @@ impl Expiry {
     };
 }
 
-/// The largest share of their rate that writers may lose while items are removed.
-const LOSS_MAX_RATIO: f64 = 0.30;
-
 const ENDING: &str = "ending";
 const WRITTEN: &str = "written";
 
@@ -102,12 +99,7 @@ impl Experiment for Expiry {
             "writers",
             format!("{CLIENTS}, closed loop, items of another collection drawn uniformly"),
         );
-        let (loss, before, during) = beside.loss()?;
-        report.verdict.check(
-            format!("writers lose at most {:.0} % of their rate meanwhile", LOSS_MAX_RATIO * 100.0),
-            format!("{:.0} %: {before:.0} writes/s before, {during:.0} during", loss * 100.0),
-            loss <= LOSS_MAX_RATIO,
-        );
+        beside.judge(&mut report, "meanwhile")?;
         let took_s = beside.took_s();
         let columns =
             ["items", "s from the first end to the last removed", "items/s", "s after the last end"];

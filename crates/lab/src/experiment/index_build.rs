@@ -2,16 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::beside::{Beside, Times};
-use super::collection::{CLIENTS, define, settle, store};
+use super::collection::{CLIENTS, define, ready, settle, store};
 use super::index_reads;
 use super::node::{Node, version};
 use super::{Context, Experiment, scratch};
-use crate::clock::{self, Moment};
-use crate::fetch;
 use crate::items::{Mix, Shape, Skew};
 use crate::report::Report;
 
@@ -38,16 +36,10 @@ impl IndexBuild {
     };
 }
 
-/// The largest share of the rate that writers may lose while the index is built.
-const LOSS_MAX_RATIO: f64 = 0.30;
-
 /// How long the index may take beside them.
 const BUILD_MAX_S: f64 = 60.0;
 
 const COLLECTION: &str = "docs";
-
-/// How often it is asked how far the index is: each answer is counted by the node from a row of every shard.
-const INTERVAL: Duration = Duration::from_millis(200);
 
 const QUESTION: &str = "An index that is added to a collection with a million items is built beside the traffic. How much do writers \
                         lose meanwhile, how long does it take, and what do queries read once it is there?";
@@ -127,21 +119,12 @@ impl IndexBuild {
             (node, COLLECTION, mix),
             Times { around: self.around, done_max: self.build_max },
             || define(node, COLLECTION, &definition(true)),
-            |by| wait(node, by),
+            |by| ready(node, COLLECTION, "/indexes/by_f00", by),
         )
     }
 
     fn judge(&self, report: &mut Report, of: Of, beside: &Beside) -> Result<()> {
-        let (loss, before, during) = beside.loss()?;
-        report.verdict.check(
-            format!(
-                "while it is built, {}, writers lose at most {:.0} % of their rate",
-                of.about(),
-                LOSS_MAX_RATIO * 100.0
-            ),
-            format!("{:.0} %: {before:.0} writes/s before, {during:.0} during", loss * 100.0),
-            loss <= LOSS_MAX_RATIO,
-        );
+        beside.judge(report, &format!("while {} is built", of.about()))?;
         let build_s = beside.took_s();
         report.verdict.check(
             format!("it is built within {BUILD_MAX_S:.0} s beside them"),
@@ -149,19 +132,6 @@ impl IndexBuild {
             build_s <= BUILD_MAX_S,
         );
         Ok(())
-    }
-}
-
-/// Waits until the index is ready, and returns when that was.
-fn wait(node: &Node, by: Moment) -> Result<Moment> {
-    loop {
-        let answer = fetch::get(node.api, &format!("/v1/collections/{COLLECTION}"), Duration::from_secs(10))?;
-        let index = &answer.json()?["indexes"]["by_f00"];
-        match index["state"].as_str() {
-            Some("ready") => return Ok(Moment::now()),
-            Some("building") if Moment::now() < by => clock::sleep(INTERVAL),
-            _ => bail!("the index was not ready in time: {index}"),
-        }
     }
 }
 

@@ -180,14 +180,20 @@ impl Target<'_> {
             before.map_or_else(Vec::new, |item| entries(self.index, item.document()).unwrap_or_default());
         let has = after.map_or(Ok(Vec::new()), |item| entries(self.index, item.document()))?;
         // Both are in their order.
+        if had == has {
+            return Ok(());
+        }
+        // Then it has an entry for each tuple, and no other.
+        let is_whole = matches!(index::state::of(overlay, self.of)?, Some(IndexState::Ready));
         let lacks = |tuples: &[Bytes], tuple: &Bytes| tuples.binary_search(tuple).is_err();
         for tuple in had.iter().filter(|tuple| lacks(&has, tuple)) {
-            self.remove(tuple, key, overlay)?;
+            self.remove(tuple, key, is_whole, overlay)?;
         }
-        has.iter().filter(|tuple| lacks(&had, tuple)).try_for_each(|tuple| self.add(tuple, key, overlay))
+        let mut added = has.iter().filter(|tuple| lacks(&had, tuple));
+        added.try_for_each(|tuple| self.add(tuple, key, is_whole, overlay))
     }
 
-    fn add(self, tuple: &[u8], key: &Key, overlay: &mut Overlay<'_>) -> Result<(), Fault> {
+    fn add(self, tuple: &[u8], key: &Key, is_whole: bool, overlay: &mut Overlay<'_>) -> Result<(), Fault> {
         if self.index.unique && !has_absent(tuple) {
             let row = RowKey::held(self.slot, self.of, self.partition, tuple);
             match holder(&row, overlay)? {
@@ -195,11 +201,16 @@ impl Target<'_> {
                 _ => overlay.write(row, Some(Holder { key: key.clone() }.encode())),
             }
         }
-        overlay.write(RowKey::index_entry(self.of, tuple, key), Some(ENTRY));
+        let row = RowKey::index_entry(self.of, tuple, key);
+        if is_whole {
+            overlay.write_over(row, None, Some(ENTRY));
+        } else {
+            overlay.write(row, Some(ENTRY));
+        }
         Ok(())
     }
 
-    fn remove(self, tuple: &[u8], key: &Key, overlay: &mut Overlay<'_>) -> Result<(), Fault> {
+    fn remove(self, tuple: &[u8], key: &Key, is_whole: bool, overlay: &mut Overlay<'_>) -> Result<(), Fault> {
         if self.index.unique && !has_absent(tuple) {
             let row = RowKey::held(self.slot, self.of, self.partition, tuple);
             // Where the index is being built, another may hold them.
@@ -207,7 +218,12 @@ impl Target<'_> {
                 overlay.write(row, None);
             }
         }
-        overlay.write(RowKey::index_entry(self.of, tuple, key), None);
+        let row = RowKey::index_entry(self.of, tuple, key);
+        if is_whole {
+            overlay.write_over(row, Some(&ENTRY), None);
+        } else {
+            overlay.write(row, None);
+        }
         Ok(())
     }
 }

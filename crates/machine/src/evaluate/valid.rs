@@ -11,8 +11,7 @@ use crate::schema::{Invalid, Violation};
 
 /// Checks an item that is to be written. Errors: the refusal, with every violation that is told one by one.
 pub(super) fn check(place: Place<'_>, definition: &Definition, item: &Item) -> Result<(), Refusal> {
-    let documents = definition.collection.schema.as_ref();
-    let Some(schema) = documents.and_then(|documents| documents.schema()) else { return Ok(()) };
+    let Some(schema) = definition.collection.json_schema() else { return Ok(()) };
     if !item.content_type.is_json() {
         let found = &item.content_type;
         let detail = format!(

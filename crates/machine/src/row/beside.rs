@@ -28,7 +28,7 @@ use crate::index::Span;
 const SHARD: u16 = 0x1000;
 const DEFINITION: u16 = 0x1001;
 const HISTORY: u16 = 0x1002;
-const INDEX_STATE: u16 = 0x1003;
+pub(super) const INDEX_STATE: u16 = 0x1003;
 pub(super) const INDEX_ENTRY: u16 = 0x1004;
 pub(super) const END: u16 = 0x1005;
 const PURGE: u16 = 0x1006;

@@ -8,6 +8,7 @@ use mainstay_machine::definition::Definition;
 use mainstay_machine::index::Index;
 use mainstay_machine::index::state::Reached;
 use mainstay_machine::purge::{self, Purging, Stock};
+use mainstay_machine::reference::{OnDelete, Reference};
 use mainstay_machine::row::Parts;
 use mainstay_machine::task::{Adopt, Remove, StartPurge};
 use mainstay_machine::{Collection, Definitions, Outcome, Refusal, Task, definition};
@@ -120,6 +121,32 @@ fn items_go_with_all_that_finds_them_and_once_and_what_is_held_stays() {
     assert_eq!((held.code(), &held.facts()["held"]), (Code::Conflict, &1.into()));
     world.start().unwrap();
     assert_eq!(world.purging().unwrap().removed, 0, "another one begins anew");
+}
+
+#[test]
+fn what_others_refer_to_stays_until_they_do_not() {
+    let name = Name::from_static("doc");
+    let on = "/doc".parse().unwrap();
+    let reference = Reference { on, collection: DOCS, on_delete: OnDelete::Restrict };
+    let notes = Collection { references: [(name, reference)].into(), ..Collection::default() };
+    let collections = [(DOCS, Collection::default()), (Name::from_static("notes"), notes)];
+    let named = collections.map(|(name, collection)| (Tenant::DEFAULT, name, collection));
+    let mut world = World { definitions: Definitions::sample(named), ..World::new() };
+    let rows = world.definitions.rows();
+    world.state.apply(&rows);
+    world.done(vec![put("docs/u7/a", "{}"), put("docs/u7/b", "{}"), put("notes/u7/1", r#"{"doc":"u7/a"}"#)]);
+    world.adopt(true);
+    world.start().unwrap();
+    world.remove(None, &["u7/a", "u7/b"], true);
+    let purging = world.purging().unwrap();
+    assert_eq!((purging.removed, purging.held), (1, 1));
+    assert!(world.item("docs/u7/a").is_some() && world.item("docs/u7/b").is_none());
+    world.done(vec![Operation::Delete { item: crate::world::named("notes/u7/1") }]);
+    world.start().unwrap();
+    world.remove(None, &["u7/a"], true);
+    let purging = world.purging().unwrap();
+    assert_eq!((purging.removed, purging.held), (1, 0));
+    assert!(world.item("docs/u7/a").is_none());
 }
 
 #[test]

@@ -35,7 +35,7 @@ const STEP_MAX: usize = 256;
 
 /// Rests take one of so many parts of the time of the steps before them. With one turn for all shards writers of a busy node keep more than four
 /// fifths of their rate; longer rests would only make it last longer.
-const REST_PART: u32 = 3;
+const REST_PART: u32 = 2;
 
 /// How long a shard that did not take a step is left alone.
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);

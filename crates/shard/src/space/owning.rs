@@ -16,7 +16,7 @@ use mainstay_base::position::Index;
 use mainstay_base::time::Instant;
 use mainstay_base::units::Duration;
 use mainstay_machine::feed::Changes;
-use mainstay_machine::row::{RowKey, RowRange};
+use mainstay_machine::row::{RowRange, is_common};
 use mainstay_machine::shards::{Answer, Error};
 use mainstay_machine::usage::Ledger;
 use mainstay_machine::{Mutation, Outcome, Position, Settings, State as Rows, state};
@@ -71,9 +71,11 @@ pub(super) struct Owning<'d> {
     store: &'d Store,
     owner: Owner,
     settings: Arc<Settings>,
-    /// As they are in the store.
-    slots: RefCell<SlotRows>,
-    read: RefCell<ReadRows>,
+    /// Those of [`is_common`], as they are in the store: small, and few. In the store they are where most versions are, and so the
+    /// slowest to find.
+    common: RefCell<Known>,
+    /// Rows that were read since the store changed last: what evaluation reads is counted when its changes are made.
+    read: RefCell<Known>,
     /// What the rows of the store take.
     ledger: Ledger,
     waiters: Slab<Waiter>,
@@ -100,38 +102,25 @@ struct Alarm {
 struct Lazy<'s> {
     store: &'s Store,
     view: OnceCell<View>,
-    slots: &'s RefCell<SlotRows>,
-    read: &'s RefCell<ReadRows>,
+    common: &'s RefCell<Known>,
+    read: &'s RefCell<Known>,
 }
 
-/// The rows of slots themselves, which every commit reads and writes: small, and at most one for each slot. In the store they are
-/// where most versions are, and so the slowest to find.
-type SlotRows = HashMap<SlotKey, Option<Bytes>>;
+/// What rows are, by their keys.
+type Known = HashMap<Bytes, Option<Bytes>>;
 
-type SlotKey = [u8; RowKey::SLOT_BYTES];
-
-/// Rows that were read since the store changed last. What evaluation has read is counted when its changes are made.
-type ReadRows = HashMap<Bytes, Option<Bytes>>;
-
-/// So many rows are kept at most.
+/// So many rows that were read are kept at most.
 const READ_ROWS_MAX: usize = 4096;
 
 impl Rows for Lazy<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, state::Error> {
         let find = || self.view.get_or_init(|| self.store.view()).get(key);
-        let Ok(slot) = SlotKey::try_from(key) else {
-            if let Some(row) = self.read.borrow().get(key) {
-                return Ok(row.clone());
-            }
-            let row = find()?;
-            self.note(Bytes::copy_from_slice(key), row.clone());
-            return Ok(row);
-        };
-        if let Some(row) = self.slots.borrow().get(&slot) {
+        let known = if is_common(key) { self.common } else { self.read };
+        if let Some(row) = known.borrow().get(key) {
             return Ok(row.clone());
         }
         let row = find()?;
-        self.slots.borrow_mut().insert(slot, row.clone());
+        self.note(Bytes::copy_from_slice(key), row.clone());
         Ok(row)
     }
 
@@ -140,17 +129,24 @@ impl Rows for Lazy<'_> {
         rows.iter().for_each(|(key, value)| self.note(key.clone(), Some(value.clone())));
         Ok(rows)
     }
+
+    fn hear(&self, key: &Bytes, row: Option<&Bytes>) {
+        self.note(key.clone(), row.cloned());
+    }
 }
 
 impl<'s> Lazy<'s> {
-    fn over(store: &'s Store, slots: &'s RefCell<SlotRows>, read: &'s RefCell<ReadRows>) -> Self {
-        Self { store, view: OnceCell::new(), slots, read }
+    fn over(store: &'s Store, common: &'s RefCell<Known>, read: &'s RefCell<Known>) -> Self {
+        Self { store, view: OnceCell::new(), common, read }
     }
 
     fn note(&self, key: Bytes, row: Option<Bytes>) {
-        let mut read = self.read.borrow_mut();
-        if read.len() < READ_ROWS_MAX {
-            read.insert(key, row);
+        if is_common(&key) {
+            // A copy: the value may be part of something large.
+            let row = row.map(|row| Bytes::copy_from_slice(&row));
+            self.common.borrow_mut().insert(key, row);
+        } else if self.read.borrow().len() < READ_ROWS_MAX {
+            self.read.borrow_mut().insert(key, row);
         }
     }
 }
@@ -167,7 +163,7 @@ impl<'d> Owning<'d> {
             store: driver.opened.store(),
             owner,
             settings,
-            slots: RefCell::default(),
+            common: RefCell::default(),
             read: RefCell::default(),
             ledger,
             waiters: Slab::new(),
@@ -227,7 +223,7 @@ impl<'d> Owning<'d> {
         if let Event::Appended(_, Ok(_)) = &event {
             self.shard.append_is_confirmed();
         }
-        let rows = Lazy::over(self.store, &self.slots, &self.read);
+        let rows = Lazy::over(self.store, &self.common, &self.read);
         let mut actions = Vec::new();
         self.owner.on(event, &Env { now, wall, state: &rows }, &mut actions);
         if self.owner.is_serving() {
@@ -308,7 +304,7 @@ impl<'d> Owning<'d> {
         while self.applying.is_none()
             && let Some(mut next) = self.to_apply.pop_front()
         {
-            let rows = Lazy::over(self.store, &self.slots, &self.read);
+            let rows = Lazy::over(self.store, &self.common, &self.read);
             match self.ledger.note(&next.mutations, &rows) {
                 Ok(counts) => next.counts = counts,
                 Err(error) => return self.events.push_back(Event::Applied(Err(error.to_string()))),
@@ -328,7 +324,7 @@ impl<'d> Owning<'d> {
                 self.not_before = (delay > Duration::ZERO).then(|| self.now().checked_add(delay)).flatten();
                 let bytes = what.mutations.iter().map(mutation_bytes).sum();
                 self.read.borrow_mut().clear();
-                self.note_slots(&what.mutations);
+                self.note_common(&what.mutations);
                 self.shard.traffic.applied(&what.mutations, self.owner.is_serving(), self.now());
                 if !what.mutations.is_empty() {
                     self.shard.counters.batch(bytes);
@@ -359,13 +355,12 @@ impl<'d> Owning<'d> {
         }
     }
 
-    fn note_slots(&self, mutations: &[Mutation]) {
-        let mut slots = self.slots.borrow_mut();
-        for mutation in mutations {
-            if let Ok(slot) = SlotKey::try_from(&mutation.key()[..]) {
-                // A copy: the value may be part of something large.
-                slots.insert(slot, mutation.value().map(|value| Bytes::copy_from_slice(value)));
-            }
+    fn note_common(&self, mutations: &[Mutation]) {
+        let mut common = self.common.borrow_mut();
+        for mutation in mutations.iter().filter(|mutation| is_common(mutation.key())) {
+            // Copies: they may be part of something large.
+            let key = Bytes::copy_from_slice(mutation.key());
+            common.insert(key, mutation.value().map(|value| Bytes::copy_from_slice(value)));
         }
     }
 

@@ -67,7 +67,7 @@ fn forward(
         renames: documents.evolution.renames.beyond(&known),
         defaults: documents.evolution.defaults,
     };
-    let last_schema = last.and_then(Documents::schema);
+    let last_schema = before.collection.json_schema();
     let fills_now = evolution.defaults && last.is_some_and(|last| !last.evolution.defaults);
     if last_schema == Some(schema) && evolution.renames.is_empty() && !fills_now {
         return Ok(None);

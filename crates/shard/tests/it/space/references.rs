@@ -6,6 +6,8 @@ use mainstay_machine::json::Json;
 use mainstay_machine::query::Progress;
 use mainstay_machine::reference::{OnDelete, Reference};
 
+use serde_json::json;
+
 use super::world::Engine;
 use super::*;
 
@@ -17,7 +19,11 @@ async fn define(space: &Space, reference: Option<OnDelete>) -> Answer {
         let on = "/up".parse().unwrap();
         (UP, Reference { on, collection: DOCS, on_delete })
     });
-    let collection = Collection { references: reference.into_iter().collect(), ..Collection::default() };
+    define_as(space, Collection { references: reference.into_iter().collect(), ..Collection::default() })
+        .await
+}
+
+async fn define_as(space: &Space, collection: Collection) -> Answer {
     let change = Change::Put(Box::new(collection));
     let define = Define { name: DOCS, change, expected: Expected::Anything, settled: 0 };
     let partition = define.partition();
@@ -26,12 +32,27 @@ async fn define(space: &Space, reference: Option<OnDelete>) -> Answer {
     space.define(command, None).await.unwrap()
 }
 
+/// Documents whose reference `up` is at this member, which had another name before.
+async fn define_at(space: &Space, member: &str, before: Option<&str>) {
+    let renames: serde_json::Map<_, _> =
+        before.iter().map(|before| (format!("/{member}"), json!(format!("/{before}")))).collect();
+    let schema = json!({"properties": { member: {"type": "string"} }, "additionalProperties": false});
+    let collection = json!({
+        "schema": {"json_schema": schema, "evolution": {"renames": renames}},
+        "references": {"up": {"on": format!("/{member}"), "collection": "docs", "on_delete": "restrict"}},
+    });
+    define_as(space, serde_json::from_value(collection).unwrap()).await;
+}
+
 fn doc(key: &str) -> ItemName {
     ItemName { collection: DOCS, key: parse(key) }
 }
 
 fn put_doc(key: &str, up: Option<&str>, ttl: Option<Duration>) -> Command {
-    let text = up.map_or("{}".to_owned(), |up| format!("{{\"up\":\"{up}\"}}"));
+    put_text(key, up.map_or("{}".to_owned(), |up| format!("{{\"up\":\"{up}\"}}")), ttl)
+}
+
+fn put_text(key: &str, text: String, ttl: Option<Duration>) -> Command {
     let value = Json::new(text.into()).unwrap().into();
     let operations = vec![Operation::Put { item: doc(key), value, ttl }];
     command(key, Commit { conditions: vec![], operations })
@@ -127,6 +148,38 @@ async fn the_building_and_dropping_of_a_reference_goes_on_after_a_crash() {
     define(&running.space, Some(OnDelete::Restrict)).await;
     let held = outcome(&running.space, delete_doc("u4")).await;
     assert!(matches!(held, Outcome::Refused(_)), "{held:?}");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reference_guards_while_its_member_gets_another_name_and_afterwards() {
+    let world = World { shards: 2, ..World::new(Engine::Folder) };
+    let running = world.start().await;
+    let space = &running.space;
+    define_at(space, "up", None).await;
+    fill(space, 1200).await;
+    for (member, before) in [("parent", "up"), ("above", "parent")] {
+        define_at(space, member, Some(before)).await;
+        for number in 0..40 {
+            let root = format!("u{number}");
+            let dangling = json!({ member: format!("{root}/none") }).to_string();
+            let dangling = outcome(space, put_text(&format!("{root}/new"), dangling, None)).await;
+            assert!(matches!(dangling, Outcome::Refused(_)), "by its new name at once: {dangling:?}");
+            let _ = done(space, put_text(&format!("{root}/new"), json!({ member: root }).to_string(), None))
+                .await;
+        }
+        assert_eq!(built(space).await, "ready");
+        for number in 0..40 {
+            let held = outcome(space, delete_doc(&format!("u{number}"))).await;
+            assert!(matches!(held, Outcome::Refused(_)), "{held:?}");
+        }
+    }
+    // Nothing is left of what it was at before: with those that refer gone, so does the root.
+    for number in (40..1200).filter(|number| number % 40 == 9) {
+        let _ = done(space, delete_doc(&format!("u9/{number}"))).await;
+    }
+    let _ = done(space, delete_doc("u9/new")).await;
+    let _ = done(space, delete_doc("u9")).await;
     running.stop().await;
 }
 

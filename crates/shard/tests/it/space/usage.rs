@@ -150,6 +150,25 @@ fn forget_counts(world: &World) {
 }
 
 #[tokio::test(start_paused = true)]
+async fn counts_are_there_again_with_a_snapshot_and_what_the_log_has_since() {
+    let world = World::memory();
+    let running = world.start().await;
+    let keeping = snapshots::two(&world, &running);
+    snapshots::snapshot_with(&running, "one").await;
+    let _ = done(&running.space, commit(vec![put("a/since", "since"), put("a/one", "another")])).await;
+    let told = usage(&running.space, THINGS).await.rows;
+    assert_eq!(told.get(Part::Items).rows, 3);
+    keeping.end().await;
+    running.stop().await;
+    std::fs::remove_dir_all(world.stores()).unwrap();
+    let running = world.start().await;
+    assert_eq!(usage(&running.space, THINGS).await.rows, told);
+    assert!(counts(&running.space).batches > 0, "some of it is from the log");
+    running.stop().await;
+    assert_eq!(naive(&world, &THINGS), told);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_callers_give_and_which_keys_they_use_is_counted() {
     let world = World { shards: 2, ..World::memory() };
     let running = world.start().await;
