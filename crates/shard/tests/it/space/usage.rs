@@ -108,6 +108,39 @@ async fn counts_are_those_of_the_rows_through_crashes_expiry_and_indexes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_ended_is_removed_through_crashes_and_nothing_is_left_of_it() {
+    let disk = SimDisk::new(23);
+    let world = World { shards: 2, ..World::new(Engine::Disk(disk.clone())) };
+    let mut running = world.start().await;
+    define(&running.space, &[("kind", false), ("number", true)]).await;
+    for number in 0..1_000 {
+        let key = format!("u{}/{number}", number % 60);
+        let text = format!(r#"{{"kind":"k","number":{number}}}"#);
+        let ttl = (number % 10 > 0).then_some(Duration::from_millis(1_500));
+        let _ = done(&running.space, put_doc(&key, text, ttl)).await;
+    }
+    let items = async |space: &Space| usage(space, DOCS).await.rows.get(Part::Items).rows;
+    while items(&running.space).await == 1_000 {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    let mut lives = 0;
+    while items(&running.space).await > 100 {
+        running.crash().await;
+        disk.crash_machine();
+        running = world.start().await;
+        lives += 1;
+        tokio::time::sleep(std::time::Duration::from_millis(5 * lives)).await;
+    }
+    assert!(lives > 1, "crashes came in the middle of it");
+    let told = usage(&running.space, DOCS).await.rows;
+    running.stop().await;
+    assert_eq!(told, naive(&world, &DOCS));
+    let left: Vec<_> = told.parts().map(|(part, taken)| (part, taken.rows)).collect();
+    let parts = [Part::Items, Part::Entries(0), Part::Entries(1), Part::Held(1)];
+    assert_eq!(left, parts.map(|part| (part, 100)), "no end, and no entry of what has ended");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_was_never_counted_is_counted_at_the_start() {
     let world = World::new(Engine::Folder);
     let running = world.start().await;
