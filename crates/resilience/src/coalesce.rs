@@ -1,0 +1,1 @@
+//! Coalescing: of equal calls at one time, one is made.

@@ -1,0 +1,1 @@
+//! Deadlines and timeouts: what is due is not begun, and what takes too long is given up.

@@ -1,0 +1,1 @@
+//! Hedges: a second try beside a slow first one.

@@ -1,0 +1,1 @@
+//! Fallbacks: a ladder of answers, each less than the one above it.

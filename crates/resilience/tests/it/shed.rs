@@ -1,0 +1,1 @@
+//! Shedding: when not all can be served, the most critical are.
