@@ -12,20 +12,23 @@ use crate::watch::Decision;
 
 /// A breaker that many share. Clones are the same one.
 #[derive(Debug, Clone)]
-pub struct Handle {
-    core: Arc<Mutex<Breaker>>,
+pub struct Handle(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    core: Mutex<Breaker>,
     env: Env,
 }
 
 impl Handle {
     /// A closed one.
     pub fn new(config: Config, env: Env) -> Self {
-        Self { core: Arc::new(Mutex::new(Breaker::new(config))), env }
+        Self(Arc::new(Shared { core: Mutex::new(Breaker::new(config)), env }))
     }
 
     /// What it does with calls.
     pub fn state(&self) -> State {
-        self.core().state(self.env.now())
+        self.core().state(self.0.env.now())
     }
 
     /// Has it pass or reject everything, or act by itself again, from closed on.
@@ -35,11 +38,11 @@ impl Handle {
 
     pub(super) fn ask(&self, now: Instant) -> Result<Held, Rejection> {
         let (asked, change) = self.core().ask(now);
-        change.into_iter().for_each(|change| self.env.decided(change));
+        change.into_iter().for_each(|change| self.0.env.decided(change));
         match asked {
             Ok(permit) => Ok(Held { permit: Some(permit), handle: self.clone(), begun: now }),
             Err(after) => {
-                self.env.decided(Decision::BreakerRejected);
+                self.0.env.decided(Decision::BreakerRejected);
                 Err(Rejection::BreakerOpen { after })
             }
         }
@@ -47,7 +50,7 @@ impl Handle {
 
     fn core(&self) -> MutexGuard<'_, Breaker> {
         // Each method leaves a valid breaker behind, whatever panics after it.
-        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -62,7 +65,7 @@ pub(super) struct Held {
 impl Held {
     pub(super) fn tell(mut self, verdict: Verdict) {
         let Some(permit) = self.permit.take() else { return };
-        let env = &self.handle.env;
+        let env = &self.handle.0.env;
         let now = env.now();
         let took = now.saturating_since(self.begun);
         let change = self.handle.core().tell(permit, (verdict, took), now, env.entropy());
