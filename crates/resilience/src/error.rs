@@ -25,6 +25,9 @@ pub enum Rejection {
     /// The deadline had passed before it was begun, or passed while it waited.
     #[error("the deadline of the call has passed: nothing was sent")]
     DeadlinePassed,
+    /// The deadline has passed while it was running.
+    #[error("the deadline of the call has passed while it was running: it may have been done")]
+    GivenUp,
     /// A try took longer than it may.
     #[error("no answer within {limit}: it may have been done")]
     TimedOut {
@@ -93,7 +96,9 @@ impl Rejection {
         match self {
             Self::TimedOut { .. } => Verdict::Failure(Retry::WithIdempotencyKey),
             Self::Injected { code } => Verdict::Failure(code.retry()),
+            // A caller that leaves it little time must not have breakers open for others.
             Self::DeadlinePassed
+            | Self::GivenUp
             | Self::BulkheadFull { .. }
             | Self::BulkheadWaited { .. }
             | Self::RateLimited { .. }
@@ -107,7 +112,7 @@ impl Rejection {
 impl Classify for Rejection {
     fn code(&self) -> Code {
         match self {
-            Self::DeadlinePassed | Self::TimedOut { .. } => Code::Deadline,
+            Self::DeadlinePassed | Self::GivenUp | Self::TimedOut { .. } => Code::Deadline,
             Self::RateLimited { .. } => Code::RateLimited,
             Self::BulkheadFull { .. }
             | Self::BulkheadWaited { .. }
@@ -127,7 +132,7 @@ impl Classify for Rejection {
             | Self::BulkheadFull { .. }
             | Self::BulkheadWaited { .. }
             | Self::LimitReached { .. } => Retry::Safe,
-            Self::TimedOut { .. } => Retry::WithIdempotencyKey,
+            Self::GivenUp | Self::TimedOut { .. } => Retry::WithIdempotencyKey,
             Self::Injected { code } => code.retry(),
         }
     }

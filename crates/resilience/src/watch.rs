@@ -16,6 +16,8 @@ pub enum Decision {
     BreakerRejected,
     /// A call was not begun, since its deadline had passed.
     DeadlinePassed,
+    /// A call was given up, since its deadline passed while it was running.
+    GivenUp,
     /// A try was given up, since it took too long.
     TimedOut,
     /// A call was tried again.
@@ -60,12 +62,13 @@ pub enum Decision {
 
 impl Decision {
     /// All, each at the place of its number.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::BreakerOpened,
         Self::BreakerHalfOpened,
         Self::BreakerClosed,
         Self::BreakerRejected,
         Self::DeadlinePassed,
+        Self::GivenUp,
         Self::TimedOut,
         Self::Retried,
         Self::RetryBudgetSpent,
@@ -96,6 +99,7 @@ impl Decision {
             Self::BreakerClosed => "breaker_closed",
             Self::BreakerRejected => "breaker_rejected",
             Self::DeadlinePassed => "deadline_passed",
+            Self::GivenUp => "given_up",
             Self::TimedOut => "timed_out",
             Self::Retried => "retried",
             Self::RetryBudgetSpent => "retry_budget_spent",

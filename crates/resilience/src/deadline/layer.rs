@@ -1,0 +1,48 @@
+//! Deadlines for operations, and timeouts for their tries.
+
+use super::{Config, Deadline, Scope, Service};
+use crate::env::Env;
+
+/// Gives operations a deadline. Stands above retries.
+#[derive(Debug, Clone)]
+pub struct Layer {
+    deadline: Deadline,
+    env: Env,
+}
+
+impl Layer {
+    /// With `timeout`.
+    pub const fn new(config: Config, env: Env) -> Self {
+        Self { deadline: Deadline::new(Scope::Operation, config.timeout), env }
+    }
+}
+
+impl<S> tower_layer::Layer<S> for Layer {
+    type Service = Service<S>;
+
+    fn layer(&self, inner: S) -> Service<S> {
+        Service::new(inner, self.deadline, self.env.clone())
+    }
+}
+
+/// Gives each try a timeout. Stands below retries, and below the breaker, which is to see what took too long.
+#[derive(Debug, Clone)]
+pub struct TryLayer {
+    deadline: Deadline,
+    env: Env,
+}
+
+impl TryLayer {
+    /// With `try_timeout`.
+    pub const fn new(config: Config, env: Env) -> Self {
+        Self { deadline: Deadline::new(Scope::Try, config.try_timeout), env }
+    }
+}
+
+impl<S> tower_layer::Layer<S> for TryLayer {
+    type Service = Service<S>;
+
+    fn layer(&self, inner: S) -> Service<S> {
+        Service::new(inner, self.deadline, self.env.clone())
+    }
+}

@@ -1,0 +1,49 @@
+//! A service whose calls end in time.
+
+use std::task::{Context, Poll};
+
+use super::{Deadline, Future};
+use crate::call::Call;
+use crate::env::Env;
+use crate::error::Error;
+use crate::watch::Decision;
+
+/// A service whose calls end in time. It is not asked when a call is due already.
+#[derive(Debug, Clone)]
+pub struct Service<S> {
+    inner: S,
+    deadline: Deadline,
+    env: Env,
+}
+
+impl<S> Service<S> {
+    pub(super) const fn new(inner: S, deadline: Deadline, env: Env) -> Self {
+        Self { inner, deadline, env }
+    }
+}
+
+impl<R, S, E> tower_service::Service<Call<R>> for Service<S>
+where
+    S: tower_service::Service<Call<R>, Error = Error<E>>,
+{
+    type Response = S::Response;
+    type Error = Error<E>;
+    type Future = Future<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, call: Call<R>) -> Self::Future {
+        match self.deadline.begin(call.facts) {
+            Ok(bounds) => {
+                let call = Call { facts: bounds.facts, ..call };
+                Future::running(self.inner.call(call), bounds, self.env.clone())
+            }
+            Err(rejection) => {
+                self.env.decided(Decision::DeadlinePassed);
+                Future::ended(rejection)
+            }
+        }
+    }
+}
