@@ -25,8 +25,8 @@ pub enum Rejection {
     /// The deadline had passed before it was begun, or passed while it waited.
     #[error("the deadline of the call has passed: nothing was sent")]
     DeadlinePassed,
-    /// The deadline has passed while it was running.
-    #[error("the deadline of the call has passed while it was running: it may have been done")]
+    /// The deadline has passed while it was running, or was too near for another try.
+    #[error("the deadline of the call came before its end: it may have been done")]
     GivenUp,
     /// A try took longer than it may.
     #[error("no answer within {limit}: it may have been done")]

@@ -61,7 +61,7 @@ fn service(
 }
 
 fn within(world: &World, from: Instant) -> u64 {
-    u64::try_from(world.now().saturating_since(from).as_std().as_millis()).unwrap()
+    u64::try_from(world.now().saturating_since(from).as_std().as_millis()).expect("tests take seconds")
 }
 
 #[tokio::test(start_paused = true)]
