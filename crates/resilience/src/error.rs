@@ -59,8 +59,20 @@ pub enum Rejection {
         quota: u32,
         /// The window.
         window: Duration,
+        /// How many units are left: fewer than it takes.
+        remaining: u32,
+        /// How long until all units are back.
+        reset: Duration,
         /// When there are enough units again.
         after: Duration,
+    },
+    /// It takes more units at once than its caller can ever have.
+    #[error("it takes {cost} units, and there are never more than {burst} at once: make it smaller")]
+    CostAboveBurst {
+        /// How many it takes.
+        cost: u32,
+        /// How many there are at most.
+        burst: u32,
     },
     /// It was shed for the sake of more critical ones.
     #[error("overloaded: calls of the class `{}` are not taken now: try again in {after}", criticality.as_str())]
@@ -102,6 +114,7 @@ impl Rejection {
             | Self::BulkheadFull { .. }
             | Self::BulkheadWaited { .. }
             | Self::RateLimited { .. }
+            | Self::CostAboveBurst { .. }
             | Self::Shed { .. }
             | Self::LimitReached { .. }
             | Self::BreakerOpen { .. } => Verdict::Neutral,
@@ -113,7 +126,7 @@ impl Classify for Rejection {
     fn code(&self) -> Code {
         match self {
             Self::DeadlinePassed | Self::GivenUp | Self::TimedOut { .. } => Code::Deadline,
-            Self::RateLimited { .. } => Code::RateLimited,
+            Self::RateLimited { .. } | Self::CostAboveBurst { .. } => Code::RateLimited,
             Self::BulkheadFull { .. }
             | Self::BulkheadWaited { .. }
             | Self::Shed { .. }
@@ -133,6 +146,7 @@ impl Classify for Rejection {
             | Self::BulkheadWaited { .. }
             | Self::LimitReached { .. } => Retry::Safe,
             Self::GivenUp | Self::TimedOut { .. } => Retry::WithIdempotencyKey,
+            Self::CostAboveBurst { .. } => Retry::Never,
             Self::Injected { code } => code.retry(),
         }
     }
