@@ -11,6 +11,7 @@
 mod config;
 mod future;
 mod layer;
+mod quiet;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -21,7 +22,7 @@ use mainstay_base::units::Duration;
 
 pub use config::{Config, Slow, Window};
 pub use future::Future;
-pub use layer::{Handle, Layer};
+pub use layer::{Handle, Held, Layer};
 pub use service::Service;
 
 use crate::chance::unit;
@@ -178,6 +179,19 @@ impl Breaker {
         }
     }
 
+    /// The era, if it passes all calls and goes by how they end.
+    fn passing(&self) -> Option<u64> {
+        (self.state == Stage::Closed && self.forced.is_none()).then_some(self.era)
+    }
+
+    /// Tells of calls that succeeded in the last step of the window, none of them slow, while it was closed.
+    fn succeeded(&mut self, count: u32) {
+        if count > 0 {
+            self.failures_in_a_row = 0;
+            self.tally.add_successes(count);
+        }
+    }
+
     const fn permit(&self) -> Permit {
         Permit { era: self.era }
     }
@@ -195,12 +209,12 @@ impl Breaker {
     }
 
     fn open(&mut self, now: Instant, entropy: &dyn Entropy) -> Decision {
-        let Config { open, open_max, jitter, .. } = self.config;
+        let Config { open, jitter, .. } = self.config;
         // One that was not closed for as long as it had been open has hardly recovered.
         let is_again = |(last, closed): (Duration, Option<Instant>)| {
             closed.is_none_or(|closed| now.saturating_since(closed) < last).then_some(last)
         };
-        let next = self.last.and_then(is_again).map_or(open, |last| twice(last).min(open_max));
+        let next = self.last.and_then(is_again).map_or(open, |last| twice(last).min(self.config.open_max()));
         self.last = Some((next, None));
         let spread = next.as_std().mul_f64(1.0 + jitter.get() * unit(entropy));
         let until = now.checked_add(spread).unwrap_or(Instant::from_nanos(u64::MAX));

@@ -21,10 +21,12 @@ pub struct Config {
     pub window: Window,
     /// Ratios of fewer calls than this say nothing. By default 20: with fewer, a few failures by chance would open it.
     pub minimum: NonZeroU32,
-    /// How long it is open the first time. By default 5s: long enough to restart what is behind it.
+    /// How long it is open the first time. By default 1s: a few probes a second do no harm, and recovery is seen at once.
     pub open: Duration,
-    /// How long it is open at most. Each time that it opens again before it was closed for as long as it was open, it is open twice as long. By default 60s.
-    pub open_max: Duration,
+    /// How long it is open at most. Each time that it opens again before it was closed for as long as it was open, it is open twice as long. By default three times
+    /// `open`: where services call each other in a row, probes of one breaker have to pass those before it, and with longer times such a row recovers much later than
+    /// what had failed (`mainstay lab run cascade`).
+    pub open_max: Option<Duration>,
     /// Adds up to this share to the time that it is open, by chance, so that the breakers of many callers do not probe at once. By default 0.2.
     pub jitter: Ratio,
     /// How many calls are let through to probe, at a time and in all; it closes when all have succeeded. By default 3.
@@ -65,8 +67,8 @@ impl Default for Config {
             slow: None,
             window: Window::Time(Duration::from_secs(10)),
             minimum: some(20),
-            open: Duration::from_secs(5),
-            open_max: Duration::from_secs(60),
+            open: Duration::from_secs(1),
+            open_max: None,
             jitter: Ratio::new(0.2).expect("it is a ratio"),
             probes: 3,
         }
@@ -74,6 +76,11 @@ impl Default for Config {
 }
 
 impl Config {
+    /// How long it is open at most.
+    pub(super) fn open_max(&self) -> Duration {
+        self.open_max.unwrap_or_else(|| self.open.as_std().saturating_mul(3).into())
+    }
+
     /// What the types cannot state. Errors: what is wrong and what to do.
     pub fn check(&self) -> Result<(), String> {
         if self.consecutive.is_none() && self.failure_ratio.is_none() && self.slow.is_none() {
@@ -87,10 +94,10 @@ impl Config {
         if self.open.is_zero() {
             return Err("has an `open` of no time: make it longer, such as 5s".to_owned());
         }
-        if self.open_max < self.open {
+        if let Some(open_max) = self.open_max.filter(|open_max| *open_max < self.open) {
             return Err(format!(
-                "has an `open_max` of {}, below `open`, {}: make it longer",
-                self.open_max, self.open
+                "has an `open_max` of {open_max}, below `open`, {}: make it longer",
+                self.open
             ));
         }
         match self.window {

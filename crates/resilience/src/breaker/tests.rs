@@ -1,13 +1,17 @@
 //! The table of transitions, and laws over random histories.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use mainstay_base::error::Retry;
-use mainstay_base::time::SeededEntropy;
+use mainstay_base::time::{ManualClock, SeededEntropy};
 use mainstay_base::units::Ratio;
 use proptest::prelude::*;
 
 use super::*;
+use crate::env::Env;
+use crate::error::Rejection;
+use crate::watch::Counts;
 
 const FAILURE: Verdict = Verdict::Failure(Retry::Safe);
 const QUICK: Duration = Duration::from_millis(1);
@@ -65,7 +69,8 @@ impl Scene {
 }
 
 fn exact() -> Config {
-    Config { jitter: Ratio::ZERO, minimum: some(4), ..Config::default() }
+    let (open, open_max) = (Duration::from_secs(5), Some(Duration::from_secs(60)));
+    Config { jitter: Ratio::ZERO, minimum: some(4), open, open_max, ..Config::default() }
 }
 
 #[test]
@@ -120,7 +125,7 @@ fn an_abandoned_probe_leaves_its_place_to_another() {
 
 #[test]
 fn it_is_open_for_twice_as_long_until_it_was_closed_for_as_long() {
-    let mut scene = Scene::new(Config { probes: 1, open_max: Duration::from_secs(15), ..exact() });
+    let mut scene = Scene::new(Config { probes: 1, open_max: None, ..exact() });
     let mut waits = Vec::new();
     for closed_ms in [0, 1, 9_000, 15_001] {
         let wait = scene.open();
@@ -178,7 +183,7 @@ fn configurations_that_cannot_work_are_refused() {
         ("never opens", Config { failure_ratio: None, ..Config::default() }),
         ("would never close", Config { probes: 0, ..Config::default() }),
         ("no time", Config { open: Duration::ZERO, ..Config::default() }),
-        ("below `open`", Config { open_max: Duration::from_secs(1), ..Config::default() }),
+        ("below `open`", Config { open_max: Some(Duration::from_millis(999)), ..Config::default() }),
         ("never has its `minimum`", Config { window: Window::Calls(some(19)), ..Config::default() }),
         ("below 10ms", Config { window: Window::Time(Duration::from_millis(9)), ..Config::default() }),
     ];
@@ -297,5 +302,53 @@ proptest! {
         scene.entropy = SeededEntropy::new(seed);
         let wait = scene.open() as f64;
         prop_assert!((5_000.0..=5_001.0 + 5_000.0 * jitter).contains(&wait), "{}", wait);
+    }
+}
+
+proptest! {
+    /// What handles count without the lock is what the core would have counted.
+    #[test]
+    fn a_handle_decides_as_the_core_does(
+        steps in prop::collection::vec(step(), 1..300),
+        is_by_calls in any::<bool>(),
+        is_by_consecutive in any::<bool>(),
+    ) {
+        let window = if is_by_calls { Window::Calls(some(8)) } else { Window::Time(Duration::from_secs(2)) };
+        let consecutive = is_by_consecutive.then_some(some(3));
+        let mut scene = Scene::new(Config { window, consecutive, probes: 2, ..exact() });
+        let clock = ManualClock::default();
+        let env = Env::new(Arc::new(clock.clone()), Arc::new(SeededEntropy::new(1)), Arc::new(Counts::new("test")));
+        let handle = Handle::new(scene.breaker.config, env.clone());
+        let mut running: Vec<(Permit, Held)> = Vec::new();
+        for (place_of_state, step) in steps.into_iter().enumerate() {
+            match step {
+                Step::Ask => match (scene.ask(), handle.ask(env.now())) {
+                    (Ok(permit), Ok(held)) => running.push((permit, held)),
+                    (Err(after), Err(rejection)) => {
+                        prop_assert_eq!(rejection, Rejection::BreakerOpen { after });
+                    }
+                    (core, handle) => prop_assert!(false, "{core:?}, but {handle:?}"),
+                },
+                Step::End { place, is_failure } if !running.is_empty() => {
+                    let (permit, held) = running.swap_remove(place % running.len());
+                    let verdict = if is_failure { FAILURE } else { Verdict::Success };
+                    scene.tell(permit, verdict);
+                    held.tell(verdict);
+                }
+                Step::Abandon { place } if !running.is_empty() => {
+                    let (permit, held) = running.swap_remove(place % running.len());
+                    scene.breaker.abandon(permit);
+                    drop(held);
+                }
+                Step::Wait { ms } => {
+                    scene.now_ms += ms;
+                    clock.advance(Duration::from_millis(ms));
+                }
+                Step::End { .. } | Step::Abandon { .. } => {}
+            }
+            if place_of_state % 3 == 0 {
+                prop_assert_eq!(scene.state(), handle.state());
+            }
+        }
     }
 }

@@ -76,6 +76,32 @@ impl Tally {
         }
     }
 
+    /// Adds calls that succeeded before the last step was over.
+    pub(super) fn add_successes(&mut self, more: u32) {
+        match self {
+            Self::Calls { count, .. } => {
+                // More than the window has push out all before them, and each other.
+                let more = (more as usize).min(*count);
+                (0..more).for_each(|_| self.add(Instant::from_nanos(0), false, false));
+            }
+            Self::Time { steps, last, .. } => {
+                let step = &mut steps[(*last % STEPS as u64) as usize];
+                step.all = step.all.saturating_add(more);
+            }
+        }
+    }
+
+    /// Until when what ends belongs to the last step.
+    pub(super) fn step_end(&mut self, now: Instant) -> Instant {
+        self.move_to(now);
+        match self {
+            Self::Calls { .. } => Instant::from_nanos(u64::MAX),
+            Self::Time { step_ns, last, .. } => {
+                Instant::from_nanos(last.saturating_add(1).saturating_mul(*step_ns))
+            }
+        }
+    }
+
     /// How many calls of the window there were.
     pub(super) fn totals(&mut self, now: Instant) -> Totals {
         self.move_to(now);
