@@ -5,6 +5,7 @@
 //! it could not measure.
 
 mod beside;
+mod cascade;
 mod collection;
 mod drain;
 mod evolution;
@@ -18,6 +19,7 @@ mod meter;
 mod mixes;
 mod node;
 mod reload;
+mod retry_storm;
 mod samples;
 mod start;
 mod write_amplification;
@@ -32,6 +34,7 @@ use crate::duel::{CpuShares, FOREIGN_CORES_MAX, Spent};
 use crate::process::{MachineCpu, cpu, cpu_of_others, kernel_threads};
 use crate::report::Report;
 
+pub use cascade::Cascade;
 pub use drain::Drain;
 pub use evolution::Evolution;
 pub use expiry::Expiry;
@@ -41,6 +44,7 @@ pub use integrity::Integrity;
 pub use load_model::LoadModel;
 pub use mixes::Mixes;
 pub use reload::Reload;
+pub use retry_storm::RetryStorm;
 pub use start::Start;
 pub use write_amplification::WriteAmplification;
 
@@ -73,6 +77,12 @@ pub struct Context {
 }
 
 impl Context {
+    /// For experiments that start nothing.
+    #[cfg(test)]
+    fn nowhere() -> Self {
+        Self { exe: "none".into(), out_dir: "none".into(), date: "2026-01-01".to_owned() }
+    }
+
     fn report(&self, experiment: &dyn Experiment, title: &str, question: &str) -> Report {
         let mut report = Report::new(experiment.name(), title, question, &self.date);
         // The lab is part of the binary that it measures.
@@ -85,7 +95,7 @@ impl Context {
 }
 
 /// All experiments, in the order in which they are listed.
-pub static ALL: [&dyn Experiment; 11] = [
+pub static ALL: [&dyn Experiment; 13] = [
     &Start::DEFAULT,
     &Drain::DEFAULT,
     &Reload::DEFAULT,
@@ -97,7 +107,17 @@ pub static ALL: [&dyn Experiment; 11] = [
     &Integrity::DEFAULT,
     &Evolution::DEFAULT,
     &Expiry::DEFAULT,
+    &Cascade::DEFAULT,
+    &RetryStorm::DEFAULT,
 ];
+
+/// Has the report say that nothing of it was measured on a machine.
+fn simulated(report: &mut Report, seed: u64) {
+    report.setting("seed", seed.to_string());
+    report.notes.push(SIMULATED_NOTE.to_owned());
+}
+
+const SIMULATED_NOTE: &str = "Simulated in virtual time from a seed, with the cores of policies that run in production: every machine finds the same figures.";
 
 /// The experiment of that name.
 #[must_use]

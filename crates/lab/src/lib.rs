@@ -6,7 +6,8 @@
 //!
 //! [`load`] makes requests, [`items`] says for which items, [`process`] watches who paid for them, [`stats`] says what the figures are worth,
 //! [`plot`] and [`report`] write them down, [`duel`] compares servers fairly, [`mod@bench`] measures logs,
-//! [`comparison`] judges for both, [`experiment`] asks one question each, [`answers`] brings what was found into pages.
+//! [`comparison`] judges for both, [`experiment`] asks one question each, [`answers`] brings what was found into pages;
+//! `simulation` has clients and services in virtual time, for what no machine would show twice.
 
 pub mod answers;
 pub mod bench;
@@ -20,4 +21,5 @@ pub mod load;
 pub mod plot;
 pub mod process;
 pub mod report;
+mod simulation;
 pub mod stats;
