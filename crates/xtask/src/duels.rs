@@ -7,6 +7,7 @@ mod log;
 mod mainstay;
 mod nginx;
 mod place;
+mod policies;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -40,9 +41,11 @@ enum Work {
     Servers(fn(Effort) -> Result<Duel>),
     /// Logs in this process, beside the bare disk; the second function judges what is claimed.
     Logs(fn(Effort) -> Result<Plan>, fn(&mut Results)),
+    /// Decisions in this process.
+    Policies,
 }
 
-const DUELS: [Entry; 4] = [
+const DUELS: [Entry; 5] = [
     Entry {
         name: "health",
         about: "the smallest request there is: a health endpoint against nginx's `return 200`",
@@ -62,6 +65,11 @@ const DUELS: [Entry; 4] = [
         name: "log",
         about: "durable appends: the local log against fjall's journal and SQLite, beside the bare disk",
         work: Work::Logs(log::plan, log::judge),
+    },
+    Entry {
+        name: "policies",
+        about: "decisions of policies: against governor, failsafe and tower, in this process",
+        work: Work::Policies,
     },
 ];
 
@@ -88,6 +96,11 @@ pub(crate) fn run(name: &str, effort: Effort, only: &[String]) -> Result<()> {
         Work::Logs(plan, judge) => {
             anyhow::ensure!(only.is_empty(), "`{name}` compares no servers to choose from");
             logs(&plan(effort)?, judge, &date, effort)
+        }
+        Work::Policies => {
+            anyhow::ensure!(only.is_empty(), "`{name}` compares no servers to choose from");
+            let report = policies::run(&date, effort)?;
+            publish(&report.markdown(), effort == Effort::Full, |pages| report.write(pages))
         }
     }
 }
