@@ -44,7 +44,7 @@ pub enum Decision {
     LimitReached,
     /// A second try was begun beside the first.
     Hedged,
-    /// The second try has answered first.
+    /// The answer of the second try was taken.
     HedgeWon,
     /// A second try was not begun, since the budget of hedges was spent.
     HedgeBudgetSpent,

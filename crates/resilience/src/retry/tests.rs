@@ -142,6 +142,22 @@ fn each_jitter_is_spread_evenly_over_its_own_range() {
 }
 
 #[test]
+fn decorrelated_waits_grow_by_themselves_up_to_the_cap() {
+    let config = Config { jitter: Jitter::Decorrelated, elapsed: Duration::MAX, ..exact() };
+    let mut means_ms = [0.0; 9];
+    for seed in 0..1_000 {
+        for (mean_ms, wait) in means_ms.iter_mut().zip(waits(config, seed)) {
+            *mean_ms += wait.as_std().as_secs_f64();
+        }
+    }
+    // From 50ms to three times the last one are 100ms on the average, then 175ms, 287ms and so on, until the cap of 2s is felt.
+    for (mean_ms, expected_ms) in means_ms.iter().zip([100.0, 175.0, 287.5]) {
+        assert!((expected_ms * 0.9..expected_ms * 1.1).contains(mean_ms), "{means_ms:?}");
+    }
+    assert!(means_ms.is_sorted() && means_ms[8] > 800.0, "{means_ms:?}");
+}
+
+#[test]
 fn a_budget_gives_a_share_of_first_tries_and_a_floor() {
     let allowance = Allowance { ratio: ratio(0.2), floor_per_s: 1, window: ms(10_000) };
     let mut budget = Budget::new(allowance);
