@@ -1,0 +1,98 @@
+//! A call in a bulkhead: it waits for its turn, and then runs.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use mainstay_base::time::Instant;
+use pin_project_lite::pin_project;
+use tokio::time::Sleep;
+
+use super::layer::{Held, Waiter};
+use crate::call::Call;
+use crate::error::{Error, Rejection};
+
+pin_project! {
+    /// A call in a bulkhead. Cancelled while it waits, it is taken out at once; while it runs, the next one runs.
+    pub struct Future<S, R, F> {
+        #[pin]
+        stage: Stage<S, R, F>,
+    }
+}
+
+pin_project! {
+    #[project = Staged]
+    enum Stage<S, R, F> {
+        Waits {
+            // None once it is called.
+            call: Option<(S, Call<R>)>,
+            waiter: Waiter,
+            #[pin]
+            timer: Sleep,
+        },
+        Runs {
+            #[pin]
+            inner: F,
+            held: Option<Held>,
+        },
+        Rejected { rejection: Rejection },
+    }
+}
+
+impl<S, R, F> Future<S, R, F> {
+    pub(super) const fn runs(inner: F, held: Held) -> Self {
+        Self { stage: Stage::Runs { inner, held: Some(held) } }
+    }
+
+    pub(super) const fn waits(call: (S, Call<R>), waiter: Waiter, timer: Sleep) -> Self {
+        Self { stage: Stage::Waits { call: Some(call), waiter, timer } }
+    }
+
+    pub(super) const fn rejected(rejection: Rejection) -> Self {
+        Self { stage: Stage::Rejected { rejection } }
+    }
+}
+
+impl<S, R, T, E> std::future::Future for Future<S, R, S::Future>
+where
+    S: tower_service::Service<Call<R>, Response = T, Error = Error<E>>,
+{
+    type Output = Result<T, Error<E>>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut stage = self.project().stage;
+        loop {
+            let next = match stage.as_mut().project() {
+                Staged::Waits { call, waiter, timer } => {
+                    let is_over = timer.poll(context).is_ready();
+                    let Some(turn) = waiter.look(is_over, context.waker()) else { return Poll::Pending };
+                    let now = waiter.handle().env().now();
+                    match turn.and_then(|held| in_time(held, call.as_ref(), now)) {
+                        Ok(held) => {
+                            let (mut service, mut call) = call.take().expect("it is called once");
+                            call.facts.now = now;
+                            Stage::Runs { inner: service.call(call), held: Some(held) }
+                        }
+                        Err(rejection) => {
+                            waiter.handle().rejected(rejection);
+                            Stage::Rejected { rejection }
+                        }
+                    }
+                }
+                Staged::Runs { inner, held } => {
+                    let answer = ready!(inner.poll(context));
+                    // The next one runs from here on, whenever this is dropped.
+                    held.take();
+                    return Poll::Ready(answer);
+                }
+                Staged::Rejected { rejection } => return Poll::Ready(Err(Error::Rejected(*rejection))),
+            };
+            stage.set(next);
+        }
+    }
+}
+
+/// Gives the turn to the next one if its own came in time, and it did not look until it was due.
+fn in_time<S, R>(held: Held, call: Option<&(S, Call<R>)>, now: Instant) -> Result<Held, Rejection> {
+    let deadline = call.and_then(|(_, call)| call.facts.deadline);
+    if deadline.is_some_and(|deadline| deadline <= now) { Err(Rejection::DeadlinePassed) } else { Ok(held) }
+}

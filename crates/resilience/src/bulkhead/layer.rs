@@ -1,0 +1,210 @@
+//! A bulkhead that many share: everything with the same handle runs and waits in the same one.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use mainstay_base::time::Instant;
+use mainstay_base::units::Ratio;
+
+use super::{Asked, Bulkhead, Config, Permit, Place, Service, Ticket, Turn};
+use crate::call::Facts;
+use crate::env::Env;
+use crate::error::Rejection;
+use crate::watch::Decision;
+
+/// A bulkhead that many share. Clones are the same one.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    state: Arc<Mutex<State>>,
+    concurrent: u32,
+    env: Env,
+}
+
+#[derive(Debug)]
+struct State {
+    core: Bulkhead,
+    /// Who is to be woken at each place.
+    wakers: Vec<Option<Waker>>,
+}
+
+/// What becomes of a call that is not rejected.
+#[derive(Debug)]
+pub(super) enum Admitted {
+    Held(Held),
+    Waits(Waiter, Instant),
+}
+
+impl Handle {
+    /// One in which nothing runs.
+    pub fn new(config: Config, env: Env) -> Self {
+        let state = State { core: Bulkhead::new(config), wakers: Vec::new() };
+        Self { state: Arc::new(Mutex::new(state)), concurrent: config.concurrent.get(), env }
+    }
+
+    /// How many run.
+    pub fn running(&self) -> u32 {
+        self.state().core.running()
+    }
+
+    /// How many wait.
+    pub fn waiting(&self) -> u32 {
+        self.state().core.waiting()
+    }
+
+    /// Which share of those that may run do.
+    pub fn utilisation(&self) -> Ratio {
+        Ratio::new(f64::from(self.running()) / f64::from(self.concurrent))
+            .expect("no more run than may, and one may at least")
+    }
+
+    pub(super) fn ask(&self, facts: &Facts) -> Result<Admitted, Rejection> {
+        let mut state = self.state();
+        let asked = state.core.ask(facts);
+        let displaced = match &asked {
+            Ok(Asked::Waits { displaced, .. }) => displaced.and_then(|place| state.waker(place)),
+            Ok(Asked::Passed(_)) | Err(_) => None,
+        };
+        drop(state);
+        displaced.into_iter().for_each(Waker::wake);
+        match asked {
+            Ok(Asked::Passed(permit)) => Ok(Admitted::Held(self.held(permit))),
+            Ok(Asked::Waits { ticket, until, .. }) => {
+                self.env.decided(Decision::BulkheadQueued);
+                let waiter = Waiter { ticket: Some(ticket), handle: self.clone(), until };
+                Ok(Admitted::Waits(waiter, until))
+            }
+            Err(rejection) => {
+                self.rejected(rejection);
+                Err(rejection)
+            }
+        }
+    }
+
+    pub(super) const fn env(&self) -> &Env {
+        &self.env
+    }
+
+    fn held(&self, permit: Permit) -> Held {
+        Held { permit: Some(permit), handle: self.clone() }
+    }
+
+    pub(super) fn rejected(&self, rejection: Rejection) {
+        let is_due = rejection == Rejection::DeadlinePassed;
+        self.env.decided(if is_due { Decision::DeadlinePassed } else { Decision::BulkheadRejected });
+    }
+
+    /// Changes what runs and waits, and wakes the one whose turn has come by that.
+    fn hand_over(&self, change: impl FnOnce(&mut State, Instant) -> Option<Place>) {
+        let now = self.env.now();
+        let mut state = self.state();
+        let next = change(&mut state, now).and_then(|place| state.waker(place));
+        drop(state);
+        next.into_iter().for_each(Waker::wake);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Each method leaves a valid bulkhead behind, whatever panics after it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn waker(&mut self, place: Place) -> Option<Waker> {
+        self.wakers.get_mut(place.index())?.take()
+    }
+
+    /// Has a place woken when its turn comes. Returns whom it woke before.
+    fn wake_with(&mut self, place: Place, waker: &Waker) -> Option<Waker> {
+        if self.wakers.len() <= place.index() {
+            self.wakers.resize(place.index() + 1, None);
+        }
+        let known = &mut self.wakers[place.index()];
+        if known.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            return None;
+        }
+        known.replace(waker.clone())
+    }
+}
+
+/// A call that runs. Dropped, it runs no more.
+#[derive(Debug)]
+pub(super) struct Held {
+    permit: Option<Permit>,
+    handle: Handle,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let Some(permit) = self.permit.take() else { return };
+        self.handle.hand_over(|state, now| state.core.release(permit, now));
+    }
+}
+
+/// A call that waits. Dropped, it has gone away.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    /// None once it has ended.
+    ticket: Option<Ticket>,
+    handle: Handle,
+    until: Instant,
+}
+
+impl Waiter {
+    /// How it stands; none while it waits on, to be woken. That its timer has ended is also true where clocks differ a little.
+    pub(super) fn look(&mut self, is_over: bool, waker: &Waker) -> Option<Result<Held, Rejection>> {
+        let ticket = self.ticket.take()?;
+        let place = ticket.place();
+        let now = self.handle.env.now();
+        let mut state = self.handle.state();
+        let turn = state.core.look(ticket, if is_over { now.max(self.until) } else { now });
+        let is_waiting = matches!(turn, Turn::Waits(_));
+        let stale = if is_waiting { state.wake_with(place, waker) } else { state.waker(place) };
+        drop(state);
+        // To drop a waker can drop what it would have woken, which may wait here as well: not while the state is locked.
+        drop(stale);
+        match turn {
+            Turn::Waits(ticket) => {
+                self.ticket = Some(ticket);
+                None
+            }
+            Turn::Passed(permit) => Some(Ok(self.handle.held(permit))),
+            Turn::Rejected(rejection) => Some(Err(rejection)),
+        }
+    }
+
+    pub(super) const fn handle(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        let Some(ticket) = self.ticket.take() else { return };
+        let mut stale = None;
+        self.handle.hand_over(|state, now| {
+            stale = state.waker(ticket.place());
+            state.core.leave(ticket, now)
+        });
+    }
+}
+
+/// Puts a bulkhead in front of services.
+#[derive(Debug, Clone)]
+pub struct Layer {
+    handle: Handle,
+}
+
+impl Layer {
+    /// This bulkhead.
+    pub const fn new(handle: Handle) -> Self {
+        Self { handle }
+    }
+}
+
+impl<S> tower_layer::Layer<S> for Layer {
+    type Service = Service<S>;
+
+    fn layer(&self, inner: S) -> Service<S> {
+        Service::new(inner, self.handle.clone())
+    }
+}
