@@ -80,7 +80,7 @@ impl Deadline {
 
 impl Bounds {
     /// What is decided when it is given up.
-    pub(super) const fn decision(&self) -> Decision {
+    const fn decision(&self) -> Decision {
         match self.then {
             Rejection::TimedOut { .. } => Decision::TimedOut,
             _ => Decision::GivenUp,

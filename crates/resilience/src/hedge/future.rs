@@ -159,6 +159,7 @@ where
         };
         this.first.set(None);
         this.second.set(Second::Over);
+        // Now, since whoever holds this may drop it much later.
         *this.held = None;
         Poll::Ready(match this.failure.take() {
             Some(failure) if !is_taken(this.judge, &answer) => worse(failure, answer),

@@ -43,11 +43,11 @@ impl Histogram {
     /// below, unless it is above 68.7s.
     pub(super) fn quantile(&self, share: f64) -> Duration {
         // What sums lose by rounding must not make it the next call.
-        let wanted = self.weight * (share - 1e-9);
+        let wanted = (self.weight * (share - 1e-9)).max(0.0);
         let mut sum = 0.0;
         let is_reached = |bucket: &f64| {
             sum += bucket;
-            sum > 0.0 && sum >= wanted
+            sum > wanted
         };
         let found = self.buckets.iter().position(is_reached).unwrap_or(BUCKETS - 1);
         edge(found)

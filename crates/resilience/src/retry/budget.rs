@@ -1,8 +1,4 @@
 //! How many more tries there may be beside the first ones.
-//!
-//! A sliding window in ten steps counts both. At each moment that a further try is granted, those of the window before it, with itself, are at most `ratio` of the
-//! first tries of that window, and `floor_per_s` for each of its seconds. It is no bucket that successes fill: such a one hoards while all is well, and pays
-//! out a storm at the worst time.
 
 use mainstay_base::time::Instant;
 
@@ -15,7 +11,11 @@ const STEPS: usize = 10;
 /// far the last step is filled: further tries are counted over at least that, and first ones over at most that.
 const KEPT: usize = STEPS + 1;
 
-/// How many more tries there may be beside the first ones. See the [module](self).
+/// How many more tries there may be beside the first ones.
+///
+/// A sliding window in ten steps counts both. At each moment that a further try is granted, those of the window before it, with itself, are at most `ratio` of the
+/// first tries of that window, and `floor_per_s` for each of its seconds. It is no bucket that successes fill: such a one hoards while all is well, and pays
+/// out a storm at the worst time.
 #[derive(Debug, Clone)]
 pub struct Budget {
     ratio: f64,

@@ -1,8 +1,11 @@
 //! Hedges: a second try beside a slow first one.
 
 use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
 
 use mainstay_base::error::Code;
 use mainstay_base::units::{Duration, Ratio};
@@ -194,35 +197,77 @@ async fn a_call_whose_caller_goes_away_drops_both_tries_and_takes_nothing_before
     assert_eq!(world.count(Decision::Hedged), 1, "the one there is was left to it");
 }
 
-/// Takes one call; its clones take none.
-struct Busy<S>(Option<S>);
-
-impl<S> Clone for Busy<S> {
-    fn clone(&self) -> Self {
-        Self(None)
+#[tokio::test(start_paused = true)]
+async fn first_tries_that_lose_or_are_left_count_as_slow_ones() {
+    for is_left in [false, true] {
+        let world = World::new();
+        let handle = Handle::new(Config { budget: Ratio::ONE, ..Config::default() }, world.env.clone());
+        let layer = Layer::new(handle.clone(), Classified);
+        let script = Script::default();
+        let service = layer.layer(script.service());
+        for _ in 0..100 {
+            assert_eq!(service.clone().oneshot(call(&world)).await, Ok("usual"));
+        }
+        let before = handle.delay().unwrap();
+        for _ in 0..64 {
+            script.then([(1_000, Ok("first")), (if is_left { 1_000 } else { 20 }, Ok("second"))]);
+            let patience = ms(if is_left { 40 } else { 500 }).as_std();
+            let answer = tokio::time::timeout(patience, service.clone().oneshot(call(&world))).await;
+            assert_eq!(answer.ok(), (!is_left).then_some(Ok("second")));
+        }
+        let after = handle.delay().unwrap();
+        assert!(before < ms(13) && after >= ms(30), "{before} and {after}");
     }
 }
 
-impl<S: Service<Call<()>>> Service<Call<()>> for Busy<S> {
+/// Takes its first call at once; a clone takes one only after a while.
+struct Slow<S> {
+    inner: S,
+    wait_ms: u64,
+    ready: Pin<Box<tokio::time::Sleep>>,
+}
+
+impl<S> Slow<S> {
+    fn new(inner: S, wait_ms: u64) -> Self {
+        Self { inner, wait_ms, ready: Box::pin(tokio::time::sleep(Duration::ZERO.as_std())) }
+    }
+}
+
+impl<S: Clone> Clone for Slow<S> {
+    fn clone(&self) -> Self {
+        let ready = Box::pin(tokio::time::sleep(ms(self.wait_ms).as_std()));
+        Self { inner: self.inner.clone(), wait_ms: self.wait_ms, ready }
+    }
+}
+
+impl<S: Service<Call<()>>> Service<Call<()>> for Slow<S> {
     type Response = S::Response;
     type Error = S::Error;
     type Future = S::Future;
 
-    fn poll_ready(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), S::Error>> {
-        self.0.as_mut().map_or(std::task::Poll::Pending, |inner| inner.poll_ready(context))
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        ready!(self.ready.as_mut().poll(context));
+        self.inner.poll_ready(context)
     }
 
     fn call(&mut self, call: Call<()>) -> S::Future {
-        self.0.as_mut().expect("only what is ready is called").call(call)
+        assert!(self.ready.is_elapsed(), "only what is ready is called");
+        self.inner.call(call)
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_try_is_not_begun_while_the_service_takes_none() {
-    let world = World::new();
-    let layer = learned(&world, Config::default()).await;
-    let script = Script::new([(100, Ok("first"))]);
-    let service = layer.layer(Busy(Some(script.service())));
-    assert_eq!(service.oneshot(call(&world)).await, Ok("first"));
-    assert_eq!((script.seen().len(), world.count(Decision::Hedged)), (1, 0));
+async fn a_second_try_waits_until_it_is_taken_and_is_not_begun_when_it_is_due_by_then() {
+    for (wait_ms, rest_ms, tries) in [(30, None, 2), (30, Some(25), 1), (10_000, None, 1)] {
+        let world = World::new();
+        let layer = learned(&world, Config::default()).await;
+        let script = Script::new([(100, Ok("first")), (100, Ok("second"))]);
+        let mut service = layer.layer(Slow::new(script.service(), wait_ms));
+        let mut call = call(&world);
+        let due = rest_ms.and_then(|rest_ms| world.now().checked_add(ms(rest_ms)));
+        call.facts.deadline = due;
+        assert_eq!(service.ready().await.unwrap().call(call).await, Ok("first"));
+        assert_eq!(script.seen().len(), tries, "{wait_ms}");
+        assert_eq!(world.count(Decision::Hedged), tries as u64 - 1);
+    }
 }
