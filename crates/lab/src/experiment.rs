@@ -10,6 +10,7 @@ mod collection;
 mod drain;
 mod evolution;
 mod expiry;
+mod hedging;
 mod index_build;
 mod index_reads;
 mod indexes;
@@ -38,6 +39,7 @@ pub use cascade::Cascade;
 pub use drain::Drain;
 pub use evolution::Evolution;
 pub use expiry::Expiry;
+pub use hedging::Hedging;
 pub use index_build::IndexBuild;
 pub use indexes::Indexes;
 pub use integrity::Integrity;
@@ -95,7 +97,7 @@ impl Context {
 }
 
 /// All experiments, in the order in which they are listed.
-pub static ALL: [&dyn Experiment; 13] = [
+pub static ALL: [&dyn Experiment; 14] = [
     &Start::DEFAULT,
     &Drain::DEFAULT,
     &Reload::DEFAULT,
@@ -109,6 +111,7 @@ pub static ALL: [&dyn Experiment; 13] = [
     &Expiry::DEFAULT,
     &Cascade::DEFAULT,
     &RetryStorm::DEFAULT,
+    &Hedging::DEFAULT,
 ];
 
 /// Has the report say that nothing of it was measured on a machine.

@@ -1,0 +1,246 @@
+//! What second tries beside slow first ones do to the slowest calls, and what they cost.
+
+use anyhow::Result;
+use mainstay_base::time::Instant;
+use mainstay_base::units::{Duration, Ratio};
+use mainstay_resilience::hedge::{Config, Hedge};
+use slab::Slab;
+
+use super::{Context, Experiment, simulated};
+use crate::plot::{self, Axis, Line};
+use crate::report::{Report, Table};
+use crate::simulation::{Agenda, Random};
+
+/// Calls to a service with many instances, some of which are slow by chance, and later all of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Hedging {
+    /// Of the draws.
+    pub seed: u64,
+}
+
+impl Hedging {
+    /// What the command line runs.
+    pub const DEFAULT: Self = Self { seed: 1 };
+}
+
+const RATE_PER_S: f64 = 500.0;
+const LENGTH_S: u64 = 120;
+
+/// From here on the whole service is slow.
+const SLOW_FROM_S: u64 = 80;
+const SLOW_FACTOR: f64 = 5.0;
+
+/// The share of calls that meet an instance which stalls, and how much longer they take.
+const STALLS: (f64, f64) = (0.02, 20.0);
+
+/// What is claimed of the defaults, for a service that is slow by chance: of the p99 without hedges, and calls for each that came in.
+const P99_MAX_RATIO: f64 = 0.5;
+const LOAD_MAX_RATIO: f64 = 1.1;
+
+const QUESTION: &str = "Of many instances of a service one is slow now and then. When what takes long is asked of another one as well, what becomes of the slowest calls, and how many more calls are \
+                        there, also when the service is slow as a whole?";
+
+impl Experiment for Hedging {
+    fn name(&self) -> &'static str {
+        "hedging"
+    }
+
+    fn question(&self) -> &'static str {
+        "F1"
+    }
+
+    fn about(&self) -> &'static str {
+        "Asks for slow calls twice in virtual time, and compares the slowest with what that costs"
+    }
+
+    fn run(&self, context: &Context) -> Result<Report> {
+        let mut report = context.report(self, "Hedges against the slowest calls", QUESTION);
+        simulated(&mut report, self.seed);
+        report.setting("calls", format!("{RATE_PER_S}/s, Poisson, each to an instance by chance"));
+        report.setting("latency", "lognormal, median 10 ms, sigma 0.5; one in fifty takes 20 times as long");
+        report.setting(
+            "slow as a whole",
+            format!("all take {SLOW_FACTOR} times as long from {SLOW_FROM_S} s on"),
+        );
+        let columns = [
+            "second try",
+            "p50 ms",
+            "p99 ms",
+            "p99.9 ms",
+            "calls for each",
+            "slow as a whole: calls for each",
+        ];
+        let mut table = Table::new("Latency and cost", &columns);
+        let mut lines = Vec::new();
+        let mut without = None;
+        for (name, config) in variants()? {
+            let found = self.simulate(config);
+            let at =
+                |share: f64| found.latencies_ms[(share * (found.latencies_ms.len() - 1) as f64) as usize];
+            let p99 = at(0.99);
+            let shown = [at(0.5), p99, at(0.999)].map(|ms| format!("{ms:.1}"));
+            let loads = [found.load(0), found.load(1)].map(|load| format!("{load:.3}"));
+            table.row([vec![name.to_owned()], shown.to_vec(), loads.to_vec()].concat());
+            let points = (1..=60).map(|step| 1.0 - 0.9_f64.powi(step)).map(|q| (1.0 / (1.0 - q), at(q)));
+            lines.push(Line::new(name, points.collect()));
+            let p99_without = *without.get_or_insert(p99);
+            if config == Some(Config::default()) {
+                judge(&mut report, p99 / p99_without, [found.load(0), found.load(1)]);
+            }
+        }
+        report.tables.push(table);
+        let title = "Latency of the slowest of so many calls";
+        let (x, y) = (Axis::log("one in so many calls is slower"), Axis::log("latency (ms)"));
+        report.plot("latency", title, plot::lines(title, &x, &y, &lines)?);
+        Ok(report)
+    }
+}
+
+/// Whether there are second tries, and after which percentile.
+fn variants() -> Result<[(&'static str, Option<Config>); 4]> {
+    let after = |percentile| {
+        Ok::<_, anyhow::Error>(Config { percentile: Ratio::new(percentile)?, ..Config::default() })
+    };
+    let unbounded = Config { budget: Ratio::ONE, ..Config::default() };
+    Ok([
+        ("none", None),
+        ("after p99", Some(after(0.99)?)),
+        ("after p95 (default)", Some(Config::default())),
+        ("after p95, no budget", Some(unbounded)),
+    ])
+}
+
+fn judge(report: &mut Report, p99: f64, loads: [f64; 2]) {
+    report.verdict.check(
+        format!("with the defaults the p99 is at most {P99_MAX_RATIO} of that without hedges"),
+        format!("{p99:.2}"),
+        p99 <= P99_MAX_RATIO,
+    );
+    for (when, load) in ["one in fifty is slow", "all are slow"].into_iter().zip(loads) {
+        report.verdict.check(
+            format!("with the defaults there are at most {LOAD_MAX_RATIO} times as many calls while {when}"),
+            format!("{load:.3}"),
+            load <= LOAD_MAX_RATIO,
+        );
+    }
+}
+
+/// What came of it.
+struct Found {
+    /// Before the whole service became slow, the shortest first.
+    latencies_ms: Vec<f64>,
+    /// Operations and calls, before and after that.
+    counts: [(u32, u32); 2],
+}
+
+impl Found {
+    fn load(&self, phase: usize) -> f64 {
+        f64::from(self.counts[phase].1) / f64::from(self.counts[phase].0.max(1))
+    }
+}
+
+enum Event {
+    Arrival,
+    Second(usize, Instant),
+    /// Of the first try or the second.
+    Done(usize, Instant, bool),
+}
+
+impl Hedging {
+    fn simulate(self, config: Option<Config>) -> Found {
+        let mut run = Run {
+            random: Random::new(self.seed),
+            agenda: Agenda::new(),
+            hedge: config.map(Hedge::new),
+            begun: Slab::new(),
+            found: Found { latencies_ms: Vec::new(), counts: [(0, 0); 2] },
+        };
+        run.agenda.after(Duration::ZERO, Event::Arrival);
+        let end = Instant::from_nanos(LENGTH_S * 1_000_000_000);
+        while let Some(event) = run.agenda.next_before(end) {
+            match event {
+                Event::Arrival => run.arrival(),
+                Event::Second(call, begun) => run.second(call, begun),
+                Event::Done(call, begun, is_first) => run.done(call, begun, is_first),
+            }
+        }
+        run.found.latencies_ms.sort_by(f64::total_cmp);
+        run.found
+    }
+}
+
+struct Run {
+    random: Random,
+    agenda: Agenda<Event>,
+    hedge: Option<Hedge>,
+    /// When each call began that has no answer.
+    begun: Slab<Instant>,
+    found: Found,
+}
+
+impl Run {
+    fn phase(&self) -> usize {
+        usize::from(self.agenda.now().as_nanos() >= SLOW_FROM_S * 1_000_000_000)
+    }
+
+    fn arrival(&mut self) {
+        let now = self.agenda.now();
+        let wait = self.random.exponential(Duration::from_nanos((1e9 / RATE_PER_S) as u64));
+        self.agenda.after(wait, Event::Arrival);
+        self.found.counts[self.phase()].0 += 1;
+        let call = self.begun.insert(now);
+        self.send(call, now, true);
+        if let Some(delay) = self.hedge.as_mut().and_then(|hedge| hedge.begin(now)) {
+            self.agenda.after(delay, Event::Second(call, now));
+        }
+    }
+
+    fn send(&mut self, call: usize, begun: Instant, is_first: bool) {
+        let phase = self.phase();
+        self.found.counts[phase].1 += 1;
+        let stall = if self.random.chance(STALLS.0) { STALLS.1 } else { 1.0 };
+        let factor = stall * if phase == 1 { SLOW_FACTOR } else { 1.0 };
+        let median = Duration::from_nanos((10e6 * factor) as u64);
+        let took = self.random.lognormal(median, 0.5);
+        self.agenda.after(took, Event::Done(call, begun, is_first));
+    }
+
+    fn is_waiting(&self, call: usize, begun: Instant) -> bool {
+        self.begun.get(call) == Some(&begun)
+    }
+
+    fn second(&mut self, call: usize, begun: Instant) {
+        let now = self.agenda.now();
+        if self.is_waiting(call, begun) && self.hedge.as_mut().is_some_and(|hedge| hedge.ask(now)) {
+            self.send(call, begun, false);
+        }
+    }
+
+    fn done(&mut self, call: usize, begun: Instant, is_first: bool) {
+        if !self.is_waiting(call, begun) {
+            return;
+        }
+        self.begun.remove(call);
+        let now = self.agenda.now();
+        let took = now.saturating_since(begun);
+        if let Some(hedge) = &mut self.hedge {
+            hedge.tell(took, !is_first, now);
+        }
+        if self.phase() == 0 {
+            self.found.latencies_ms.push(took.as_std().as_secs_f64() * 1e3);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_claimed_of_it_holds_for_other_seeds_too() {
+        for seed in 1..4 {
+            let report = Hedging { seed }.run(&Context::nowhere()).unwrap();
+            assert!(report.verdict.holds(), "seed {seed}: {}", report.markdown());
+        }
+    }
+}
