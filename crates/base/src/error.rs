@@ -26,6 +26,13 @@ pub trait Classify {
     }
 }
 
+/// An error that there never is, as of services that always answer.
+impl Classify for std::convert::Infallible {
+    fn code(&self) -> Code {
+        match *self {}
+    }
+}
+
 /// What went wrong. A closed list: every problem that Mainstay answers carries one of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

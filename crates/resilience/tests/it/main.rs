@@ -9,6 +9,7 @@ mod fallback;
 mod fault;
 mod hedge;
 mod limit;
+mod policy;
 mod retry;
 mod shed;
 mod world;
