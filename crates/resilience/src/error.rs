@@ -88,6 +88,9 @@ pub enum Rejection {
         /// The limit by now.
         limit: u32,
     },
+    /// The call whose answer it was to share has panicked.
+    #[error("the call that it shared was lost to a defect: it may have been done")]
+    FlightLost,
     /// A fault was injected.
     #[error("injected fault")]
     Injected {
@@ -106,7 +109,7 @@ impl Rejection {
     /// What it says of the health of the service that was not asked, or not to the end.
     pub(crate) const fn verdict(self) -> Verdict {
         match self {
-            Self::TimedOut { .. } => Verdict::Failure(Retry::WithIdempotencyKey),
+            Self::TimedOut { .. } | Self::FlightLost => Verdict::Failure(Retry::WithIdempotencyKey),
             Self::Injected { code } => Verdict::Failure(code.retry()),
             // A caller that leaves it little time must not have breakers open for others.
             Self::DeadlinePassed
@@ -131,6 +134,7 @@ impl Classify for Rejection {
             | Self::BulkheadWaited { .. }
             | Self::Shed { .. }
             | Self::LimitReached { .. } => Code::Overloaded,
+            Self::FlightLost => Code::Internal,
             Self::Injected { code } => *code,
             Self::BreakerOpen { .. } => Code::Unavailable,
         }
@@ -145,7 +149,7 @@ impl Classify for Rejection {
             | Self::BulkheadFull { .. }
             | Self::BulkheadWaited { .. }
             | Self::LimitReached { .. } => Retry::Safe,
-            Self::GivenUp | Self::TimedOut { .. } => Retry::WithIdempotencyKey,
+            Self::GivenUp | Self::TimedOut { .. } | Self::FlightLost => Retry::WithIdempotencyKey,
             Self::CostAboveBurst { .. } => Retry::Never,
             Self::Injected { code } => code.retry(),
         }
