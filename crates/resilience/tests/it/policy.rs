@@ -7,7 +7,7 @@ use mainstay_base::error::Code;
 use mainstay_base::units::Duration;
 use mainstay_resilience::call::Inner;
 use mainstay_resilience::policy::{Guard, Policy};
-use mainstay_resilience::{Call, Classified, Decision, Error, Facts, Rejection, breaker, retry};
+use mainstay_resilience::{Call, Classified, Decision, Error, Facts, Rejection, breaker, bulkhead, retry};
 use tower::{ServiceExt, service_fn};
 
 use crate::world::*;
@@ -52,7 +52,7 @@ async fn a_failure_is_tried_again_within_the_deadline_and_the_breaker_sees_each_
     let call = Call { request: (), facts: Facts { is_idempotent: true, ..Facts::new(world.now()) } };
     assert_eq!(service.oneshot(call).await, Ok(2));
     assert_eq!((tries.load(Ordering::Relaxed), world.count(Decision::Retried)), (3, 2));
-    assert_eq!(guard.bulkhead().map(|bulkhead| bulkhead.running()), Some(0));
+    assert_eq!(guard.bulkhead().map(bulkhead::Handle::running), Some(0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -74,7 +74,7 @@ async fn what_hangs_is_given_up_opens_the_breaker_and_ends_by_the_deadline() {
     let answer = service.clone().oneshot(world.call(())).await;
     assert_eq!(answer, Err(Error::Rejected(Rejection::TimedOut { limit: Duration::from_secs(1) })));
     assert_eq!(world.now().saturating_since(begun), Duration::from_secs(1), "a third of the timeout");
-    assert_eq!(guard.breaker().map(|breaker| breaker.state()), Some(breaker::State::Open));
+    assert_eq!(guard.breaker().map(breaker::Handle::state), Some(breaker::State::Open));
     let answer = service.oneshot(world.call(())).await;
     assert!(matches!(answer, Err(Error::Rejected(Rejection::BreakerOpen { .. }))));
 }
