@@ -7,6 +7,7 @@
 mod beside;
 mod cascade;
 mod collection;
+mod concurrency;
 mod drain;
 mod evolution;
 mod expiry;
@@ -36,6 +37,7 @@ use crate::process::{MachineCpu, cpu, cpu_of_others, kernel_threads};
 use crate::report::Report;
 
 pub use cascade::Cascade;
+pub use concurrency::Concurrency;
 pub use drain::Drain;
 pub use evolution::Evolution;
 pub use expiry::Expiry;
@@ -97,7 +99,7 @@ impl Context {
 }
 
 /// All experiments, in the order in which they are listed.
-pub static ALL: [&dyn Experiment; 14] = [
+pub static ALL: [&dyn Experiment; 15] = [
     &Start::DEFAULT,
     &Drain::DEFAULT,
     &Reload::DEFAULT,
@@ -112,6 +114,7 @@ pub static ALL: [&dyn Experiment; 14] = [
     &Cascade::DEFAULT,
     &RetryStorm::DEFAULT,
     &Hedging::DEFAULT,
+    &Concurrency::DEFAULT,
 ];
 
 /// Has the report say that nothing of it was measured on a machine.

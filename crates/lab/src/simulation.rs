@@ -2,6 +2,7 @@
 //!
 //! Policies take part as the cores that also run in production; here nothing waits and nobody reads a clock.
 
+pub(crate) mod admission;
 mod agenda;
 mod random;
 mod server;

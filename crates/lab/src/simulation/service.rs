@@ -78,15 +78,15 @@ impl Clients {
 /// What a service does about the calls that come in. By default it takes all that its queue has room for.
 pub(crate) trait Admission {
     /// Whether a call of this class is taken. Errors: what the client is told about coming again.
-    fn takes(&mut self, _now: Instant, _class: Criticality, _random: &Random) -> Result<(), Retry> {
+    fn takes(&mut self, _now: Instant, _of: &Try, _random: &Random) -> Result<(), Retry> {
         Ok(())
     }
 
     /// A call is begun that has waited so long.
     fn begun(&mut self, _now: Instant, _waited: Duration) {}
 
-    /// A call that was taken has ended: how long after it came in, and whether it was of use.
-    fn ended(&mut self, _now: Instant, _took: Duration, _is_ok: bool) {}
+    /// A call that was taken has ended: whether it was of use.
+    fn ended(&mut self, _now: Instant, _of: &Try, _is_ok: bool) {}
 }
 
 /// Takes whatever there is room for.
@@ -130,14 +130,19 @@ struct Operation {
     running: u64,
 }
 
-#[derive(Clone, Copy)]
-struct Try {
+/// One try of an operation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Try {
     operation: usize,
-    /// Tells an operation from others that had its place before.
+    /// When the operation begun, which tells it from others that had its place before.
     begun: Instant,
-    class: Criticality,
-    sent: Instant,
+    pub(crate) class: Criticality,
+    /// When it was sent.
+    pub(crate) sent: Instant,
+    /// Which one of the operation it is, from 1.
     number: u32,
+    /// Which one it is of all, from 1.
+    pub(crate) serial: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -161,6 +166,7 @@ pub(crate) fn run(scenario: &Scenario<'_>, clients: &mut Clients, admission: &mu
         agenda: Agenda::new(),
         server: Server::new((scenario.workers)(0.0), scenario.queue_max),
         operations: Slab::new(),
+        tries: 0,
         outcome: Outcome::default(),
         clients,
         admission,
@@ -180,6 +186,8 @@ struct Run<'a, 's> {
     agenda: Agenda<Event>,
     server: Server<Try>,
     operations: Slab<Operation>,
+    /// How many there were.
+    tries: u64,
     outcome: Outcome,
     clients: &'a mut Clients,
     admission: &'a mut dyn Admission,
@@ -256,17 +264,18 @@ impl Run<'_, '_> {
         let it = &mut self.operations[operation];
         it.attempt += 1;
         it.running |= bit(it.attempt);
-        let of = Try { operation, begun, class: it.class, sent: now, number: it.attempt };
+        self.tries += 1;
+        let of = Try { operation, begun, class: it.class, sent: now, number: it.attempt, serial: self.tries };
         self.clients.sent(now, of.number);
         self.second().tries += 1;
-        if let Err(why) = self.admission.takes(now, of.class, &self.random) {
+        if let Err(why) = self.admission.takes(now, &of, &self.random) {
             return self.rejected(of, why);
         }
         match self.server.offer(now, of) {
             Offered::Begun(of) => self.begin(of, now),
             Offered::Queued => {}
             Offered::Full(of) => {
-                self.admission.ended(now, Duration::ZERO, false);
+                self.admission.ended(now, &of, false);
                 return self.rejected(of, Retry::Safe);
             }
         }
@@ -298,7 +307,7 @@ impl Run<'_, '_> {
         let took = now.saturating_since(of.sent);
         let is_waited_for = took < self.scenario.timeout && self.is_waiting(of.operation, of.begun);
         let has_failed = self.random.chance((self.scenario.failures)(self.seconds()));
-        self.admission.ended(now, took, is_waited_for && !has_failed);
+        self.admission.ended(now, &of, is_waited_for && !has_failed);
         if let Some((since, next)) = self.server.finish() {
             self.begin(next, since);
         }

@@ -1,0 +1,73 @@
+//! What a service does about calls, by the cores of policies.
+
+use std::collections::HashMap;
+
+use mainstay_base::error::Retry;
+use mainstay_base::time::Instant;
+use mainstay_resilience::Verdict;
+use mainstay_resilience::adaptive::{self, Adaptive};
+
+use super::Random;
+use super::service::{Admission, Try};
+
+/// Lets so many calls run and wait at a time.
+pub(crate) struct Fixed {
+    pub(crate) most: u32,
+    running: u32,
+}
+
+impl Fixed {
+    pub(crate) const fn new(most: u32) -> Self {
+        Self { most, running: 0 }
+    }
+}
+
+impl Admission for Fixed {
+    fn takes(&mut self, _: Instant, _: &Try, _: &Random) -> Result<(), Retry> {
+        if self.running >= self.most {
+            return Err(Retry::Safe);
+        }
+        self.running += 1;
+        Ok(())
+    }
+
+    fn ended(&mut self, _: Instant, _: &Try, _: bool) {
+        self.running -= 1;
+    }
+}
+
+/// Learns how many calls may run and wait at a time.
+pub(crate) struct Learned {
+    core: Adaptive,
+    permits: HashMap<u64, adaptive::Permit>,
+    /// What the limit was, once a second.
+    pub(crate) limits: Vec<u32>,
+}
+
+impl Learned {
+    pub(crate) fn new(config: adaptive::Config) -> Self {
+        Self { core: Adaptive::new(config), permits: HashMap::new(), limits: Vec::new() }
+    }
+
+    fn note(&mut self, now: Instant) {
+        let second = (now.as_nanos() / 1_000_000_000) as usize;
+        if self.limits.len() <= second {
+            self.limits.resize(second + 1, self.core.limit());
+        }
+    }
+}
+
+impl Admission for Learned {
+    fn takes(&mut self, now: Instant, of: &Try, _: &Random) -> Result<(), Retry> {
+        self.note(now);
+        let permit = self.core.ask(now).map_err(|_| Retry::Safe)?;
+        self.permits.insert(of.serial, permit);
+        Ok(())
+    }
+
+    fn ended(&mut self, now: Instant, of: &Try, is_ok: bool) {
+        let Some(permit) = self.permits.remove(&of.serial) else { return };
+        let verdict = if is_ok { Verdict::Success } else { Verdict::Failure(Retry::Safe) };
+        self.core.tell(permit, verdict, now);
+    }
+}
