@@ -39,7 +39,8 @@ impl Handle {
         standing.expect("what costs nothing is always admitted")
     }
 
-    pub(super) fn ask(&self, key: Key, cost: u32, now: Instant) -> Result<Standing, Rejection> {
+    /// Takes units of a caller. Errors: [`Rejection::RateLimited`], [`Rejection::CostAboveBurst`]; then nothing is taken. For those who call without a layer.
+    pub fn ask(&self, key: Key, cost: u32, now: Instant) -> Result<Standing, Rejection> {
         let (taken, is_shared) = self.table.take(key, cost, now);
         if is_shared {
             self.env.decided(Decision::RateLimitShared);

@@ -67,7 +67,9 @@ pub(super) fn run(date: &str, effort: Effort) -> Result<Report> {
     report.setting("samples", format!("{rounds} of {} ms for each subject, in turn", sample.as_millis()));
     let columns = ["decision", "threads", "ours ns", "peer", "peer ns", "ours / peer (95 % interval)"];
     let mut table = Table::new("Time of a decision", &columns);
-    for cell in subjects::cells() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build();
+    let runtime = runtime.context("start a runtime for timers")?;
+    for cell in subjects::cells(runtime.handle()) {
         for threads in [1, processors] {
             let found = compare(&cell, threads, rounds, sample);
             let ours = median(&found[0]).context("no sample")?;
