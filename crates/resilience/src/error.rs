@@ -97,6 +97,9 @@ pub enum Rejection {
         /// What it stands for.
         code: Code,
     },
+    /// A fault was injected that stands for a connection which was dropped: whoever has one drops it instead of an answer.
+    #[error("injected fault: the connection is dropped, and it may have been done")]
+    Aborted,
     /// The breaker is open.
     #[error("the breaker is open after failures of what it guards: try again in {after}")]
     BreakerOpen {
@@ -109,7 +112,9 @@ impl Rejection {
     /// What it says of the health of the service that was not asked, or not to the end.
     pub(crate) const fn verdict(self) -> Verdict {
         match self {
-            Self::TimedOut { .. } | Self::FlightLost => Verdict::Failure(Retry::WithIdempotencyKey),
+            Self::TimedOut { .. } | Self::FlightLost | Self::Aborted => {
+                Verdict::Failure(Retry::WithIdempotencyKey)
+            }
             Self::Injected { code } => Verdict::Failure(code.retry()),
             // A caller that leaves it little time must not have breakers open for others.
             Self::DeadlinePassed
@@ -136,6 +141,7 @@ impl Classify for Rejection {
             | Self::LimitReached { .. } => Code::Overloaded,
             Self::FlightLost => Code::Internal,
             Self::Injected { code } => *code,
+            Self::Aborted => Code::BadGateway,
             Self::BreakerOpen { .. } => Code::Unavailable,
         }
     }
@@ -149,7 +155,9 @@ impl Classify for Rejection {
             | Self::BulkheadFull { .. }
             | Self::BulkheadWaited { .. }
             | Self::LimitReached { .. } => Retry::Safe,
-            Self::GivenUp | Self::TimedOut { .. } | Self::FlightLost => Retry::WithIdempotencyKey,
+            Self::GivenUp | Self::TimedOut { .. } | Self::FlightLost | Self::Aborted => {
+                Retry::WithIdempotencyKey
+            }
             Self::CostAboveBurst { .. } => Retry::Never,
             Self::Injected { code } => code.retry(),
         }
