@@ -88,11 +88,7 @@ fn cores() -> Vec<Cell> {
             || Breaker::new(breaker::Config::default()),
             of_breaker,
         ),
-        core(
-            "retry budget, its core: a first try",
-            || Budget::new(Allowance::default()),
-            |core, now| core.first(now),
-        ),
+        core("retry budget, its core: a first try", || Budget::new(Allowance::default()), Budget::first),
         core(
             "bulkhead, its core: a call and its end",
             || Bulkhead::new(bulkhead::Config::default()),
