@@ -1,8 +1,8 @@
 //! Adaptive concurrency: how many calls at a time is learned from how they end.
 //!
-//! What a service bears is not known beforehand and changes. What it shows is that calls take longer once more of them run than it works on, or that they fail. So ends are
-//! looked at in windows, and after each the limit moves a little: down when calls took longer or failed, up otherwise. It is raised only while at least half of it
-//! is in use: a limit that nothing reaches is not known to be borne.
+//! What a service bears is not known beforehand and changes. What it shows is that calls take longer once more of them run than it works on, or that they fail.
+//! So ends are looked at in windows, and after each the limit moves a little: down when calls took longer or failed, up otherwise. It is raised only while at
+//! least half of it is in use: a limit that nothing reaches is not known to be borne.
 //!
 //! Above the limit calls are rejected at once. Nothing waits here: a queue in front of a service that is slow already makes it slower for all.
 //!

@@ -1,10 +1,12 @@
 //! A bulkhead: so many calls at a time, and those that wait take turns by their callers.
 //!
-//! What may not run at once waits, in one bounded whole, in a line of its caller's own. Lines take turns, and within a line the oldest is first, so that a caller with a
-//! thousand waiters delays another's single one by one turn. While anything waits everything that may run does: nobody overtakes those that wait.
+//! What may not run at once waits, in one bounded whole, in a line of its caller's own. Lines take turns, and within a line the oldest is first, so that a
+//! caller with a thousand waiters delays another's single one by one turn. While anything waits everything that may run does: nobody overtakes those that wait.
 //!
 //! When the whole is full, the longest line pays: its newest waiter is turned away for a newcomer whose own line is shorter by two or more. With one less
 //! they would only change places. So a caller that fills the whole by itself keeps out nobody, and the fullest that it gets is an even share.
+//!
+//! How long calls wait and how much is in use it tells a [`shed::Handle`](crate::shed::Handle) that it has been given, which sheds in front of it.
 //!
 //! Source of the turns: Shreedhar, Varghese, "Efficient Fair Queuing Using Deficit Round Robin", SIGCOMM 1995, with calls that all cost the same.
 

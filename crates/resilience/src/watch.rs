@@ -36,9 +36,9 @@ pub enum Decision {
     RateLimitShared,
     /// A call was shed for the sake of more critical ones.
     Shed,
-    /// One more class of calls is shed from now on.
+    /// More calls are shed from now on: a step of the lowest class that is not shed whole yet.
     SheddingRaised,
-    /// One class fewer is shed from now on.
+    /// Fewer calls are shed from now on, by a step.
     SheddingLowered,
     /// A call was rejected by an adaptive limit.
     LimitReached,

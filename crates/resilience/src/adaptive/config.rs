@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// What it goes by: `gradient: {}`, by latency alone, or `aimd: {}`, by failures, and by a latency if one is given. By default the gradient: it needs to know nothing of the service.
+    /// What it goes by: `gradient: {}`, by latency alone, or `aimd: {}`, by failures, and by a latency if one is given. By default the gradient: it needs to
+    /// know nothing of the service.
     pub limiter: Limiter,
     /// How many calls may run at first, from `minimum` to `maximum`. By default 20: most services bear it, and it is soon raised if it is in use.
     pub initial: NonZeroU32,
@@ -18,7 +19,8 @@ pub struct Config {
     pub minimum: NonZeroU32,
     /// How many may run at most. By default 1,000: so many does a service bear only if it is quick, and then it needs fewer.
     pub maximum: NonZeroU32,
-    /// How long ends are collected before the limit moves, from 1ms. By default 250ms: longer than a call usually takes, so that what a move does is seen before the next.
+    /// How long ends are collected before the limit moves, from 1ms. By default 250ms: longer than a call usually takes, so that what a move does is seen
+    /// before the next.
     pub window: Duration,
     /// How many ends it takes at least to move the limit. By default 10: fewer are slow or fail by chance.
     pub samples: NonZeroU32,

@@ -9,6 +9,7 @@ use super::{Adaptive, Config, Permit, Service};
 use crate::env::Env;
 use crate::error::Rejection;
 use crate::judge::Verdict;
+use crate::shed;
 use crate::watch::Decision;
 
 /// A limit that many share. Clones are the same one.
@@ -16,12 +17,20 @@ use crate::watch::Decision;
 pub struct Handle {
     core: Arc<Mutex<Adaptive>>,
     env: Env,
+    /// Who is told how much is in use.
+    shed: Option<shed::Handle>,
 }
 
 impl Handle {
     /// With the initial limit.
     pub fn new(config: Config, env: Env) -> Self {
-        Self { core: Arc::new(Mutex::new(Adaptive::new(config))), env }
+        Self { core: Arc::new(Mutex::new(Adaptive::new(config))), env, shed: None }
+    }
+
+    /// Tells this level how much is in use, so that it sheds in front of this limit.
+    #[must_use]
+    pub fn telling(self, shed: shed::Handle) -> Self {
+        Self { shed: Some(shed), ..self }
     }
 
     /// How many may run by now.
@@ -36,14 +45,17 @@ impl Handle {
 
     /// Which share of those that may run do; all of them also if more do.
     pub fn utilisation(&self) -> Ratio {
-        let core = self.core();
-        let (running, limit) = (core.running(), core.limit());
-        drop(core);
-        Ratio::new(f64::from(running.min(limit)) / f64::from(limit)).expect("the limit is 1 or more")
+        utilisation(&self.core())
     }
 
     pub(super) fn ask(&self, now: Instant) -> Result<Held, Rejection> {
-        let asked = self.core().ask(now);
+        let mut core = self.core();
+        let found = self.shed.as_ref().map(|shed| (shed, utilisation(&core)));
+        let asked = core.ask(now);
+        drop(core);
+        if let Some((shed, found)) = found {
+            shed.utilised(found, now);
+        }
         match asked {
             Ok(permit) => Ok(Held { permit: Some(permit), handle: self.clone() }),
             Err(rejection) => {
@@ -57,6 +69,11 @@ impl Handle {
         // Each method leaves a valid limit behind, whatever panics after it.
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn utilisation(core: &Adaptive) -> Ratio {
+    let (running, limit) = (core.running(), core.limit());
+    Ratio::new(f64::from(running.min(limit)) / f64::from(limit)).expect("the limit is 1 or more")
 }
 
 /// A call that is on its way. Dropped, it is abandoned.

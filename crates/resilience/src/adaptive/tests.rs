@@ -51,7 +51,8 @@ impl Scene {
         self.adaptive.tell(permit, verdict, at(self.now_ms));
     }
 
-    /// So many rounds of this share of what may run, each call of which takes as long and ends so. The last takes a little longer, so that windows end with rounds.
+    /// So many rounds of this share of what may run, each call of which takes as long and ends so. The last takes a little longer, so that windows end with
+    /// rounds.
     fn rounds(&mut self, count: u32, share: f64, took_ms: u64, verdict: Verdict) {
         for _ in 0..count {
             let calls = (f64::from(self.adaptive.limit()) * share).ceil() as usize;

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// How many calls run at a time, from 1. By default 256: 2,560 in a second if each takes 100ms, and what 256 requests hold fits into memory anywhere.
     pub concurrent: NonZeroU32,
-    /// How many calls wait at a time, of all callers together: at most 65,536; none if it is 0. By default 64: enough for a burst, and no more than a quarter of a round
-    /// of the calls that run.
+    /// How many calls wait at a time, of all callers together: at most 65,536; none if it is 0. By default 64: enough for a burst, and no more than a quarter
+    /// of a round of the calls that run.
     pub queue: u32,
     /// How long a call waits at most; never past its deadline. By default 100ms: whoever waits longer is better served by being told.
     pub max_wait: Duration,

@@ -4,12 +4,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use mainstay_base::time::Instant;
-use mainstay_base::units::Ratio;
+use mainstay_base::units::{Duration, Ratio};
 
 use super::{Asked, Bulkhead, Config, Permit, Place, Service, Ticket, Turn};
 use crate::call::Facts;
 use crate::env::Env;
 use crate::error::Rejection;
+use crate::shed;
 use crate::watch::Decision;
 
 /// A bulkhead that many share. Clones are the same one.
@@ -18,6 +19,8 @@ pub struct Handle {
     state: Arc<Mutex<State>>,
     concurrent: u32,
     env: Env,
+    /// Who is told how calls wait.
+    shed: Option<shed::Handle>,
 }
 
 #[derive(Debug)]
@@ -38,7 +41,13 @@ impl Handle {
     /// One in which nothing runs.
     pub fn new(config: Config, env: Env) -> Self {
         let state = State { core: Bulkhead::new(config), wakers: Vec::new() };
-        Self { state: Arc::new(Mutex::new(state)), concurrent: config.concurrent.get(), env }
+        Self { state: Arc::new(Mutex::new(state)), concurrent: config.concurrent.get(), env, shed: None }
+    }
+
+    /// Tells this level how long calls wait here and how much is in use, so that it sheds in front of this bulkhead.
+    #[must_use]
+    pub fn telling(self, shed: shed::Handle) -> Self {
+        Self { shed: Some(shed), ..self }
     }
 
     /// How many run.
@@ -53,12 +62,17 @@ impl Handle {
 
     /// Which share of those that may run do.
     pub fn utilisation(&self) -> Ratio {
-        Ratio::new(f64::from(self.running()) / f64::from(self.concurrent))
+        self.share(self.running())
+    }
+
+    fn share(&self, running: u32) -> Ratio {
+        Ratio::new(f64::from(running) / f64::from(self.concurrent))
             .expect("no more run than may, and one may at least")
     }
 
     pub(super) fn ask(&self, facts: &Facts) -> Result<Admitted, Rejection> {
         let mut state = self.state();
+        let found = state.core.running();
         let asked = state.core.ask(facts);
         let displaced = match &asked {
             Ok(Asked::Waits { displaced, .. }) => displaced.and_then(|place| state.waker(place)),
@@ -66,11 +80,17 @@ impl Handle {
         };
         drop(state);
         displaced.into_iter().for_each(Waker::wake);
+        if let Some(shed) = &self.shed {
+            shed.utilised(self.share(found), facts.now);
+            if matches!(asked, Ok(Asked::Passed(_))) {
+                shed.began(Duration::ZERO, facts.now);
+            }
+        }
         match asked {
             Ok(Asked::Passed(permit)) => Ok(Admitted::Held(self.held(permit))),
             Ok(Asked::Waits { ticket, until, .. }) => {
                 self.env.decided(Decision::BulkheadQueued);
-                let waiter = Waiter { ticket: Some(ticket), handle: self.clone(), until };
+                let waiter = Waiter { ticket: Some(ticket), handle: self.clone(), since: facts.now, until };
                 Ok(Admitted::Waits(waiter, until))
             }
             Err(rejection) => {
@@ -93,13 +113,14 @@ impl Handle {
         self.env.decided(if is_due { Decision::DeadlinePassed } else { Decision::BulkheadRejected });
     }
 
-    /// Changes what runs and waits, and wakes the one whose turn has come by that.
-    fn hand_over(&self, change: impl FnOnce(&mut State, Instant) -> Option<Place>) {
+    /// Changes what runs and waits, and wakes the one whose turn has come by that. Returns the moment.
+    fn hand_over(&self, change: impl FnOnce(&mut State, Instant) -> Option<Place>) -> Instant {
         let now = self.env.now();
         let mut state = self.state();
         let next = change(&mut state, now).and_then(|place| state.waker(place));
         drop(state);
         next.into_iter().for_each(Waker::wake);
+        now
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -146,6 +167,7 @@ pub(super) struct Waiter {
     /// None once it has ended.
     ticket: Option<Ticket>,
     handle: Handle,
+    since: Instant,
     until: Instant,
 }
 
@@ -167,13 +189,27 @@ impl Waiter {
                 self.ticket = Some(ticket);
                 None
             }
-            Turn::Passed(permit) => Some(Ok(self.handle.held(permit))),
-            Turn::Rejected(rejection) => Some(Err(rejection)),
+            Turn::Passed(permit) => {
+                if let Some(shed) = &self.handle.shed {
+                    shed.began(now.saturating_since(self.since), now);
+                }
+                Some(Ok(self.handle.held(permit)))
+            }
+            Turn::Rejected(rejection) => {
+                self.gave_up(now);
+                Some(Err(rejection))
+            }
         }
     }
 
     pub(super) const fn handle(&self) -> &Handle {
         &self.handle
+    }
+
+    fn gave_up(&self, now: Instant) {
+        if let Some(shed) = &self.handle.shed {
+            shed.gave_up(now.saturating_since(self.since), now);
+        }
     }
 }
 
@@ -181,10 +217,11 @@ impl Drop for Waiter {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket.take() else { return };
         let mut stale = None;
-        self.handle.hand_over(|state, now| {
+        let now = self.handle.hand_over(|state, now| {
             stale = state.waker(ticket.place());
             state.core.leave(ticket, now)
         });
+        self.gave_up(now);
     }
 }
 

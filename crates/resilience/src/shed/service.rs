@@ -1,0 +1,41 @@
+//! A service that calls are shed in front of.
+
+use std::task::{Context, Poll};
+
+use super::future::Future;
+use super::layer::Handle;
+use crate::call::Call;
+use crate::error::Error;
+
+/// A service that calls are shed in front of. It is asked for what is not shed.
+#[derive(Debug, Clone)]
+pub struct Service<S> {
+    inner: S,
+    handle: Handle,
+}
+
+impl<S> Service<S> {
+    pub(super) const fn new(inner: S, handle: Handle) -> Self {
+        Self { inner, handle }
+    }
+}
+
+impl<R, S, E> tower_service::Service<Call<R>> for Service<S>
+where
+    S: tower_service::Service<Call<R>, Error = Error<E>>,
+{
+    type Response = S::Response;
+    type Error = Error<E>;
+    type Future = Future<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, call: Call<R>) -> Self::Future {
+        match self.handle.ask(&call.facts) {
+            Ok(()) => Future::passed(self.inner.call(call)),
+            Err(rejection) => Future::rejected(rejection),
+        }
+    }
+}
