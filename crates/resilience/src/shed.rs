@@ -5,7 +5,7 @@
 //!
 //! While it is too much, one step more is shed after each interval: a share of the lowest class that is not shed whole yet. After a calm time it is one step
 //! less. What is neither too much nor calm changes nothing, and a step that was taken back too early is taken back later the next time, so that a steady load
-//! is not met by a level that goes up and down. A class is shed only when all below it are shed whole; of [`Criticality::CriticalPlus`] never more than its own
+//! is not met by a level that goes up and down; as long as it stays calm, each further step is taken back sooner. A class is shed only when all below it are shed whole; of [`Criticality::CriticalPlus`] never more than its own
 //! share is, by default half: who is shed whole sees an outage, and what is behind this has limits of its own.
 //!
 //! It sees no queue by itself: what has one tells its [`Handle`], as a bulkhead or an adaptive limit does that has been given it.
@@ -35,6 +35,9 @@ use crate::chance::unit;
 use crate::error::Rejection;
 use crate::watch::Decision;
 
+/// What the least delay of an interval is of that of the one before, at most, if it falls.
+const FALLING: f64 = 0.95;
+
 /// How much is shed, and what that goes by. See the [module](self).
 #[derive(Debug, Clone)]
 pub struct Shed {
@@ -44,9 +47,12 @@ pub struct Shed {
     /// The interval that is going on; none before the first event.
     began: Option<Instant>,
     seen: Seen,
+    /// The least delay of the interval before; none if none was seen.
+    delay_before: Option<Duration>,
     /// For how long it has been calm.
     calm: Duration,
-    /// For how long it has to be calm until a step less is shed.
+    /// For how long it has to be calm until a step less is shed: at first, and by now.
+    careful: Duration,
     wanted: Duration,
     /// When a step less was shed, if none more was since.
     lowered: Option<Instant>,
@@ -75,7 +81,9 @@ impl Shed {
             level: 0,
             began: None,
             seen: Seen::default(),
+            delay_before: None,
             calm: Duration::ZERO,
+            careful: config.calm,
             wanted: config.calm,
             lowered: None,
         }
@@ -142,7 +150,9 @@ impl Shed {
         let whole = |count: u64| interval.as_std().saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
         self.began = Some(began.checked_add(whole(count)).unwrap_or(now));
         let before = self.level;
-        let calm = match std::mem::take(&mut self.seen).load(&self.config) {
+        let seen = std::mem::take(&mut self.seen);
+        let delay_before = std::mem::replace(&mut self.delay_before, seen.delay.filter(|_| count == 1));
+        let calm = match seen.load(delay_before, &self.config) {
             Load::Calm => self.calm.as_std().saturating_add(whole(count)),
             Load::Between => whole(count - 1),
             Load::TooMuch => {
@@ -166,25 +176,25 @@ impl Shed {
         }
         self.level += 1;
         if let Some(lowered) = self.lowered.take() {
-            let is_early = now.saturating_since(lowered) < self.wanted;
-            self.wanted = if is_early { twice(self.wanted).min(calm_max) } else { calm };
+            let is_early = now.saturating_since(lowered) < self.careful;
+            self.careful = if is_early { twice(self.careful).min(calm_max) } else { calm };
         }
+        self.wanted = self.careful;
     }
 
     fn lower(&mut self, now: Instant) {
         while self.level > 0 && self.calm >= self.wanted {
             self.calm = self.calm.as_std().saturating_sub(self.wanted.as_std()).into();
             self.level -= 1;
-            if self.lowered.replace(now).is_some() {
-                // The one before has held.
-                self.wanted = self.config.calm;
-            }
+            self.lowered = Some(now);
+            // As long as it stays calm, each further step is taken back sooner.
+            self.wanted = half(self.wanted).max(self.config.interval);
         }
     }
 }
 
 impl Seen {
-    fn load(self, config: &Config) -> Load {
+    fn load(self, delay_before: Option<Duration>, config: &Config) -> Load {
         let Config { target, utilisation, calm_ratio, .. } = *config;
         let load = |part: f64| match part {
             _ if part >= 1.0 => Load::TooMuch,
@@ -194,7 +204,13 @@ impl Seen {
         let of = |seen: Option<f64>, limit: Option<f64>| {
             seen.zip(limit).map_or(Load::Calm, |(seen, limit)| load(seen / limit))
         };
-        let by_delay = of(self.delay.map(secs), target.map(secs));
+        // A queue that is being worked off is long for a while when enough is shed already.
+        let falls =
+            self.delay.zip(delay_before).is_some_and(|(now, before)| secs(now) <= FALLING * secs(before));
+        let by_delay = match of(self.delay.map(secs), target.map(secs)) {
+            Load::TooMuch if falls => Load::Between,
+            load => load,
+        };
         let by_utilisation = of(self.utilisation.map(Ratio::get), utilisation.map(Ratio::get));
         match (by_delay, by_utilisation) {
             (Load::TooMuch, _) | (_, Load::TooMuch) => Load::TooMuch,
@@ -206,6 +222,10 @@ impl Seen {
 
 fn secs(duration: Duration) -> f64 {
     duration.as_std().as_secs_f64()
+}
+
+fn half(duration: Duration) -> Duration {
+    (duration.as_std() / 2).into()
 }
 
 fn twice(duration: Duration) -> Duration {

@@ -21,10 +21,11 @@ pub struct Config {
     /// It is calm while both are below this share of what is too much; between the two nothing changes. By default 0.8: a step less of one class is about that
     /// much.
     pub calm_ratio: Ratio,
-    /// How long it has to be calm until a step less is shed; not below `interval`. By default 1s: ten times as careful as on the way up.
+    /// How long it has to be calm until a step less is shed, and half as long for each further one while it stays calm; not below `interval`. By default 1s: ten
+    /// times as careful as on the way up.
     pub calm: Duration,
     /// How long it has to be calm at most. Each time that a step more is shed that soon after a step less was, the calm has to last twice as long. By default
-    /// 30s.
+    /// 4s: longer, and those that were shed last would come back long after an overload.
     pub calm_max: Duration,
     /// In how many steps a class is shed, from 1, which sheds classes as a whole, to 100. By default 4: a quarter of a class at a time, and a whole one in
     /// 400ms.
@@ -100,7 +101,7 @@ impl Default for Config {
             utilisation: Some(Ratio::new(0.95).expect("it is a ratio")),
             calm_ratio: Ratio::new(0.8).expect("it is a ratio"),
             calm: Duration::from_secs(1),
-            calm_max: Duration::from_secs(30),
+            calm_max: Duration::from_secs(4),
             steps: NonZeroU32::new(4).expect("it is above zero"),
             critical_plus: Ratio::new(0.5).expect("it is a ratio"),
             retry_after: Duration::from_secs(2),

@@ -159,7 +159,25 @@ fn a_step_that_was_taken_back_too_early_is_taken_back_later_the_next_time() {
         wait
     });
     assert_eq!(waits, [10, 20, 40, 50, 50]);
-    assert_eq!([scene.calm(), scene.calm(), scene.calm()], [50, 50, 10], "one that holds is trusted");
+    assert_eq!(
+        [scene.calm(), scene.calm(), scene.calm()],
+        [50, 25, 13],
+        "while it stays calm, sooner each time"
+    );
+}
+
+#[test]
+fn a_queue_that_is_being_worked_off_has_nothing_more_shed() {
+    let mut scene = Scene::new(whole());
+    assert_eq!(scene.interval(Duration::from_millis(100)), Some(Decision::SheddingRaised));
+    for delay_ms in [90, 80, 70, 60] {
+        assert_eq!(scene.interval(Duration::from_millis(delay_ms)), None, "{delay_ms} ms, and falling");
+    }
+    assert_eq!(
+        scene.interval(Duration::from_millis(59)),
+        Some(Decision::SheddingRaised),
+        "it hardly falls any more"
+    );
 }
 
 #[test]
@@ -281,7 +299,9 @@ proptest! {
             if level < before {
                 lowered += u64::from(before - level);
                 let since_ms = scene.now_ms - seen_ms;
-                prop_assert!(lowered * 1_000 <= since_ms, "{lowered} steps in {since_ms} ms");
+                // Each waits half as long as the one before it did, and an interval at least.
+                let least_ms: u64 = (0..lowered).map(|step| (1_000 >> step.min(9)).max(100)).sum();
+                prop_assert!(least_ms <= since_ms, "{lowered} steps in {since_ms} ms");
             }
             last_ms = scene.now_ms;
             let shares = scene.shares();
@@ -327,7 +347,7 @@ proptest! {
         }
         // From then on it is tried once for each longest calm whether less will do, for an interval.
         let changes = (0..3_000).filter(|_| serve(&mut scene, offered, capacity).is_some()).count();
-        prop_assert!(changes <= 2 * 300 / 30 + 2, "{}", changes);
+        prop_assert!(changes <= 2 * 300 / 4 + 2, "{}", changes);
         prop_assert_eq!(scene.shares()[3], 0.0);
     }
 }
