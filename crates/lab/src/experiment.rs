@@ -17,12 +17,14 @@ mod index_reads;
 mod indexes;
 mod integrity;
 mod load_model;
+mod metastable;
 mod meter;
 mod mixes;
 mod node;
 mod reload;
 mod retry_storm;
 mod samples;
+mod shedding;
 mod start;
 mod write_amplification;
 
@@ -46,9 +48,11 @@ pub use index_build::IndexBuild;
 pub use indexes::Indexes;
 pub use integrity::Integrity;
 pub use load_model::LoadModel;
+pub use metastable::Metastable;
 pub use mixes::Mixes;
 pub use reload::Reload;
 pub use retry_storm::RetryStorm;
+pub use shedding::Shedding;
 pub use start::Start;
 pub use write_amplification::WriteAmplification;
 
@@ -99,7 +103,7 @@ impl Context {
 }
 
 /// All experiments, in the order in which they are listed.
-pub static ALL: [&dyn Experiment; 15] = [
+pub static ALL: [&dyn Experiment; 17] = [
     &Start::DEFAULT,
     &Drain::DEFAULT,
     &Reload::DEFAULT,
@@ -115,6 +119,8 @@ pub static ALL: [&dyn Experiment; 15] = [
     &RetryStorm::DEFAULT,
     &Hedging::DEFAULT,
     &Concurrency::DEFAULT,
+    &Metastable::DEFAULT,
+    &Shedding::DEFAULT,
 ];
 
 /// Has the report say that nothing of it was measured on a machine.

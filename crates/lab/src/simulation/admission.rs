@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 
-use mainstay_base::error::Retry;
+use mainstay_base::error::{Classify as _, Retry};
 use mainstay_base::time::Instant;
+use mainstay_base::units::Duration;
 use mainstay_resilience::Verdict;
 use mainstay_resilience::adaptive::{self, Adaptive};
+use mainstay_resilience::shed::{self, Shed};
 
 use super::Random;
 use super::service::{Admission, Try};
@@ -69,5 +71,24 @@ impl Admission for Learned {
         let Some(permit) = self.permits.remove(&of.serial) else { return };
         let verdict = if is_ok { Verdict::Success } else { Verdict::Failure(Retry::Safe) };
         self.core.tell(permit, verdict, now);
+    }
+}
+
+/// Turns calls away by their class while those that are taken wait too long.
+pub(crate) struct Shedding(Shed);
+
+impl Shedding {
+    pub(crate) fn new(config: shed::Config) -> Self {
+        Self(Shed::new(config))
+    }
+}
+
+impl Admission for Shedding {
+    fn takes(&mut self, now: Instant, of: &Try, random: &Random) -> Result<(), Retry> {
+        self.0.ask(of.class, now, random.entropy()).0.map_err(|rejection| rejection.retry())
+    }
+
+    fn begun(&mut self, now: Instant, waited: Duration) {
+        let _ = self.0.began(waited, now);
     }
 }
