@@ -69,6 +69,7 @@ bench: ## Duels with nginx, databases and other logs, and experiments of the lab
 	$(CARGO) run --quiet --release --package xtask -- duel kv-write
 	$(CARGO) run --quiet --release --package xtask -- duel kv-read
 	$(CARGO) run --quiet --release --package xtask -- duel log
+	$(CARGO) run --quiet --release --package xtask -- duel policies
 	-for experiment in start indexes index-build write-amplification mixes; do \
 	  $(CARGO_TARGET_DIR)/release/mainstay lab run $$experiment --out docs/benchmarks; done
 	$(CARGO) run --quiet --release --package xtask -- answers

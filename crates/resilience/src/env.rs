@@ -9,7 +9,9 @@ use crate::watch::{Decision, Watch};
 
 /// What layers get from outside. Clones share it.
 #[derive(Clone)]
-pub struct Env {
+pub struct Env(Arc<Parts>);
+
+struct Parts {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     watch: Arc<dyn Watch>,
@@ -18,21 +20,21 @@ pub struct Env {
 impl Env {
     /// With these. The clock's time must pass as tokio's does: [`TokioClock`], or the machine's own.
     pub fn new(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>, watch: Arc<dyn Watch>) -> Self {
-        Self { clock, entropy, watch }
+        Self(Arc::new(Parts { clock, entropy, watch }))
     }
 
     /// The moment.
     pub fn now(&self) -> Instant {
-        self.clock.now()
+        self.0.clock.now()
     }
 
     pub(crate) fn entropy(&self) -> &dyn Entropy {
-        &*self.entropy
+        &*self.0.entropy
     }
 
     /// Tells what was decided.
     pub(crate) fn decided(&self, decision: Decision) {
-        self.watch.decided(decision);
+        self.0.watch.decided(decision);
     }
 
     /// A timer that ends at a moment.

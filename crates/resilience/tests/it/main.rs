@@ -5,6 +5,7 @@ mod breaker;
 mod bulkhead;
 mod coalesce;
 mod deadline;
+mod examples;
 mod fallback;
 mod fault;
 mod hedge;
