@@ -12,9 +12,7 @@
 //! Sources: Netflix, concurrency-limits, `Gradient2Limit` and `AIMDLimit`; Jacobson, "Congestion Avoidance and Control", SIGCOMM 1988.
 
 mod config;
-mod future;
 mod layer;
-mod service;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -23,9 +21,7 @@ use mainstay_base::time::Instant;
 use mainstay_base::units::Duration;
 
 pub use config::{Aimd, Config, Gradient, Limiter};
-pub use future::Future;
-pub use layer::{Handle, Layer};
-pub use service::Service;
+pub use layer::{Handle, Held, Layer, Service};
 
 use crate::error::Rejection;
 use crate::judge::Verdict;

@@ -9,10 +9,8 @@
 //! Source: Nygard, "Release It!", 2nd ed., chapter 5.
 
 mod config;
-mod future;
 mod layer;
 mod quiet;
-mod service;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -21,9 +19,7 @@ use mainstay_base::time::{Entropy, Instant};
 use mainstay_base::units::Duration;
 
 pub use config::{Config, Slow, Window};
-pub use future::Future;
-pub use layer::{Handle, Held, Layer};
-pub use service::Service;
+pub use layer::{Handle, Held, Layer, Service};
 
 use crate::chance::unit;
 use crate::judge::Verdict;

@@ -27,6 +27,7 @@ pub mod coalesce;
 pub mod deadline;
 pub mod fallback;
 pub mod fault;
+pub mod gate;
 pub mod hedge;
 pub mod limit;
 pub mod policy;

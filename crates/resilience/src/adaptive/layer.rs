@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use mainstay_base::time::Instant;
 use mainstay_base::units::Ratio;
 
-use super::{Adaptive, Config, Permit, Service};
+use super::{Adaptive, Config, Permit};
 use crate::env::Env;
 use crate::error::Rejection;
+use crate::gate::{self, Gate};
 use crate::judge::Verdict;
 use crate::shed;
 use crate::watch::Decision;
@@ -48,7 +49,8 @@ impl Handle {
         utilisation(&self.core())
     }
 
-    pub(super) fn ask(&self, now: Instant) -> Result<Held, Rejection> {
+    /// Asks to let a call through. Errors: [`Rejection::LimitReached`]. For those who call without a layer.
+    pub fn ask(&self, now: Instant) -> Result<Held, Rejection> {
         let mut core = self.core();
         let found = self.shed.as_ref().map(|shed| (shed, utilisation(&core)));
         let asked = core.ask(now);
@@ -78,13 +80,15 @@ fn utilisation(core: &Adaptive) -> Ratio {
 
 /// A call that is on its way. Dropped, it is abandoned.
 #[derive(Debug)]
-pub(super) struct Held {
+#[must_use = "a call that is not told of is taken for abandoned"]
+pub struct Held {
     permit: Option<Permit>,
     handle: Handle,
 }
 
 impl Held {
-    pub(super) fn tell(mut self, verdict: Verdict) {
+    /// Tells what its end means.
+    pub fn tell(mut self, verdict: Verdict) {
         let Some(permit) = self.permit.take() else { return };
         let now = self.handle.env.now();
         self.handle.core().tell(permit, verdict, now);
@@ -100,23 +104,21 @@ impl Drop for Held {
 }
 
 /// Puts an adaptive limit in front of services.
-#[derive(Debug, Clone)]
-pub struct Layer<J> {
-    handle: Handle,
-    judge: J,
-}
+pub type Layer<J> = gate::Layer<Handle, J>;
 
-impl<J> Layer<J> {
-    /// This limit; the judge says which answers are failures.
-    pub const fn new(handle: Handle, judge: J) -> Self {
-        Self { handle, judge }
+/// A service behind an adaptive limit. It is asked by no more at a time than it has shown to bear; a call that is cancelled tells how long it took until then.
+pub type Service<S, J> = gate::Service<S, Handle, J>;
+
+impl Gate for Handle {
+    type Held = Held;
+
+    fn ask(&self, now: Instant) -> Result<Held, Rejection> {
+        self.ask(now)
     }
 }
 
-impl<S, J: Clone> tower_layer::Layer<S> for Layer<J> {
-    type Service = Service<S, J>;
-
-    fn layer(&self, inner: S) -> Service<S, J> {
-        Service::new(inner, self.handle.clone(), self.judge.clone())
+impl gate::Held for Held {
+    fn tell(self, verdict: Verdict) {
+        self.tell(verdict);
     }
 }

@@ -7,9 +7,10 @@ use mainstay_base::time::Instant;
 use mainstay_base::units::Duration;
 
 use super::quiet::Quiet;
-use super::{Breaker, Config, Forced, Permit, Service, Slow, State};
+use super::{Breaker, Config, Forced, Permit, Slow, State};
 use crate::env::Env;
 use crate::error::Rejection;
+use crate::gate::{self, Gate};
 use crate::judge::Verdict;
 use crate::watch::Decision;
 
@@ -139,23 +140,21 @@ impl Drop for Held {
 }
 
 /// Puts a breaker in front of services.
-#[derive(Debug, Clone)]
-pub struct Layer<J> {
-    handle: Handle,
-    judge: J,
-}
+pub type Layer<J> = gate::Layer<Handle, J>;
 
-impl<J> Layer<J> {
-    /// This breaker; the judge says which answers are failures.
-    pub const fn new(handle: Handle, judge: J) -> Self {
-        Self { handle, judge }
+/// A service behind a breaker. It is asked only while the breaker passes; a call that is cancelled says nothing of it.
+pub type Service<S, J> = gate::Service<S, Handle, J>;
+
+impl Gate for Handle {
+    type Held = Held;
+
+    fn ask(&self, now: Instant) -> Result<Held, Rejection> {
+        self.ask(now)
     }
 }
 
-impl<S, J: Clone> tower_layer::Layer<S> for Layer<J> {
-    type Service = Service<S, J>;
-
-    fn layer(&self, inner: S) -> Service<S, J> {
-        Service::new(inner, self.handle.clone(), self.judge.clone())
+impl gate::Held for Held {
+    fn tell(self, verdict: Verdict) {
+        self.tell(verdict);
     }
 }
