@@ -39,6 +39,9 @@ conformance: nextest python-packages postgresql strace ## Foreign clients and su
 soak: nextest ## The same tests with many more generated cases, and the long ones
 	PROPTEST_CASES=$(or $(PROPTEST_CASES),20000) $(CARGO) nextest run --locked --workspace --profile soak --run-ignored all
 
+orders: ## What is done without locks, in every order of its steps (loom)
+	RUSTFLAGS="--cfg mainstay_loom" CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)-loom $(CARGO) test --locked --package mainstay-resilience --lib orders
+
 fuzz: cargo-fuzz ## Search for bytes that break a decoder; FUZZ_SECONDS for each target (60)
 	cd fuzz && for target in targets/*.rs; do \
 	  CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)-fuzz RUSTC_BOOTSTRAP=1 \
@@ -102,5 +105,5 @@ python-packages:
 	  $(TOOLS)/python/bin/pip install --quiet --disable-pip-version-check --requirement $(REQUIREMENTS) && \
 	  cp $(REQUIREMENTS) $(TOOLS)/python/requirements.txt; }
 
-.PHONY: run docs test conformance soak fuzz lint fmt clippy rustdoc deny unused bench help nextest cargo-deny cargo-fuzz \
+.PHONY: run docs test conformance soak orders fuzz lint fmt clippy rustdoc deny unused bench help nextest cargo-deny cargo-fuzz \
   cargo-machete python-packages postgresql strace

@@ -185,7 +185,7 @@ mod tests {
             assert_eq!(found, Some(experiment.name()));
             assert!(
                 !experiment.about().ends_with('.')
-                    && experiment.question().starts_with(['A', 'B', 'C', 'D', 'E'])
+                    && experiment.question().starts_with(['A', 'B', 'C', 'D', 'E', 'F'])
             );
         }
         assert!(find("no such").is_none());

@@ -1,6 +1,10 @@
 //! Successes that are not told to the breaker yet: while nothing fails, nobody takes its lock.
 
+#[cfg(not(mainstay_loom))]
 use std::sync::atomic::{AtomicU64, Ordering};
+
+#[cfg(mainstay_loom)]
+use loom::sync::atomic::{AtomicU64, Ordering};
 
 /// How many calls have succeeded in an era since they were last told to the breaker.
 ///
@@ -9,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(super) struct Quiet(AtomicU64);
 
 impl Quiet {
-    pub(super) const fn new(era: u64) -> Self {
+    pub(super) fn new(era: u64) -> Self {
         Self(AtomicU64::new(era << 32))
     }
 
@@ -28,7 +32,34 @@ impl Quiet {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, mainstay_loom))]
+mod orders {
+    use loom::sync::Arc;
+    use loom::thread;
+
+    use super::*;
+
+    /// Two threads whose calls succeed in the same era, and a third that tells the breaker and begins another era meanwhile.
+    #[test]
+    fn in_every_order_a_success_is_taken_once_or_refused() {
+        loom::model(|| {
+            let quiet = Arc::new(Quiet::new(1));
+            let adding: Vec<_> = (0..2)
+                .map(|_| {
+                    let quiet = Arc::clone(&quiet);
+                    thread::spawn(move || u32::from(quiet.add(1)))
+                })
+                .collect();
+            let within = quiet.take(1);
+            let last = quiet.take(2);
+            let added: u32 = adding.into_iter().map(|thread| thread.join().expect("it does not panic")).sum();
+            assert_eq!(within + last, added);
+            assert_eq!(quiet.take(2), 0, "nothing of an era that is over is counted in the next");
+        });
+    }
+}
+
+#[cfg(all(test, not(mainstay_loom)))]
 mod tests {
     use super::*;
 
