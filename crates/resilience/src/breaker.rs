@@ -21,7 +21,7 @@ use mainstay_base::units::Duration;
 pub use config::{Config, Slow, Window};
 pub use layer::{Handle, Held, Layer, Service};
 
-use crate::chance::unit;
+use crate::chance::longer;
 use crate::judge::Verdict;
 use crate::watch::Decision;
 use window::{Tally, Totals};
@@ -210,10 +210,12 @@ impl Breaker {
         let is_again = |(last, closed): (Duration, Option<Instant>)| {
             closed.is_none_or(|closed| now.saturating_since(closed) < last).then_some(last)
         };
-        let next = self.last.and_then(is_again).map_or(open, |last| twice(last).min(self.config.open_max()));
+        let next = self
+            .last
+            .and_then(is_again)
+            .map_or(open, |last| last.saturating_mul(2).min(self.config.open_max()));
         self.last = Some((next, None));
-        let spread = next.as_std().mul_f64(1.0 + jitter.get() * unit(entropy));
-        let until = now.checked_add(spread).unwrap_or(Instant::from_nanos(u64::MAX));
+        let until = now.saturating_add(longer(next, jitter, entropy));
         self.enter(Stage::Open { until });
         Decision::BreakerOpened
     }
@@ -224,8 +226,4 @@ impl Breaker {
         self.tally.clear();
         self.failures_in_a_row = 0;
     }
-}
-
-fn twice(duration: Duration) -> Duration {
-    duration.as_std().saturating_mul(2).into()
 }

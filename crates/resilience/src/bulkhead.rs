@@ -136,7 +136,7 @@ impl Bulkhead {
             self.running += 1;
             return Ok(Asked::Passed(Permit(())));
         }
-        let last = facts.now.checked_add(max_wait).unwrap_or(Instant::from_nanos(u64::MAX));
+        let last = facts.now.saturating_add(max_wait);
         let is_due = facts.deadline.is_some_and(|deadline| deadline <= last);
         let until = if is_due { facts.deadline.unwrap_or(last) } else { last };
         if is_due && until <= facts.now {

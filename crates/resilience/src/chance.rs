@@ -1,12 +1,23 @@
 //! Numbers drawn from entropy.
 
 use mainstay_base::time::Entropy;
+use mainstay_base::units::{Duration, Ratio};
 
 /// A number from 0 to 1, without 1: 53 random bits.
 pub(crate) fn unit(entropy: &dyn Entropy) -> f64 {
     let mut bytes = [0; 8];
     entropy.fill(&mut bytes);
     (u64::from_le_bytes(bytes) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// Whether something happens that does in this share of all cases. What always or never does draws nothing.
+pub(crate) fn happens(share: Ratio, entropy: &dyn Entropy) -> bool {
+    share == Ratio::ONE || (share > Ratio::ZERO && unit(entropy) < share.get())
+}
+
+/// A time and up to this share of it more, each length as likely.
+pub(crate) fn longer(time: Duration, share: Ratio, entropy: &dyn Entropy) -> Duration {
+    time.as_std().mul_f64(1.0 + share.get() * unit(entropy)).into()
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ impl Deadline {
         if facts.is_due(facts.now) {
             return Err(Rejection::DeadlinePassed);
         }
-        let own = facts.now.checked_add(self.timeout).unwrap_or(Instant::from_nanos(u64::MAX));
+        let own = facts.now.saturating_add(self.timeout);
         let has_all_its_time = facts.deadline.is_none_or(|deadline| own <= deadline);
         let facts = facts.due(own);
         let then = match self.scope {

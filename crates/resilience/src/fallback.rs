@@ -163,7 +163,7 @@ impl Ladder {
     }
 
     fn wait_to_probe(&mut self, now: Instant) {
-        self.probe_at = now.checked_add(self.config.probe_every).unwrap_or(Instant::from_nanos(u64::MAX));
+        self.probe_at = now.saturating_add(self.config.probe_every);
     }
 
     fn enter(&mut self, start: usize, now: Instant) {

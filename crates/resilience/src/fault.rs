@@ -24,7 +24,7 @@ pub use layer::{Handle, InstallError, Layer, Slowing, Unslowed};
 pub use schedule::Schedule;
 pub use service::Service;
 
-use crate::chance::unit;
+use crate::chance::{happens, unit};
 use crate::error::Rejection;
 
 /// What is done to a call: nothing by default.
@@ -68,16 +68,12 @@ impl Rules {
         let mut injection = Injection::default();
         for rule in &self.rules {
             // Chance is drawn last, so that a rule that does not fit a call leaves the draws of others as they are.
-            if rule.schedule.is_on(elapsed) && is_for(&rule.calls) && is_drawn(rule, entropy) {
+            if rule.schedule.is_on(elapsed) && is_for(&rule.calls) && happens(rule.ratio, entropy) {
                 injection.add(&rule.fault, entropy);
             }
         }
         injection
     }
-}
-
-fn is_drawn(rule: &Rule, entropy: &dyn Entropy) -> bool {
-    rule.ratio.get() >= 1.0 || unit(entropy) < rule.ratio.get()
 }
 
 impl Injection {

@@ -38,6 +38,7 @@ mod chance;
 mod env;
 mod error;
 mod judge;
+mod steps;
 mod watch;
 
 pub use call::{Call, Criticality, Facts, Key};

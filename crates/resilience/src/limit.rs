@@ -84,21 +84,19 @@ impl Gcra {
     /// window that has to be waited for the longest; asked again after exactly that time, it admits the same cost.
     pub fn take(&self, moments: &mut Moments, cost: u32, now: Instant) -> Result<Standing, Rejection> {
         let (mut next, mut after_ns, mut slowest) = (*moments, 0, None);
-        for (bucket, moment) in self.buckets().zip(&mut next.0) {
+        for ((bucket, moment), before) in self.buckets().zip(&mut next.0).zip(moments.0) {
             if cost > bucket.burst {
                 return Err(Rejection::CostAboveBurst { cost, burst: bucket.burst });
             }
             let wait_ns = bucket.take(moment, cost, now.as_nanos());
             if wait_ns > after_ns {
-                (after_ns, slowest) = (wait_ns, Some(bucket));
+                (after_ns, slowest) = (wait_ns, Some((bucket, before)));
             }
         }
-        let Some(slowest) = slowest else {
+        let Some((slowest, moment)) = slowest else {
             *moments = next;
             return Ok(self.standing(moments, now));
         };
-        let place = self.buckets().position(|bucket| std::ptr::eq(bucket, slowest));
-        let moment = moments.0[place.expect("it is one of them")];
         let Standing { quota, window, remaining, reset } = slowest.standing(moment, now.as_nanos());
         let after = Duration::from_nanos(after_ns);
         Err(Rejection::RateLimited { quota, window, remaining, reset, after })

@@ -31,7 +31,7 @@ pub use layer::{Handle, Layer};
 pub use service::Service;
 
 use crate::call::Criticality;
-use crate::chance::unit;
+use crate::chance::{happens, longer};
 use crate::error::Rejection;
 use crate::watch::Decision;
 
@@ -107,11 +107,11 @@ impl Shed {
         let change = self.pass(now);
         let share = self.share(criticality);
         // By chance, so that the rhythm of nobody's calls decides who is shed.
-        if share == Ratio::ZERO || (share < Ratio::ONE && unit(entropy) >= share.get()) {
+        if !happens(share, entropy) {
             return (Ok(()), change);
         }
         let Config { retry_after, jitter, .. } = self.config;
-        let after = retry_after.as_std().mul_f64(1.0 + jitter.get() * unit(entropy)).into();
+        let after = longer(retry_after, jitter, entropy);
         (Err(Rejection::Shed { criticality, after }), change)
     }
 
@@ -147,20 +147,20 @@ impl Shed {
         }
         let interval_ns = interval.as_std().as_nanos().max(1);
         let count = u64::try_from(passed.as_std().as_nanos() / interval_ns).unwrap_or(u64::MAX);
-        let whole = |count: u64| interval.as_std().saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
+        let whole = |count: u64| interval.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
         self.began = Some(began.checked_add(whole(count)).unwrap_or(now));
         let before = self.level;
         let seen = std::mem::take(&mut self.seen);
         let delay_before = std::mem::replace(&mut self.delay_before, seen.delay.filter(|_| count == 1));
         let calm = match seen.load(delay_before, &self.config) {
-            Load::Calm => self.calm.as_std().saturating_add(whole(count)),
+            Load::Calm => self.calm.as_std().saturating_add(whole(count).as_std()).into(),
             Load::Between => whole(count - 1),
             Load::TooMuch => {
                 self.raise(now);
                 whole(count - 1)
             }
         };
-        self.calm = calm.into();
+        self.calm = calm;
         self.lower(now);
         match self.level.cmp(&before) {
             Ordering::Greater => Some(Decision::SheddingRaised),
@@ -177,7 +177,7 @@ impl Shed {
         self.level += 1;
         if let Some(lowered) = self.lowered.take() {
             let is_early = now.saturating_since(lowered) < self.careful;
-            self.careful = if is_early { twice(self.careful).min(calm_max) } else { calm };
+            self.careful = if is_early { self.careful.saturating_mul(2).min(calm_max) } else { calm };
         }
         self.wanted = self.careful;
     }
@@ -226,8 +226,4 @@ fn secs(duration: Duration) -> f64 {
 
 fn half(duration: Duration) -> Duration {
     (duration.as_std() / 2).into()
-}
-
-fn twice(duration: Duration) -> Duration {
-    duration.as_std().saturating_mul(2).into()
 }

@@ -26,6 +26,11 @@ impl Instant {
         self.0.checked_add(nanos).map(Self)
     }
 
+    /// This long later, or the end of the range.
+    pub fn saturating_add(self, duration: impl Into<Duration>) -> Self {
+        self.checked_add(duration).unwrap_or(Self(u64::MAX))
+    }
+
     /// This long earlier; none before the origin.
     pub fn checked_sub(self, duration: impl Into<Duration>) -> Option<Self> {
         let nanos = u64::try_from(duration.into().as_std().as_nanos()).ok()?;
@@ -61,5 +66,7 @@ mod tests {
         assert_eq!(start.saturating_since(later), Duration::ZERO);
         assert_eq!(Instant::from_nanos(u64::MAX).checked_add(Duration::from_nanos(1)), None);
         assert_eq!(start.checked_add(Duration::MAX), None);
+        assert_eq!(start.saturating_add(Duration::MAX), Instant::from_nanos(u64::MAX));
+        assert_eq!(start.saturating_add(second), later);
     }
 }

@@ -53,6 +53,17 @@ impl Duration {
         self.0
     }
 
+    /// The length in nanoseconds, or the most that fit, which are 584 years.
+    pub fn as_nanos(self) -> u64 {
+        u64::try_from(self.0.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// So many times as long, or the longest.
+    #[must_use]
+    pub const fn saturating_mul(self, by: u32) -> Self {
+        Self(self.0.saturating_mul(by))
+    }
+
     /// The length in seconds, rounded up, as protocols want it that only know whole seconds.
     pub const fn as_secs_up(self) -> u64 {
         self.0.as_secs().saturating_add((self.0.subsec_nanos() > 0) as u64)

@@ -104,7 +104,7 @@ impl Gradient {
                 Self::QUEUE_MAX
             ));
         }
-        if self.long.as_std() < window.as_std().saturating_mul(10) {
+        if self.long < window.saturating_mul(10) {
             return Err(format!(
                 "has a `long` of {}, below ten times `window`, {window}: make it longer, such as 10m",
                 self.long

@@ -78,7 +78,7 @@ impl Default for Config {
 impl Config {
     /// How long it is open at most.
     pub(super) fn open_max(&self) -> Duration {
-        self.open_max.unwrap_or_else(|| self.open.as_std().saturating_mul(3).into())
+        self.open_max.unwrap_or_else(|| self.open.saturating_mul(3))
     }
 
     /// What the types cannot state. Errors: what is wrong and what to do.

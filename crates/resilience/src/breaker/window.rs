@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use mainstay_base::time::Instant;
 
 use super::config::Window;
+use crate::steps::Steps;
 
-/// Steps of a window of time. One more is kept, the one that is being filled.
+/// Steps of a window of time, with the one that is being filled.
 const STEPS: usize = 10;
 
 /// How many calls there were.
@@ -26,12 +27,7 @@ pub(super) enum Tally {
         count: usize,
         totals: Totals,
     },
-    Time {
-        steps: [Totals; STEPS],
-        step_ns: u64,
-        /// The number of the last step, from the clock's origin.
-        last: u64,
-    },
+    Time(Steps<Totals, STEPS>),
 }
 
 impl Totals {
@@ -49,11 +45,7 @@ impl Tally {
                 let count = calls.get().min(Window::CALLS_MAX) as usize;
                 Self::Calls { ends: VecDeque::with_capacity(count), count, totals: Totals::default() }
             }
-            Window::Time(time) => {
-                let whole_ns = u64::try_from(time.as_std().as_nanos()).unwrap_or(u64::MAX);
-                let step_ns = (whole_ns / STEPS as u64).max(1);
-                Self::Time { steps: [Totals::default(); STEPS], step_ns, last: 0 }
-            }
+            Window::Time(time) => Self::Time(Steps::new(time.as_nanos() / STEPS as u64)),
         }
     }
 
@@ -72,7 +64,7 @@ impl Tally {
                 ends.push_back((is_failure, is_slow));
                 totals.add(is_failure, is_slow);
             }
-            Self::Time { steps, last, .. } => steps[(*last % STEPS as u64) as usize].add(is_failure, is_slow),
+            Self::Time(steps) => steps.last().add(is_failure, is_slow),
         }
     }
 
@@ -84,10 +76,7 @@ impl Tally {
                 let more = (more as usize).min(*count);
                 (0..more).for_each(|_| self.add(Instant::from_nanos(0), false, false));
             }
-            Self::Time { steps, last, .. } => {
-                let step = &mut steps[(*last % STEPS as u64) as usize];
-                step.all = step.all.saturating_add(more);
-            }
+            Self::Time(steps) => steps.last().all = steps.last().all.saturating_add(more),
         }
     }
 
@@ -96,9 +85,7 @@ impl Tally {
         self.move_to(now);
         match self {
             Self::Calls { .. } => Instant::from_nanos(u64::MAX),
-            Self::Time { step_ns, last, .. } => {
-                Instant::from_nanos(last.saturating_add(1).saturating_mul(*step_ns))
-            }
+            Self::Time(steps) => steps.end(),
         }
     }
 
@@ -107,7 +94,7 @@ impl Tally {
         self.move_to(now);
         match self {
             Self::Calls { totals, .. } => *totals,
-            Self::Time { steps, .. } => steps.iter().fold(Totals::default(), |sum, step| Totals {
+            Self::Time(steps) => steps.iter().fold(Totals::default(), |sum, step| Totals {
                 all: sum.all.saturating_add(step.all),
                 failed: sum.failed.saturating_add(step.failed),
                 slow: sum.slow.saturating_add(step.slow),
@@ -121,17 +108,13 @@ impl Tally {
                 ends.clear();
                 *totals = Totals::default();
             }
-            Self::Time { steps, .. } => *steps = [Totals::default(); STEPS],
+            Self::Time(steps) => steps.clear(),
         }
     }
 
-    /// Forgets the steps that have left the window. A moment before the last one, as another thread may have read it, is taken for that one.
     fn move_to(&mut self, now: Instant) {
-        let Self::Time { steps, step_ns, last } = self else { return };
-        let current = now.as_nanos() / *step_ns;
-        for step in current.saturating_sub(STEPS as u64 - 1).max(*last + 1)..=current {
-            steps[(step % STEPS as u64) as usize] = Totals::default();
+        if let Self::Time(steps) = self {
+            steps.move_to(now);
         }
-        *last = current.max(*last);
     }
 }

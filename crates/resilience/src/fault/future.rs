@@ -3,7 +3,6 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use mainstay_base::time::Instant;
 use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 use tower_service::Service;
@@ -54,7 +53,7 @@ impl<S: Service<Call<R>>, R, L> Future<S, R, L> {
 
     pub(super) fn touched(called: (S, Call<R>), injection: Injection, slowing: L, env: &Env) -> Self {
         let Injection { delay, end, slow } = injection;
-        let until = env.now().checked_add(delay).unwrap_or(Instant::from_nanos(u64::MAX));
+        let until = env.now().saturating_add(delay);
         let sleep = (!delay.is_zero()).then(|| env.sleep_until(until));
         let slowing = slow.map(|slow| (slow, slowing));
         Self { stage: Stage::Delayed { sleep, end, slowing, called: Some(called), env: env.clone() } }

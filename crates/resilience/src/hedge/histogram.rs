@@ -25,7 +25,7 @@ pub(super) struct Histogram {
 
 impl Histogram {
     pub(super) fn new(window: Duration) -> Self {
-        let window_ns = u64::try_from(window.as_std().as_nanos()).unwrap_or(u64::MAX).max(1);
+        let window_ns = window.as_nanos().max(1);
         Self { buckets: [0.0; BUCKETS], weight: 0.0, window_ns, last: 0 }
     }
 
@@ -71,8 +71,7 @@ impl Histogram {
 }
 
 fn place(took: Duration) -> usize {
-    let nanos = u64::try_from(took.as_std().as_nanos()).unwrap_or(u64::MAX);
-    let units = (nanos >> UNIT_BITS).min((1 << END_BITS) - 1);
+    let units = (took.as_nanos() >> UNIT_BITS).min((1 << END_BITS) - 1);
     let Some(shift) = units.checked_ilog2().and_then(|bits| bits.checked_sub(PARTS_BITS)) else {
         return units as usize;
     };

@@ -8,15 +8,15 @@ use crate::chance::unit;
 
 /// How long to wait after this many tries, when it was so long the last time. From zero to `cap`.
 pub(super) fn wait(config: &Config, tries: u32, last: Option<Duration>, entropy: &dyn Entropy) -> Duration {
-    let whole_ns = nanos(grown(config, tries));
+    let whole_ns = grown(config, tries).as_nanos();
     let wait_ns = match config.jitter {
         Jitter::None => whole_ns,
         Jitter::Full => between(0, whole_ns, entropy),
         Jitter::Equal => between(whole_ns / 2, whole_ns, entropy),
         Jitter::Decorrelated => {
-            let base_ns = nanos(config.base);
-            let to_ns = nanos(last.unwrap_or(config.base)).saturating_mul(3);
-            between(base_ns, to_ns, entropy).min(nanos(config.cap))
+            let base_ns = config.base.as_nanos();
+            let to_ns = last.unwrap_or(config.base).as_nanos().saturating_mul(3);
+            between(base_ns, to_ns, entropy).min(config.cap.as_nanos())
         }
     };
     Duration::from_nanos(wait_ns)
@@ -29,7 +29,7 @@ fn grown(config: &Config, tries: u32) -> Duration {
         Backoff::Linear => tries,
         Backoff::Exponential => 1_u32.checked_shl(tries.saturating_sub(1)).unwrap_or(u32::MAX),
     };
-    Duration::from(config.base.as_std().saturating_mul(factor)).min(config.cap)
+    config.base.saturating_mul(factor).min(config.cap)
 }
 
 /// A number from `low` to `high`, each as likely as another.
@@ -37,8 +37,4 @@ fn between(low: u64, high: u64, entropy: &dyn Entropy) -> u64 {
     // The cast rounds down, and ends at the largest number.
     let part = (high.saturating_sub(low) as f64 * unit(entropy)) as u64;
     low.saturating_add(part).min(high)
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_std().as_nanos()).unwrap_or(u64::MAX)
 }

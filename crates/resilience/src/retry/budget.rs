@@ -3,6 +3,7 @@
 use mainstay_base::time::Instant;
 
 use super::config::Allowance;
+use crate::steps::Steps;
 
 /// Steps of a window.
 const STEPS: usize = 10;
@@ -21,10 +22,7 @@ pub struct Budget {
     ratio: f64,
     /// How many there may be in a window whatever first tries there are.
     floor: f64,
-    step_ns: u64,
-    steps: [Step; KEPT],
-    /// The number of the last step, from the clock's origin.
-    last: u64,
+    steps: Steps<Step, KEPT>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -44,58 +42,41 @@ impl Budget {
     /// With no tries in its window.
     pub fn new(allowance: Allowance) -> Self {
         let Allowance { ratio, floor_per_s, window } = allowance;
-        let whole_ns = u64::try_from(window.as_std().as_nanos()).unwrap_or(u64::MAX);
         Self {
             ratio: ratio.get(),
             floor: f64::from(floor_per_s) * window.as_std().as_secs_f64(),
             // Rounded up, so that ten steps are no shorter than the window.
-            step_ns: whole_ns.div_ceil(STEPS as u64).max(1),
-            steps: [Step::default(); KEPT],
-            last: 0,
+            steps: Steps::new(window.as_nanos().div_ceil(STEPS as u64)),
         }
     }
 
     /// Counts a first try.
     pub fn first(&mut self, now: Instant) {
-        self.move_to(now);
-        let step = &mut self.steps[place(self.last)];
+        self.steps.move_to(now);
+        let step = self.steps.last();
         step.first = step.first.saturating_add(1);
     }
 
     /// Asks for a further try; none when the budget is spent.
     pub fn ask(&mut self, now: Instant) -> Option<Permit> {
-        self.move_to(now);
+        self.steps.move_to(now);
         let further: f64 = self.steps.iter().map(|step| f64::from(step.further)).sum();
-        let oldest = self.steps[place(self.last + 1)];
+        let oldest = self.steps.oldest();
         let first =
             self.steps.iter().map(|step| f64::from(step.first)).sum::<f64>() - f64::from(oldest.first);
         if further + 1.0 > self.ratio * first + self.floor {
             return None;
         }
-        let step = &mut self.steps[place(self.last)];
+        let step = self.steps.last();
         step.further = step.further.saturating_add(1);
-        Some(Permit { step: self.last })
+        Some(Permit { step: self.steps.number() })
     }
 
     /// Gives back a further try that was not begun.
     pub fn give_back(&mut self, Permit { step }: Permit) {
         // One of a step that has left the window is not counted any more.
-        if self.last - step < KEPT as u64 {
-            let step = &mut self.steps[place(step)];
+        if let Some(step) = self.steps.get_mut(step) {
             step.further = step.further.saturating_sub(1);
         }
     }
-
-    /// Forgets the steps that have left the window. A moment before the last one, as another thread may have read it, is taken for that one.
-    fn move_to(&mut self, now: Instant) {
-        let current = now.as_nanos() / self.step_ns;
-        for step in current.saturating_sub(STEPS as u64).max(self.last + 1)..=current {
-            self.steps[place(step)] = Step::default();
-        }
-        self.last = current.max(self.last);
-    }
-}
-
-const fn place(step: u64) -> usize {
-    (step % KEPT as u64) as usize
 }

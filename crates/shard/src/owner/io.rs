@@ -74,7 +74,7 @@ impl Io {
             (self.last, self.repeats) = (Some(name), 0);
             return self.send(operation, now, out);
         }
-        let due = later(now, self.delay());
+        let due = now.saturating_add(self.delay());
         self.repeats = self.repeats.saturating_add(1);
         self.asked = Some(Asked { operation, due, is_sent: false });
     }
@@ -82,7 +82,7 @@ impl Io {
     /// How long to wait before the next repetition: twice as long each time.
     fn delay(&self) -> Duration {
         let factor = 1_u32 << self.repeats.min(20);
-        Duration::from(self.delay_min.as_std().saturating_mul(factor).min(self.delay_max.as_std()))
+        self.delay_min.saturating_mul(factor).min(self.delay_max)
     }
 
     fn send(&mut self, operation: Operation, now: Instant, out: &mut Vec<Action>) {
@@ -95,7 +95,7 @@ impl Io {
             }
             Operation::Append(record) => Action::Append { attempt, record: record.clone() },
         });
-        self.asked = Some(Asked { operation, due: later(now, self.timeout), is_sent: true });
+        self.asked = Some(Asked { operation, due: now.saturating_add(self.timeout), is_sent: true });
     }
 
     /// Whether this is the answer that is waited for; from then on nothing is.
@@ -126,9 +126,4 @@ impl Io {
     pub(super) fn cancel(&mut self) {
         self.asked = None;
     }
-}
-
-/// This long after, or at the end of time.
-pub(super) fn later(now: Instant, delay: Duration) -> Instant {
-    now.checked_add(delay).unwrap_or(Instant::from_nanos(u64::MAX))
 }

@@ -76,7 +76,7 @@ pub(super) struct Counters {
 
 impl Counters {
     pub(super) fn note_busy(&self, kind: Kind, took: Duration) {
-        let nanos = u64::try_from(took.as_std().as_nanos()).unwrap_or(u64::MAX);
+        let nanos = took.as_nanos();
         self.busy_nanos[kind as usize].fetch_add(nanos, Ordering::Relaxed);
     }
 

@@ -13,6 +13,16 @@ fn refusal(text: &str) -> String {
 }
 
 #[test]
+fn numbers_and_multiples_end_at_the_largest() {
+    let second = Duration::from_secs(1);
+    assert_eq!((second.as_nanos(), Duration::MAX.as_nanos()), (1_000_000_000, u64::MAX));
+    assert_eq!(
+        (second.saturating_mul(3), Duration::MAX.saturating_mul(2)),
+        (Duration::from_secs(3), Duration::MAX)
+    );
+}
+
+#[test]
 fn durations_are_read_with_one_unit_or_several() {
     assert_eq!(nanos("250ms"), 250_000_000);
     assert_eq!(nanos("1.5s"), 1_500_000_000);
