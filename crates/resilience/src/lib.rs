@@ -39,6 +39,8 @@ mod env;
 mod error;
 mod judge;
 mod steps;
+#[cfg(test)]
+mod testing;
 mod watch;
 
 pub use call::{Call, Criticality, Facts, Key};

@@ -7,20 +7,9 @@ use mainstay_base::units::Ratio;
 use proptest::prelude::*;
 
 use super::*;
+use crate::testing::{at, ratio, some};
 
 const FAILURE: Verdict = Verdict::Failure(Retry::Safe);
-
-fn some(count: u32) -> NonZeroU32 {
-    NonZeroU32::new(count).unwrap()
-}
-
-fn ratio(value: f64) -> Ratio {
-    Ratio::new(value).unwrap()
-}
-
-fn at(ms: u64) -> Instant {
-    Instant::from_nanos(ms * 1_000_000)
-}
 
 fn gradient() -> Config {
     Config { maximum: some(100), ..Config::default() }

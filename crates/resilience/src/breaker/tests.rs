@@ -1,6 +1,5 @@
 //! The table of transitions, and laws over random histories.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use mainstay_base::error::Retry;
@@ -11,22 +10,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::env::Env;
 use crate::error::Rejection;
+use crate::testing::{at, ratio, some};
 use crate::watch::Counts;
 
 const FAILURE: Verdict = Verdict::Failure(Retry::Safe);
 const QUICK: Duration = Duration::from_millis(1);
-
-fn some(count: u32) -> NonZeroU32 {
-    NonZeroU32::new(count).unwrap()
-}
-
-fn ratio(value: f64) -> Ratio {
-    Ratio::new(value).unwrap()
-}
-
-fn at(ms: u64) -> Instant {
-    Instant::from_nanos(ms * 1_000_000)
-}
 
 /// A breaker, and a clock that is moved by hand.
 struct Scene {

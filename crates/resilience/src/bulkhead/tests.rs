@@ -8,10 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::call::Key;
-
-fn at(ms: u64) -> Instant {
-    Instant::from_nanos(ms * 1_000_000)
-}
+use crate::testing::at;
 
 fn key(number: u8) -> Key {
     Key::of(1, &[number])

@@ -5,14 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::judge::Verdict;
-
-fn at(ms: u64) -> Instant {
-    Instant::from_nanos(ms * 1_000_000)
-}
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
+use crate::testing::{at, ms};
 
 fn due(now_ms: u64, deadline_ms: u64) -> Facts {
     Facts::new(at(now_ms)).due(at(deadline_ms))

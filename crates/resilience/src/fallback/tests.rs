@@ -1,15 +1,10 @@
 //! How a ladder goes down and up, and laws over random histories.
 
-use std::num::NonZeroU32;
-
 use mainstay_base::units::Duration;
 use proptest::prelude::*;
 
 use super::*;
-
-fn some(count: u32) -> NonZeroU32 {
-    NonZeroU32::new(count).unwrap()
-}
+use crate::testing::some;
 
 /// A ladder of four steps, and a clock that is moved by hand.
 struct Scene {

@@ -5,18 +5,7 @@ use mainstay_base::units::Ratio;
 use proptest::prelude::*;
 
 use super::*;
-
-fn at(ms: u64) -> Instant {
-    Instant::from_nanos(ms * 1_000_000)
-}
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
-
-fn ratio(value: f64) -> Ratio {
-    Ratio::new(value).unwrap()
-}
+use crate::testing::{at, ms, ratio};
 
 fn rule(fault: Fault) -> Rule {
     Rule::new("rule", fault)

@@ -8,18 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::chance::unit;
-
-fn at(ms: u64) -> Instant {
-    Instant::from_nanos(ms * 1_000_000)
-}
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
-
-fn ratio(value: f64) -> Ratio {
-    Ratio::new(value).expect("it is a ratio")
-}
+use crate::testing::{at, ms, ratio};
 
 /// Whether `learned` is `exact`, or above it by no more than the histogram may be.
 fn is_near(learned: Duration, exact: Duration) -> bool {

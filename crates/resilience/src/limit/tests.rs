@@ -1,17 +1,12 @@
 //! What a window admits, laws over all intervals of random histories, and tables under attack.
 
-use std::num::NonZeroU32;
-
 use mainstay_base::error::{Classify, Retry};
 use proptest::prelude::*;
 
 use super::table::{Shard, Table};
 use super::*;
 use crate::call::Key;
-
-fn some(count: u32) -> NonZeroU32 {
-    NonZeroU32::new(count).unwrap()
-}
+use crate::testing::some;
 
 fn rate(text: &str) -> Rate {
     text.parse().unwrap()

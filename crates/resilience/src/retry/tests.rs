@@ -1,35 +1,19 @@
 //! What is tried again and when, the spreads of waits, and laws over random histories.
 
 use std::collections::VecDeque;
-use std::num::NonZeroU32;
 
 use mainstay_base::time::SeededEntropy;
 use mainstay_base::units::Ratio;
 use proptest::prelude::*;
 
 use super::*;
+use crate::testing::{at, ms, ratio, some};
 
 const SAFE: Verdict = Verdict::Failure(Retry::Safe);
 const WITH_KEY: Verdict = Verdict::Failure(Retry::WithIdempotencyKey);
 
-fn at(ms: u64) -> Instant {
-    Instant::from_nanos(ms * 1_000_000)
-}
-
-fn ms(ms: u64) -> Duration {
-    Duration::from_millis(ms)
-}
-
 fn whole_ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_std().as_millis()).expect("tests take seconds")
-}
-
-fn some(count: u32) -> NonZeroU32 {
-    NonZeroU32::new(count).expect("it is above zero")
-}
-
-fn ratio(value: f64) -> Ratio {
-    Ratio::new(value).expect("it is a ratio")
 }
 
 fn exact() -> Config {

@@ -6,16 +6,9 @@ use mainstay_base::time::SeededEntropy;
 use proptest::prelude::*;
 
 use super::*;
+use crate::testing::{at, ratio};
 
 const TOO_LONG: Duration = Duration::from_millis(5);
-
-fn ratio(value: f64) -> Ratio {
-    Ratio::new(value).unwrap()
-}
-
-fn at(ms: u64) -> Instant {
-    Instant::from_nanos(ms * 1_000_000)
-}
 
 /// Classes as a whole.
 fn whole() -> Config {
