@@ -6,15 +6,12 @@
 //!
 //! Rate limits, shedding, coalescing and fallbacks belong to what is served and not to what is called, and stand before all of it.
 
-mod maybe;
-
 use mainstay_base::units::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tower_layer::Layer as _;
 
-pub use maybe::{Either, EitherFuture, Maybe};
-
+use crate::either::{Either, Maybe};
 use crate::env::Env;
 use crate::{breaker, bulkhead, call, deadline, hedge, retry};
 

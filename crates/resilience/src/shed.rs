@@ -14,7 +14,6 @@
 //! SoCC 2018.
 
 mod config;
-mod future;
 mod layer;
 mod service;
 #[cfg(test)]
@@ -26,7 +25,6 @@ use mainstay_base::time::{Entropy, Instant};
 use mainstay_base::units::{Duration, Ratio};
 
 pub use config::Config;
-pub use future::Future;
 pub use layer::{Handle, Layer};
 pub use service::Service;
 

@@ -1,10 +1,11 @@
 //! A service that calls are shed in front of.
 
+use std::future::Ready;
 use std::task::{Context, Poll};
 
-use super::future::Future;
 use super::layer::Handle;
 use crate::call::Call;
+use crate::either::EitherFuture;
 use crate::error::Error;
 
 /// A service that calls are shed in front of. It is asked for what is not shed.
@@ -26,7 +27,7 @@ where
 {
     type Response = S::Response;
     type Error = Error<E>;
-    type Future = Future<S::Future>;
+    type Future = EitherFuture<S::Future, Ready<Result<S::Response, Error<E>>>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(context)
@@ -34,8 +35,8 @@ where
 
     fn call(&mut self, call: Call<R>) -> Self::Future {
         match self.handle.ask(&call.facts) {
-            Ok(()) => Future::passed(self.inner.call(call)),
-            Err(rejection) => Future::rejected(rejection),
+            Ok(()) => EitherFuture::passed(self.inner.call(call)),
+            Err(rejection) => EitherFuture::rejected(rejection),
         }
     }
 }

@@ -1,11 +1,14 @@
-//! A layer that is there or not, as a policy's configuration says.
+//! One service or another, and the future of one or another: a layer that is there or not, as a policy's configuration says, and a call that is passed on or rejected at
+//! once.
 
-use std::future::Future;
+use std::future::{Future, Ready, ready};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 use tower_service::Service;
+
+use crate::error::{Error, Rejection};
 
 /// A layer that is there or not. Without it, what it would stand around is what there is.
 #[derive(Debug, Clone)]
@@ -76,6 +79,18 @@ pin_project! {
             #[pin]
             future: S,
         },
+    }
+}
+
+impl<F, T, E> EitherFuture<F, Ready<Result<T, Error<E>>>> {
+    /// A call that is passed on.
+    pub(crate) const fn passed(inner: F) -> Self {
+        Self { stage: Stage::With { future: inner } }
+    }
+
+    /// A call that is rejected at once.
+    pub(crate) fn rejected(rejection: Rejection) -> Self {
+        Self { stage: Stage::Without { future: ready(Err(Error::Rejected(rejection))) } }
     }
 }
 
