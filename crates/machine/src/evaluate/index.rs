@@ -201,12 +201,7 @@ impl Target<'_> {
                 _ => overlay.write(row, Some(Holder { key: key.clone() }.encode())),
             }
         }
-        let row = RowKey::index_entry(self.of, tuple, key);
-        if is_whole {
-            overlay.write_over(row, None, Some(ENTRY));
-        } else {
-            overlay.write(row, Some(ENTRY));
-        }
+        self.write((tuple, key), is_whole, Some(ENTRY), overlay);
         Ok(())
     }
 
@@ -218,13 +213,25 @@ impl Target<'_> {
                 overlay.write(row, None);
             }
         }
+        self.write((tuple, key), is_whole, None, overlay);
+        Ok(())
+    }
+
+    /// Writes or removes an entry. Of an index that is whole it is known whether it was there: only what was not is written, and what was is removed.
+    fn write(
+        self,
+        (tuple, key): (&[u8], &Key),
+        is_whole: bool,
+        value: Option<Bytes>,
+        overlay: &mut Overlay<'_>,
+    ) {
         let row = RowKey::index_entry(self.of, tuple, key);
         if is_whole {
-            overlay.write_over(row, Some(&ENTRY), None);
+            let before = value.is_none().then_some(ENTRY);
+            overlay.write_over(row, before.as_ref(), value);
         } else {
-            overlay.write(row, None);
+            overlay.write(row, value);
         }
-        Ok(())
     }
 }
 
