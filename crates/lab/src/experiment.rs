@@ -84,13 +84,17 @@ pub struct Context {
     pub date: String,
 }
 
-impl Context {
-    /// For experiments that start nothing.
-    #[cfg(test)]
-    fn nowhere() -> Self {
-        Self { exe: "none".into(), out_dir: "none".into(), date: "2026-01-01".to_owned() }
+/// Runs an experiment that starts nothing with each seed, and asserts that what it claims holds.
+#[cfg(test)]
+fn holds_for<E: Experiment>(seeds: std::ops::Range<u64>, of: impl Fn(u64) -> E) {
+    let nowhere = Context { exe: "none".into(), out_dir: "none".into(), date: "2026-01-01".to_owned() };
+    for seed in seeds {
+        let report = of(seed).run(&nowhere).expect("nothing of it can fail");
+        assert!(report.verdict.holds(), "seed {seed}: {}", report.markdown());
     }
+}
 
+impl Context {
     fn report(&self, experiment: &dyn Experiment, title: &str, question: &str) -> Report {
         let mut report = Report::new(experiment.name(), title, question, &self.date);
         // The lab is part of the binary that it measures.

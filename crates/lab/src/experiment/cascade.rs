@@ -152,12 +152,10 @@ fn good_ratio(seconds: &[Second], route: usize, from: usize, to: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::experiment::holds_for;
 
     #[test]
     fn what_is_claimed_of_it_holds_for_other_seeds_too() {
-        for seed in 1..4 {
-            let report = Cascade { seed }.run(&Context::nowhere()).unwrap();
-            assert!(report.verdict.holds(), "seed {seed}: {}", report.markdown());
-        }
+        holds_for(1..4, |seed| Cascade { seed });
     }
 }

@@ -235,12 +235,10 @@ impl Run {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::experiment::holds_for;
 
     #[test]
     fn what_is_claimed_of_it_holds_for_other_seeds_too() {
-        for seed in 1..4 {
-            let report = Hedging { seed }.run(&Context::nowhere()).unwrap();
-            assert!(report.verdict.holds(), "seed {seed}: {}", report.markdown());
-        }
+        holds_for(1..4, |seed| Hedging { seed });
     }
 }

@@ -153,12 +153,10 @@ impl Metastable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::experiment::holds_for;
 
     #[test]
     fn what_is_claimed_of_it_holds_for_other_seeds_too() {
-        for seed in 1..3 {
-            let report = Metastable { seed }.run(&Context::nowhere()).unwrap();
-            assert!(report.verdict.holds(), "seed {seed}: {}", report.markdown());
-        }
+        holds_for(1..3, |seed| Metastable { seed });
     }
 }

@@ -149,12 +149,10 @@ fn judge(report: &mut Report, served: [f64; 4], after: f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::experiment::holds_for;
 
     #[test]
     fn what_is_claimed_of_it_holds_for_other_seeds_too() {
-        for seed in 1..3 {
-            let report = Shedding { seed }.run(&Context::nowhere()).unwrap();
-            assert!(report.verdict.holds(), "seed {seed}: {}", report.markdown());
-        }
+        holds_for(1..3, |seed| Shedding { seed });
     }
 }

@@ -14,7 +14,7 @@ use super::service::{Admission, Try};
 
 /// Lets so many calls run and wait at a time.
 pub(crate) struct Fixed {
-    pub(crate) most: u32,
+    most: u32,
     running: u32,
 }
 
