@@ -14,8 +14,11 @@ mod config;
 mod future;
 mod layer;
 mod list;
+#[cfg(all(test, mainstay_loom))]
+mod orders;
 mod queue;
 mod service;
+mod slots;
 #[cfg(test)]
 mod tests;
 

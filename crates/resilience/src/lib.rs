@@ -40,6 +40,7 @@ mod env;
 mod error;
 mod judge;
 mod steps;
+mod sync;
 #[cfg(test)]
 mod testing;
 mod watch;

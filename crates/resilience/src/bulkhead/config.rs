@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// How many calls run at a time, from 1. By default 256: 2,560 in a second if each takes 100ms, and what 256 requests hold fits into memory anywhere.
+    /// How many calls run at a time, from 1 to 1,000,000. By default 256: 2,560 in a second if each takes 100ms, and what 256 requests hold fits into memory anywhere.
     pub concurrent: NonZeroU32,
     /// How many calls wait at a time, of all callers together: at most 65,536; none if it is 0. By default 64: enough for a burst, and no more than a quarter
     /// of a round of the calls that run.
@@ -20,11 +20,21 @@ pub struct Config {
 }
 
 impl Config {
+    /// The most that may run at a time.
+    pub const CONCURRENT_MAX: u32 = 1_000_000;
+
     /// The most that may wait.
     pub const QUEUE_MAX: u32 = 65_536;
 
     /// What the types cannot state. Errors: what is wrong and what to do.
     pub fn check(&self) -> Result<(), String> {
+        if self.concurrent.get() > Self::CONCURRENT_MAX {
+            return Err(format!(
+                "has {} `concurrent` calls, and there are at most {}: make it smaller, or leave the bulkhead out with `null`",
+                self.concurrent,
+                Self::CONCURRENT_MAX
+            ));
+        }
         if self.queue > Self::QUEUE_MAX {
             return Err(format!(
                 "has a `queue` of {}, and there are at most {}: make it smaller",

@@ -22,13 +22,8 @@ pin_project! {
 pin_project! {
     #[project = Staged]
     enum Stage<S, R, F> {
-        Waits {
-            // None once it is called.
-            call: Option<(S, Call<R>)>,
-            waiter: Waiter,
-            #[pin]
-            timer: Sleep,
-        },
+        // In a box, since few calls wait, and all are moved on their way down.
+        Waits { waits: Box<Waits<S, R>> },
         Runs {
             #[pin]
             inner: F,
@@ -38,13 +33,23 @@ pin_project! {
     }
 }
 
+/// A call that waits.
+#[derive(Debug)]
+pub(super) struct Waits<S, R> {
+    /// None once it is called.
+    call: Option<(S, Call<R>)>,
+    waiter: Waiter,
+    timer: Pin<Box<Sleep>>,
+}
+
 impl<S, R, F> Future<S, R, F> {
     pub(super) const fn runs(inner: F, held: Held) -> Self {
         Self { stage: Stage::Runs { inner, held: Some(held) } }
     }
 
-    pub(super) const fn waits(call: (S, Call<R>), waiter: Waiter, timer: Sleep) -> Self {
-        Self { stage: Stage::Waits { call: Some(call), waiter, timer } }
+    pub(super) fn waits(call: (S, Call<R>), waiter: Waiter, timer: Sleep) -> Self {
+        let waits = Waits { call: Some(call), waiter, timer: Box::pin(timer) };
+        Self { stage: Stage::Waits { waits: Box::new(waits) } }
     }
 
     pub(super) const fn rejected(rejection: Rejection) -> Self {
@@ -62,8 +67,9 @@ where
         let mut stage = self.project().stage;
         loop {
             let next = match stage.as_mut().project() {
-                Staged::Waits { call, waiter, timer } => {
-                    let is_over = timer.poll(context).is_ready();
+                Staged::Waits { waits } => {
+                    let Waits { call, waiter, timer } = &mut **waits;
+                    let is_over = timer.as_mut().poll(context).is_ready();
                     let Some(turn) = waiter.look(is_over, context.waker()) else { return Poll::Pending };
                     let now = waiter.handle().env().now();
                     match turn.and_then(|held| in_time(held, call.as_ref(), now)) {

@@ -1,26 +1,35 @@
 //! A bulkhead that many share: everything with the same handle runs and waits in the same one.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 
 use mainstay_base::time::Instant;
 use mainstay_base::units::{Duration, Ratio};
 
+use super::slots::Slots;
 use super::{Asked, Bulkhead, Config, Permit, Place, Service, Ticket, Turn};
 use crate::call::Facts;
 use crate::env::Env;
 use crate::error::Rejection;
 use crate::shed;
+use crate::sync::{Mutex, MutexGuard};
 use crate::watch::Decision;
 
 /// A bulkhead that many share. Clones are the same one.
 #[derive(Debug, Clone)]
 pub struct Handle {
-    state: Arc<Mutex<State>>,
-    concurrent: u32,
-    env: Env,
+    shared: Arc<Shared>,
     /// Who is told how calls wait.
     shed: Option<shed::Handle>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    concurrent: u32,
+    env: Env,
+    /// What runs while nobody waits, so that nobody takes the lock then.
+    slots: Slots,
+    state: Mutex<State>,
 }
 
 #[derive(Debug)]
@@ -40,8 +49,9 @@ pub(super) enum Admitted {
 impl Handle {
     /// One in which nothing runs.
     pub fn new(config: Config, env: Env) -> Self {
-        let state = State { core: Bulkhead::new(config), wakers: Vec::new() };
-        Self { state: Arc::new(Mutex::new(state)), concurrent: config.concurrent.get(), env, shed: None }
+        let state = Mutex::new(State { core: Bulkhead::new(config), wakers: Vec::new() });
+        let shared = Shared { concurrent: config.concurrent.get(), env, slots: Slots::new(), state };
+        Self { shared: Arc::new(shared), shed: None }
     }
 
     /// Tells this level how long calls wait here and how much is in use, so that it sheds in front of this bulkhead.
@@ -52,12 +62,12 @@ impl Handle {
 
     /// How many run.
     pub fn running(&self) -> u32 {
-        self.state().core.running()
+        self.shared.change(|state| state.core.running())
     }
 
     /// How many wait.
     pub fn waiting(&self) -> u32 {
-        self.state().core.waiting()
+        self.shared.change(|state| state.core.waiting())
     }
 
     /// Which share of those that may run do.
@@ -66,20 +76,15 @@ impl Handle {
     }
 
     fn share(&self, running: u32) -> Ratio {
-        Ratio::new(f64::from(running) / f64::from(self.concurrent))
+        Ratio::new(f64::from(running) / f64::from(self.shared.concurrent))
             .expect("no more run than may, and one may at least")
     }
 
     pub(super) fn ask(&self, facts: &Facts) -> Result<Admitted, Rejection> {
-        let mut state = self.state();
-        let found = state.core.running();
-        let asked = state.core.ask(facts);
-        let displaced = match &asked {
-            Ok(Asked::Waits { displaced, .. }) => displaced.and_then(|place| state.waker(place)),
-            Ok(Asked::Passed(_)) | Err(_) => None,
+        let (found, asked) = match self.shared.slots.enter(self.shared.concurrent) {
+            Some(found) => (found, Ok(Asked::Passed(Permit(())))),
+            None => self.ask_core(facts),
         };
-        drop(state);
-        displaced.into_iter().for_each(Waker::wake);
         if let Some(shed) = &self.shed {
             shed.utilised(self.share(found), facts.now);
             if matches!(asked, Ok(Asked::Passed(_))) {
@@ -89,7 +94,7 @@ impl Handle {
         match asked {
             Ok(Asked::Passed(permit)) => Ok(Admitted::Held(self.held(permit))),
             Ok(Asked::Waits { ticket, until, .. }) => {
-                self.env.decided(Decision::BulkheadQueued);
+                self.env().decided(Decision::BulkheadQueued);
                 let waiter = Waiter { ticket: Some(ticket), handle: self.clone(), since: facts.now, until };
                 Ok(Admitted::Waits(waiter, until))
             }
@@ -100,32 +105,54 @@ impl Handle {
         }
     }
 
-    pub(super) const fn env(&self) -> &Env {
-        &self.env
+    /// How many run, and what becomes of a call where somebody waits or has to.
+    fn ask_core(&self, facts: &Facts) -> (u32, Result<Asked, Rejection>) {
+        let (found, asked, displaced) = self.shared.change(|state| {
+            let found = state.core.running();
+            let asked = state.core.ask(facts);
+            let displaced = match &asked {
+                Ok(Asked::Waits { displaced, .. }) => displaced.and_then(|place| state.waker(place)),
+                Ok(Asked::Passed(_)) | Err(_) => None,
+            };
+            (found, asked, displaced)
+        });
+        displaced.into_iter().for_each(Waker::wake);
+        (found, asked)
+    }
+
+    pub(super) fn env(&self) -> &Env {
+        &self.shared.env
     }
 
     fn held(&self, permit: Permit) -> Held {
-        Held { permit: Some(permit), handle: self.clone() }
+        Held { permit: Some(permit), shared: Arc::clone(&self.shared) }
     }
 
     pub(super) fn rejected(&self, rejection: Rejection) {
         let is_due = rejection == Rejection::DeadlinePassed;
-        self.env.decided(if is_due { Decision::DeadlinePassed } else { Decision::BulkheadRejected });
+        self.env().decided(if is_due { Decision::DeadlinePassed } else { Decision::BulkheadRejected });
     }
+}
 
-    /// Changes what runs and waits, and wakes the one whose turn has come by that. Returns the moment.
-    fn hand_over(&self, change: impl FnOnce(&mut State, Instant) -> Option<Place>) -> Instant {
-        let now = self.env.now();
-        let mut state = self.state();
-        let next = change(&mut state, now).and_then(|place| state.waker(place));
-        drop(state);
-        next.into_iter().for_each(Waker::wake);
-        now
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
+impl Shared {
+    /// Changes what runs and waits, in the core. While anybody waits it stays there, so that nobody overtakes.
+    fn change<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         // Each method leaves a valid bulkhead behind, whatever panics after it.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut state: MutexGuard<'_, State> = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(running) = self.slots.close() {
+            state.core.running = running;
+        }
+        let done = act(&mut state);
+        if state.core.waiting() == 0 {
+            self.slots.open(state.core.running);
+        }
+        done
+    }
+
+    /// Changes what runs and waits, and wakes the one whose turn has come by that.
+    fn hand_over(&self, change: impl FnOnce(&mut State) -> Option<Place>) {
+        let next = self.change(|state| change(state).and_then(|place| state.waker(place)));
+        next.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -151,13 +178,17 @@ impl State {
 #[derive(Debug)]
 pub(super) struct Held {
     permit: Option<Permit>,
-    handle: Handle,
+    shared: Arc<Shared>,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         let Some(permit) = self.permit.take() else { return };
-        self.handle.hand_over(|state, now| state.core.release(permit, now));
+        let shared = &self.shared;
+        if !shared.slots.leave() {
+            let now = shared.env.now();
+            shared.hand_over(|state| state.core.release(permit, now));
+        }
     }
 }
 
@@ -176,12 +207,13 @@ impl Waiter {
     pub(super) fn look(&mut self, is_over: bool, waker: &Waker) -> Option<Result<Held, Rejection>> {
         let ticket = self.ticket.take()?;
         let place = ticket.place();
-        let now = self.handle.env.now();
-        let mut state = self.handle.state();
-        let turn = state.core.look(ticket, if is_over { now.max(self.until) } else { now });
-        let is_waiting = matches!(turn, Turn::Waits(_));
-        let stale = if is_waiting { state.wake_with(place, waker) } else { state.waker(place) };
-        drop(state);
+        let now = self.handle.env().now();
+        let (turn, stale) = self.handle.shared.change(|state| {
+            let turn = state.core.look(ticket, if is_over { now.max(self.until) } else { now });
+            let is_waiting = matches!(turn, Turn::Waits(_));
+            let stale = if is_waiting { state.wake_with(place, waker) } else { state.waker(place) };
+            (turn, stale)
+        });
         // To drop a waker can drop what it would have woken, which may wait here as well: not while the state is locked.
         drop(stale);
         match turn {
@@ -216,8 +248,9 @@ impl Waiter {
 impl Drop for Waiter {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket.take() else { return };
+        let now = self.handle.env().now();
         let mut stale = None;
-        let now = self.handle.hand_over(|state, now| {
+        self.handle.shared.hand_over(|state| {
             stale = state.waker(ticket.place());
             state.core.leave(ticket, now)
         });
