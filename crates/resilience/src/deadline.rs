@@ -78,13 +78,11 @@ impl Deadline {
     }
 }
 
-impl Bounds {
-    /// What is decided when it is given up.
-    const fn decision(&self) -> Decision {
-        match self.then {
-            Rejection::TimedOut { .. } => Decision::TimedOut,
-            _ => Decision::GivenUp,
-        }
+/// What is decided with the end of a call.
+const fn decision(then: Rejection) -> Decision {
+    match then {
+        Rejection::TimedOut { .. } => Decision::TimedOut,
+        _ => Decision::GivenUp,
     }
 }
 

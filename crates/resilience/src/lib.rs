@@ -39,6 +39,7 @@ mod chance;
 mod env;
 mod error;
 mod judge;
+mod spare;
 mod steps;
 mod sync;
 #[cfg(test)]

@@ -3,10 +3,11 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use mainstay_base::time::Instant;
 use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 
-use super::Bounds;
+use super::decision;
 use crate::env::Env;
 use crate::error::{Error, Rejection};
 
@@ -24,10 +25,10 @@ pin_project! {
         Running {
             #[pin]
             inner: F,
-            // Set only when there is something to wait for, so that what is answered at once costs no timer.
-            #[pin]
-            timer: Option<Sleep>,
-            bounds: Bounds,
+            // Set only when there is something to wait for, so that what is answered at once costs no timer. In a box, since calls are moved on their way down.
+            timer: Option<Pin<Box<Sleep>>>,
+            until: Instant,
+            then: Rejection,
             env: Env,
         },
         Ended { rejection: Rejection },
@@ -35,8 +36,8 @@ pin_project! {
 }
 
 impl<F> Future<F> {
-    pub(super) const fn running(inner: F, bounds: Bounds, env: Env) -> Self {
-        Self { stage: Stage::Running { inner, timer: None, bounds, env } }
+    pub(super) const fn running(inner: F, until: Instant, then: Rejection, env: Env) -> Self {
+        Self { stage: Stage::Running { inner, timer: None, until, then, env } }
     }
 
     pub(super) const fn ended(rejection: Rejection) -> Self {
@@ -53,16 +54,14 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut stage = self.project().stage;
         let rejection = match stage.as_mut().project() {
-            Staged::Running { inner, mut timer, bounds, env } => {
+            Staged::Running { inner, timer, until, then, env } => {
                 if let Poll::Ready(answer) = inner.poll(context) {
                     return Poll::Ready(answer);
                 }
-                if timer.is_none() {
-                    timer.set(Some(env.sleep_until(bounds.until)));
-                }
-                ready!(timer.as_pin_mut().expect("it was set if it was none").poll(context));
-                env.decided(bounds.decision());
-                bounds.then
+                let timer = timer.get_or_insert_with(|| Box::pin(env.sleep_until(*until)));
+                ready!(timer.as_mut().poll(context));
+                env.decided(decision(*then));
+                *then
             }
             Staged::Ended { rejection } => *rejection,
         };

@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll};
 
-use super::{Deadline, Future};
+use super::{Bounds, Deadline, Future};
 use crate::call::Call;
 use crate::env::Env;
 use crate::error::Error;
@@ -36,9 +36,9 @@ where
 
     fn call(&mut self, call: Call<R>) -> Self::Future {
         match self.deadline.begin(call.facts) {
-            Ok(bounds) => {
-                let call = Call { facts: bounds.facts, ..call };
-                Future::running(self.inner.call(call), bounds, self.env.clone())
+            Ok(Bounds { facts, until, then }) => {
+                let call = Call { facts, ..call };
+                Future::running(self.inner.call(call), until, then, self.env.clone())
             }
             Err(rejection) => {
                 self.env.decided(Decision::DeadlinePassed);

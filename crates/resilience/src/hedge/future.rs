@@ -1,13 +1,15 @@
 //! A call with its first try, and perhaps a second one beside it.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use mainstay_base::time::Instant;
 use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 
-use super::layer::{Handle, Held};
+use super::layer::Held;
+use super::service::Template;
 use crate::call::Call;
 use crate::error::Error;
 use crate::judge::{Judge, Verdict, verdict};
@@ -23,48 +25,36 @@ pin_project! {
         // None after it has failed.
         #[pin]
         first: Option<F>,
-        #[pin]
-        second: Second<F>,
+        second: Second<S, F>,
         held: Option<Held>,
-        spare: Option<Spare<R, S>>,
+        // When there is a second try, and of what.
+        again: Option<(Instant, Call<R>)>,
         // Of the one that has failed while the other is running.
         failure: Option<F::Output>,
-        judge: J,
+        template: Arc<Template<S, J>>,
     }
 }
 
-pin_project! {
-    #[project = Seconded]
-    enum Second<F> {
-        Waiting {
-            // Set only when there is something to wait for, so that what is answered at once costs no timer.
-            #[pin]
-            timer: Option<Sleep>,
-        },
-        // Until the service takes another call.
-        Asking,
-        Running {
-            #[pin]
-            inner: F,
-        },
-        // There is none, or none any more.
-        Over,
-    }
-}
-
-/// What a second try is made of.
-#[derive(Debug)]
-pub(super) struct Spare<R, S> {
-    pub(super) at: Instant,
-    pub(super) inner: S,
-    pub(super) call: Call<R>,
-    pub(super) handle: Handle,
+/// In boxes, since few calls have one, and all are moved on their way down.
+enum Second<S, F> {
+    /// The timer is set only when there is something to wait for, so that what is answered at once costs none.
+    Waiting(Option<Pin<Box<Sleep>>>),
+    /// Until the service takes another call.
+    Asking(S),
+    Running(Pin<Box<F>>),
+    /// There is none, or none any more.
+    Over,
 }
 
 impl<R, S, J, F: std::future::Future> Future<R, S, J, F> {
-    pub(super) const fn new(first: F, held: Option<Held>, spare: Option<Spare<R, S>>, judge: J) -> Self {
-        let second = if spare.is_some() { Second::Waiting { timer: None } } else { Second::Over };
-        Self { first: Some(first), second, held, spare, failure: None, judge }
+    pub(super) const fn new(
+        first: F,
+        held: Option<Held>,
+        again: Option<(Instant, Call<R>)>,
+        template: Arc<Template<S, J>>,
+    ) -> Self {
+        let second = if again.is_some() { Second::Waiting(None) } else { Second::Over };
+        Self { first: Some(first), second, held, again, failure: None, template }
     }
 }
 
@@ -77,16 +67,16 @@ fn is_taken<T, E>(judge: &impl Judge<T, E>, answer: &Result<T, Error<E>>) -> boo
 impl<R, S, J, T, E> Projected<'_, R, S, J, S::Future>
 where
     R: Clone,
-    S: tower_service::Service<Call<R>, Response = T, Error = Error<E>>,
+    S: tower_service::Service<Call<R>, Response = T, Error = Error<E>> + Clone,
     J: Judge<T, E>,
 {
     /// Ready with the answer that is taken; pending also if there is no first try any more.
     fn poll_first(&mut self, context: &mut Context<'_>) -> Poll<Result<T, Error<E>>> {
         let Some(first) = self.first.as_mut().as_pin_mut() else { return Poll::Pending };
         let answer = ready!(first.poll(context));
-        let is_taken = is_taken(self.judge, &answer);
+        let is_taken = is_taken(&self.template.judge, &answer);
         self.held.iter_mut().for_each(|held| held.tell(!is_taken));
-        if is_taken || !matches!(self.second.as_mut().project(), Seconded::Running { .. }) {
+        if is_taken || !matches!(self.second, Second::Running(_)) {
             return Poll::Ready(answer);
         }
         self.first.set(None);
@@ -96,25 +86,30 @@ where
 
     /// Ready with the answer that is taken; pending also if there is no second try.
     fn poll_second(&mut self, context: &mut Context<'_>) -> Poll<Result<T, Error<E>>> {
-        let Some(spare) = self.spare else { return Poll::Pending };
+        let Some((at, call)) = self.again else { return Poll::Pending };
+        let Template { spare, handle, judge } = &**self.template;
         loop {
-            let next = match self.second.as_mut().project() {
-                Seconded::Waiting { mut timer } => {
-                    if timer.is_none() {
-                        timer.set(Some(spare.handle.env().sleep_until(spare.at)));
-                    }
-                    ready!(timer.as_pin_mut().expect("it was set if it was none").poll(context));
-                    Second::Asking
+            let next = match self.second {
+                Second::Waiting(timer) => {
+                    let sleep = || Box::pin(handle.env().sleep_until(*at));
+                    ready!(timer.get_or_insert_with(sleep).as_mut().poll(context));
+                    Second::Asking(spare.service())
                 }
-                Seconded::Asking => match ready!(spare.inner.poll_ready(context)) {
-                    Ok(()) => spare.begin(),
-                    // The first try may still succeed, and says so itself if not.
-                    Err(_) => Second::Over,
-                },
-                Seconded::Running { inner } => {
-                    let answer = ready!(inner.poll(context));
-                    if is_taken(self.judge, &answer) {
-                        spare.handle.env().decided(Decision::HedgeWon);
+                Second::Asking(service) => {
+                    let is_ready = ready!(service.poll_ready(context)).is_ok();
+                    // If it is not, the first try may still succeed, and says so itself if not.
+                    match is_ready.then(|| handle.ask(&call.facts)).flatten() {
+                        Some(facts) => {
+                            let call = Call { request: call.request.clone(), facts };
+                            Second::Running(Box::pin(service.call(call)))
+                        }
+                        None => Second::Over,
+                    }
+                }
+                Second::Running(inner) => {
+                    let answer = ready!(inner.as_mut().poll(context));
+                    if is_taken(judge, &answer) {
+                        handle.env().decided(Decision::HedgeWon);
                         return Poll::Ready(answer);
                     }
                     if self.first.is_none() {
@@ -123,17 +118,10 @@ where
                     *self.failure = Some(answer);
                     Second::Over
                 }
-                Seconded::Over => return Poll::Pending,
+                Second::Over => return Poll::Pending,
             };
-            self.second.set(next);
+            *self.second = next;
         }
-    }
-}
-
-impl<R: Clone, S: tower_service::Service<Call<R>>> Spare<R, S> {
-    fn begin(&mut self) -> Second<S::Future> {
-        let Some(facts) = self.handle.ask(&self.call.facts) else { return Second::Over };
-        Second::Running { inner: self.inner.call(Call { request: self.call.request.clone(), facts }) }
     }
 }
 
@@ -146,7 +134,7 @@ fn worse<T, E>(earlier: Result<T, Error<E>>, later: Result<T, Error<E>>) -> Resu
 impl<R, S, J, T, E> std::future::Future for Future<R, S, J, S::Future>
 where
     R: Clone,
-    S: tower_service::Service<Call<R>, Response = T, Error = Error<E>>,
+    S: tower_service::Service<Call<R>, Response = T, Error = Error<E>> + Clone,
     J: Judge<T, E>,
 {
     type Output = Result<T, Error<E>>;
@@ -158,11 +146,11 @@ where
             Poll::Pending => ready!(this.poll_second(context)),
         };
         this.first.set(None);
-        this.second.set(Second::Over);
+        *this.second = Second::Over;
         // Now, since whoever holds this may drop it much later.
         *this.held = None;
         Poll::Ready(match this.failure.take() {
-            Some(failure) if !is_taken(this.judge, &answer) => worse(failure, answer),
+            Some(failure) if !is_taken(&this.template.judge, &answer) => worse(failure, answer),
             _ => answer,
         })
     }

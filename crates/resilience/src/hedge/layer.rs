@@ -5,22 +5,27 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use mainstay_base::time::Instant;
 use mainstay_base::units::Duration;
 
+use super::service::Template;
 use super::{Config, Hedge, Service};
 use crate::call::Facts;
 use crate::env::Env;
+use crate::spare::Spare;
 use crate::watch::Decision;
 
 /// What is known of a service's latencies, and the budget of second tries, that many share. Clones are the same one.
 #[derive(Debug, Clone)]
-pub struct Handle {
-    core: Arc<Mutex<Hedge>>,
+pub struct Handle(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
     env: Env,
+    core: Mutex<Hedge>,
 }
 
 impl Handle {
     /// One that has learned nothing.
     pub fn new(config: Config, env: Env) -> Self {
-        Self { core: Arc::new(Mutex::new(Hedge::new(config))), env }
+        Self(Arc::new(Shared { env, core: Mutex::new(Hedge::new(config)) }))
     }
 
     /// For how long first tries are waited for before a second one; none while too little is known.
@@ -40,25 +45,25 @@ impl Handle {
 
     /// Asks for a second try. Returns its facts if there is one.
     pub(super) fn ask(&self, facts: &Facts) -> Option<Facts> {
-        let now = self.env.now();
+        let now = self.0.env.now();
         if facts.is_due(now) {
             return None;
         }
         if !self.core().ask(now) {
-            self.env.decided(Decision::HedgeBudgetSpent);
+            self.0.env.decided(Decision::HedgeBudgetSpent);
             return None;
         }
-        self.env.decided(Decision::Hedged);
+        self.0.env.decided(Decision::Hedged);
         Some(Facts { now, attempt: facts.attempt.saturating_add(1), ..*facts })
     }
 
-    pub(super) const fn env(&self) -> &Env {
-        &self.env
+    pub(super) fn env(&self) -> &Env {
+        &self.0.env
     }
 
     fn core(&self) -> MutexGuard<'_, Hedge> {
         // Each method leaves a valid core behind, whatever panics after it.
-        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -72,7 +77,7 @@ pub(super) struct Held {
 impl Held {
     pub(super) fn tell(&mut self, is_cut: bool) {
         if let Some(handle) = self.handle.take() {
-            let now = handle.env.now();
+            let now = handle.0.env.now();
             handle.core().tell(now.saturating_since(self.begun), is_cut, now);
         }
     }
@@ -98,10 +103,12 @@ impl<J> Layer<J> {
     }
 }
 
-impl<S, J: Clone> tower_layer::Layer<S> for Layer<J> {
+impl<S: Clone, J: Clone> tower_layer::Layer<S> for Layer<J> {
     type Service = Service<S, J>;
 
     fn layer(&self, inner: S) -> Service<S, J> {
-        Service::new(inner, self.handle.clone(), self.judge.clone())
+        let Self { handle, judge } = self.clone();
+        let template = Template { spare: Spare::new(inner.clone()), handle, judge };
+        Service::new(inner, template)
     }
 }

@@ -1,24 +1,33 @@
 //! A service that is asked once more for what is slow.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::future::{Future, Spare};
+use super::future::Future;
 use super::layer::Handle;
 use crate::call::Call;
 use crate::error::Error;
 use crate::judge::Judge;
+use crate::spare::Spare;
 
-/// A service that is asked once more for what is slow. Only calls that may have a second try keep clones of the request and of the service.
+/// A service that is asked once more for what is slow. Only calls that may have a second try keep a clone of the request; a second try clones the service.
 #[derive(Debug, Clone)]
 pub struct Service<S, J> {
     inner: S,
-    handle: Handle,
-    judge: J,
+    template: Arc<Template<S, J>>,
+}
+
+/// What all calls have for their second tries.
+#[derive(Debug)]
+pub(super) struct Template<S, J> {
+    pub(super) spare: Spare<S>,
+    pub(super) handle: Handle,
+    pub(super) judge: J,
 }
 
 impl<S, J> Service<S, J> {
-    pub(super) const fn new(inner: S, handle: Handle, judge: J) -> Self {
-        Self { inner, handle, judge }
+    pub(super) fn new(inner: S, template: Template<S, J>) -> Self {
+        Self { inner, template: Arc::new(template) }
     }
 }
 
@@ -26,7 +35,7 @@ impl<R, S, J, E> tower_service::Service<Call<R>> for Service<S, J>
 where
     R: Clone,
     S: tower_service::Service<Call<R>, Error = Error<E>> + Clone,
-    J: Judge<S::Response, E> + Clone,
+    J: Judge<S::Response, E>,
 {
     type Response = S::Response;
     type Error = Error<E>;
@@ -37,11 +46,8 @@ where
     }
 
     fn call(&mut self, call: Call<R>) -> Self::Future {
-        let (held, at) = self.handle.begin(&call.facts);
-        let spare = at.map(|at| {
-            let (inner, handle) = (self.inner.clone(), self.handle.clone());
-            Spare { at, inner, call: call.clone(), handle }
-        });
-        Future::new(self.inner.call(call), held, spare, self.judge.clone())
+        let (held, at) = self.template.handle.begin(&call.facts);
+        let again = at.map(|at| (at, call.clone()));
+        Future::new(self.inner.call(call), held, again, Arc::clone(&self.template))
     }
 }

@@ -53,8 +53,18 @@ impl Budget {
     /// Counts a first try.
     pub fn first(&mut self, now: Instant) {
         self.steps.move_to(now);
+        self.firsts(1);
+    }
+
+    /// Counts first tries of the step that is being filled.
+    pub(super) fn firsts(&mut self, count: u32) {
         let step = self.steps.last();
-        step.first = step.first.saturating_add(1);
+        step.first = step.first.saturating_add(count);
+    }
+
+    /// When the step that is being filled ends.
+    pub(super) const fn step_end(&self) -> Instant {
+        self.steps.end()
     }
 
     /// Asks for a further try; none when the budget is spent.

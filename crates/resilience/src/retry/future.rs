@@ -1,14 +1,15 @@
 //! A call with its tries and the waits between them.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use mainstay_base::time::Instant;
 use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 
-use super::config::Config;
-use super::layer::{Handle, Held};
+use super::layer::Held;
+use super::service::Template;
 use super::{Tries, can_end};
 use crate::call::{Call, Facts};
 use crate::error::{Error, Rejection};
@@ -21,14 +22,14 @@ pin_project! {
     /// An answer that is tried again is dropped before the wait, so that it holds no connection.
     pub struct Future<R, S, J, F> {
         #[pin]
-        stage: Stage<F>,
+        stage: Stage<S, F>,
         rest: Rest<R, S, J>,
     }
 }
 
 pin_project! {
     #[project = Staged]
-    enum Stage<F> {
+    enum Stage<S, F> {
         Trying {
             #[pin]
             inner: F,
@@ -39,20 +40,20 @@ pin_project! {
             held: Option<Held>,
         },
         // Until the service takes another call.
-        Asking { held: Option<Held> },
+        Asking {
+            inner: S,
+            held: Option<Held>,
+        },
     }
 }
 
 /// What further tries are made of.
 #[derive(Debug)]
 pub(super) struct Rest<R, S, J> {
-    pub(super) inner: S,
     pub(super) request: R,
     pub(super) facts: Facts,
     pub(super) tries: Tries,
-    pub(super) config: Config,
-    pub(super) handle: Handle,
-    pub(super) judge: J,
+    pub(super) template: Arc<Template<S, J>>,
 }
 
 impl<R: Clone, S, J> Rest<R, S, J> {
@@ -60,15 +61,16 @@ impl<R: Clone, S, J> Rest<R, S, J> {
     where
         J: Judge<T, E>,
     {
-        let verdict = verdict(&self.judge, answer);
-        self.handle.tell(&mut self.tries, &self.config, (verdict, &self.facts))
+        let Template { config, handle, judge, .. } = &*self.template;
+        handle.tell(&mut self.tries, config, (verdict(judge, answer), &self.facts))
     }
 
     /// The call of a retry that begins now. Errors: it was kept waiting for so long that it cannot end in time any more.
     fn again(&self, held: Option<Held>) -> Result<Call<R>, Rejection> {
-        let now = self.handle.env().now();
-        if !can_end(&self.config, &self.facts, now) {
-            self.handle.env().decided(Decision::GivenUp);
+        let env = self.template.handle.env();
+        let now = env.now();
+        if !can_end(&self.template.config, &self.facts, now) {
+            env.decided(Decision::GivenUp);
             return Err(Rejection::GivenUp);
         }
         held.into_iter().for_each(|mut held| held.begin());
@@ -87,7 +89,7 @@ impl<R, S, J, F> Future<R, S, J, F> {
 impl<R, S, J, T, E> std::future::Future for Future<R, S, J, S::Future>
 where
     R: Clone,
-    S: tower_service::Service<Call<R>, Response = T, Error = Error<E>>,
+    S: tower_service::Service<Call<R>, Response = T, Error = Error<E>> + Clone,
     J: Judge<T, E>,
 {
     type Output = Result<T, Error<E>>;
@@ -102,17 +104,17 @@ where
                     let Some((at, held)) = rest.tell(answer.as_ref()) else {
                         return Poll::Ready(answer);
                     };
-                    let timer = rest.handle.env().sleep_until(at);
+                    let timer = rest.template.handle.env().sleep_until(at);
                     Stage::Waiting { timer, held: Some(held) }
                 }
                 Staged::Waiting { timer, held } => {
                     ready!(timer.poll(context));
-                    Stage::Asking { held: held.take() }
+                    Stage::Asking { inner: rest.template.spare.service(), held: held.take() }
                 }
-                Staged::Asking { held } => {
-                    ready!(rest.inner.poll_ready(context))?;
+                Staged::Asking { inner, held } => {
+                    ready!(inner.poll_ready(context))?;
                     let call = rest.again(held.take())?;
-                    Stage::Trying { inner: rest.inner.call(call) }
+                    Stage::Trying { inner: inner.call(call) }
                 }
             };
             stage.set(next);

@@ -1,5 +1,6 @@
 //! A service whose failures are tried again.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::config::Config;
@@ -8,19 +9,27 @@ use super::layer::Handle;
 use crate::call::Call;
 use crate::error::Error;
 use crate::judge::Judge;
+use crate::spare::Spare;
 
-/// A service whose failures are tried again. Each call keeps a clone of the request and of the service.
+/// A service whose failures are tried again. Each call keeps a clone of the request; a retry clones the service.
 #[derive(Debug, Clone)]
 pub struct Service<S, J> {
     inner: S,
-    config: Config,
-    handle: Handle,
-    judge: J,
+    template: Arc<Template<S, J>>,
+}
+
+/// What all calls have for their retries.
+#[derive(Debug)]
+pub(super) struct Template<S, J> {
+    pub(super) spare: Spare<S>,
+    pub(super) config: Config,
+    pub(super) handle: Handle,
+    pub(super) judge: J,
 }
 
 impl<S, J> Service<S, J> {
-    pub(super) const fn new(inner: S, config: Config, handle: Handle, judge: J) -> Self {
-        Self { inner, config, handle, judge }
+    pub(super) fn new(inner: S, template: Template<S, J>) -> Self {
+        Self { inner, template: Arc::new(template) }
     }
 }
 
@@ -28,7 +37,7 @@ impl<R, S, J, E> tower_service::Service<Call<R>> for Service<S, J>
 where
     R: Clone,
     S: tower_service::Service<Call<R>, Error = Error<E>> + Clone,
-    J: Judge<S::Response, E> + Clone,
+    J: Judge<S::Response, E>,
 {
     type Response = S::Response;
     type Error = Error<E>;
@@ -40,14 +49,10 @@ where
 
     fn call(&mut self, call: Call<R>) -> Self::Future {
         let rest = Rest {
-            // The clone is not ready; the one that is takes the first try.
-            inner: self.inner.clone(),
             request: call.request.clone(),
             facts: call.facts,
-            tries: self.handle.begin(&call.facts),
-            config: self.config,
-            handle: self.handle.clone(),
-            judge: self.judge.clone(),
+            tries: self.template.handle.begin(&call.facts),
+            template: Arc::clone(&self.template),
         };
         Future::new(self.inner.call(call), rest)
     }

@@ -1,13 +1,16 @@
 //! What is tried again and when, the spreads of waits, and laws over random histories.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use mainstay_base::time::SeededEntropy;
+use mainstay_base::time::{Clock, ManualClock, SeededEntropy};
 use mainstay_base::units::Ratio;
 use proptest::prelude::*;
 
 use super::*;
+use crate::env::Env;
 use crate::testing::{at, ms, ratio, some};
+use crate::watch::Counts;
 
 const SAFE: Verdict = Verdict::Failure(Retry::Safe);
 const WITH_KEY: Verdict = Verdict::Failure(Retry::WithIdempotencyKey);
@@ -170,6 +173,34 @@ fn a_retry_that_was_not_begun_is_given_back_also_late() {
         assert_eq!(budget.ask(at(now_ms + later_ms)).is_some(), later_ms < 1_100, "{later_ms}");
         assert_eq!(budget.ask(at(now_ms + later_ms)), None, "one is given back, and not two");
     }
+}
+
+#[test]
+fn first_tries_of_all_threads_are_counted_in_their_step_and_once() {
+    let clock = Arc::new(ManualClock::default());
+    let env = Env::new(clock.clone(), Arc::new(SeededEntropy::new(1)), Arc::new(Counts::new("payments")));
+    let config = exact();
+    let handle = Handle::new(Allowance { floor_per_s: 0, ..Allowance::default() }, env);
+    let begin = |now_ms| handle.begin(&Facts::new(at(now_ms)));
+    // The window is of 10s, in steps of one.
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                (0..5_000).for_each(|now_ms| {
+                    begin(now_ms);
+                });
+            });
+        }
+    });
+    let granted = |advance_ms| {
+        clock.advance(ms(advance_ms));
+        let facts = Facts::new(clock.now());
+        let ask = |()| handle.tell(&mut Tries::new(facts.now), &config, (SAFE, &facts));
+        std::iter::repeat(()).map_while(ask).collect::<Vec<_>>().len()
+    };
+    assert_eq!(granted(5_000), 3_000, "a fifth of them");
+    assert_eq!(granted(0), 3_000, "those before were not begun, and were given back");
+    assert_eq!(granted(9_999), 0, "none has left the window late");
 }
 
 #[test]
