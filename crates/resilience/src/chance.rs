@@ -15,9 +15,10 @@ pub(crate) fn happens(share: Ratio, entropy: &dyn Entropy) -> bool {
     share == Ratio::ONE || (share > Ratio::ZERO && unit(entropy) < share.get())
 }
 
-/// A time and up to this share of it more, each length as likely.
+/// A time and up to this share of it more, each length as likely; at most the longest there is.
 pub(crate) fn longer(time: Duration, share: Ratio, entropy: &dyn Entropy) -> Duration {
-    time.as_std().mul_f64(1.0 + share.get() * unit(entropy)).into()
+    let more = time.as_std().mul_f64(share.get() * unit(entropy));
+    time.as_std().saturating_add(more).into()
 }
 
 #[cfg(test)]
@@ -25,6 +26,14 @@ mod tests {
     use mainstay_base::time::SeededEntropy;
 
     use super::*;
+
+    #[test]
+    fn the_longest_time_is_not_made_longer() {
+        let entropy = SeededEntropy::new(1);
+        for _ in 0..100 {
+            assert_eq!(longer(Duration::MAX, Ratio::ONE, &entropy), Duration::MAX);
+        }
+    }
 
     #[test]
     fn numbers_are_spread_over_the_whole_range() {
