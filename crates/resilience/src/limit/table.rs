@@ -83,7 +83,8 @@ impl Shard {
         // It may be one of those that have shared: alone, it begins with what they have taken together, so that nobody gets a burst twice.
         let mut moments = self.shared;
         let taken = gcra.take(&mut moments, cost, now);
-        if taken.is_ok() && moments.idle_from_ns() > now.as_nanos() {
+        // One that took nothing of its own is known no better than before.
+        if taken.is_ok() && cost > 0 && moments.idle_from_ns() > now.as_nanos() {
             self.idle_from_ns = self.idle_from_ns.min(moments.idle_from_ns());
             self.known.insert(key.bits(), moments);
         }

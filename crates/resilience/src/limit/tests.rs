@@ -345,6 +345,24 @@ fn nobody_has_a_second_burst_by_sharing_first() {
 }
 
 #[test]
+fn what_costs_nothing_takes_no_room() {
+    let gcra = Gcra::new(&config(&[("1/s", 5)]));
+    let mut shard = Shard::new(2);
+    let key = |number: u8| Key::of(1, &[number]);
+    for (number, cost) in [(0, 1), (1, 2), (2, 5)] {
+        assert!(shard.take(&gcra, key(number), cost, at(0)).0.is_ok());
+    }
+    let (standing, is_shared) = shard.take(&gcra, key(3), 0, at(1_000 * MS));
+    assert_eq!(
+        (standing.unwrap().remaining, is_shared),
+        (1, false),
+        "there is room, and what was shared is not back"
+    );
+    assert_eq!(shard.keys(), 1, "the second alone");
+    assert_eq!(wait(shard.take(&gcra, key(3), 2, at(1_000 * MS)).0), 1_000 * MS);
+}
+
+#[test]
 fn a_table_has_no_more_room_than_it_may() {
     for keys_max in [1, 2, 1_023, 1_024, 2_047, 2_048, 5_000, 65_536] {
         let table = Table::new(&Config { keys_max, ..config(&[("1/d", 1)]) });
