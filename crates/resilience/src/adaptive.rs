@@ -7,7 +7,7 @@
 //! Above the limit calls are rejected at once. Nothing waits here: a queue in front of a service that is slow already makes it slower for all.
 //!
 //! A quick failure is no sign of health, so that the gradient does not take it for a short latency. A call that was given up after longer than usual was slow,
-//! though nobody saw its end; one that was given up before that says nothing.
+//! though nobody saw its end; one that was given up before that says nothing. That is the same whether it was dropped or ended with a rejection from below.
 //!
 //! Sources: Netflix, concurrency-limits, `Gradient2Limit` and `AIMDLimit`; Jacobson, "Congestion Avoidance and Control", SIGCOMM 1988.
 
@@ -91,14 +91,9 @@ impl Adaptive {
         self.running = self.running.saturating_sub(1);
         let took = now.saturating_since(begun);
         match verdict {
-            Verdict::Neutral => return,
             Verdict::Success => self.window.add(took, self.is_slow(took)),
-            Verdict::Failure(_) if self.is_by_latency() => {
-                if self.is_slow(took) {
-                    self.window.add(took, true);
-                }
-            }
-            Verdict::Failure(_) => self.window.add(took, true),
+            Verdict::Failure(_) if !self.is_by_latency() => self.window.add(took, true),
+            Verdict::Failure(_) | Verdict::Neutral => return self.add_if_slow(took, now),
         }
         self.adjust(now);
     }
@@ -106,7 +101,11 @@ impl Adaptive {
     /// Tells that the end of a call is not known: whoever made it has gone away.
     pub fn abandon(&mut self, Permit { begun }: Permit, now: Instant) {
         self.running = self.running.saturating_sub(1);
-        let took = now.saturating_since(begun);
+        self.add_if_slow(now.saturating_since(begun), now);
+    }
+
+    /// Adds a call whose end says nothing but that it took so long.
+    fn add_if_slow(&mut self, took: Duration, now: Instant) {
         if self.is_slow(took) {
             self.window.add(took, true);
             self.adjust(now);

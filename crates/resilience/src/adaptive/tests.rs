@@ -120,7 +120,7 @@ fn a_quick_failure_is_no_short_latency_and_a_slow_one_is_a_long_one() {
 
 #[test]
 fn calls_that_are_given_up_after_longer_than_usual_were_slow() {
-    for config in [gradient(), aimd()] {
+    for (config, is_told) in [(gradient(), false), (gradient(), true), (aimd(), false), (aimd(), true)] {
         let mut scene = Scene::new(config);
         scene.rounds(300, 1.0, 100, Verdict::Success);
         for (took_ms, falls) in [(90, false), (2_000, true)] {
@@ -128,7 +128,12 @@ fn calls_that_are_given_up_after_longer_than_usual_were_slow() {
             for _ in 0..20 {
                 let permits: Vec<Permit> = (0..scene.limit()).map(|_| scene.ask().unwrap()).collect();
                 scene.now_ms += took_ms;
-                permits.into_iter().for_each(|permit| scene.adaptive.abandon(permit, at(scene.now_ms)));
+                for permit in permits {
+                    match is_told {
+                        true => scene.tell(permit, Verdict::Neutral),
+                        false => scene.adaptive.abandon(permit, at(scene.now_ms)),
+                    }
+                }
             }
             assert_eq!(scene.limit() < before, falls, "{took_ms}: {before} to {}", scene.limit());
         }
