@@ -66,8 +66,9 @@ pub(super) struct Held {
 impl Held {
     /// Tells how a try has ended; none if that says nothing.
     pub(super) fn tell(&mut self, step: usize, is_failure: Option<bool>) {
+        // Not only when it is dropped: whoever holds the call may do so much later.
+        let Some(is_failure) = is_failure else { return self.abandon() };
         let env = &self.handle.env;
-        let Some(is_failure) = is_failure else { return };
         let now = env.now();
         let change = self.handle.core().tell(&self.descent, step, is_failure, now);
         self.is_open = false;
@@ -80,13 +81,17 @@ impl Held {
         }
         self.handle.names[step].clone()
     }
+
+    fn abandon(&mut self) {
+        if std::mem::take(&mut self.is_open) {
+            self.handle.core().abandon(&self.descent);
+        }
+    }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if self.is_open {
-            self.handle.core().abandon(&self.descent);
-        }
+        self.abandon();
     }
 }
 

@@ -131,6 +131,20 @@ async fn a_probe_whose_caller_goes_away_leaves_its_place_to_another() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_probe_that_says_nothing_leaves_its_place_when_it_ends() {
+    let (world, log) = (World::new(), Log::default());
+    let (handle, service) = stack(&world, &log);
+    for _ in 0..2 {
+        let _ = service.clone().oneshot(world.call([Act::Fail, Act::Answer, Act::Answer])).await;
+    }
+    pass(1_000).await;
+    let mut refused = std::pin::pin!(service.clone().oneshot(world.call([Act::Refuse; 3])));
+    assert_eq!(refused.as_mut().await, Err(Error::Service(Failed(Code::Invalid))), "by a probe");
+    let probe = service.clone().oneshot(world.call([Act::Answer; 3])).await;
+    assert_eq!((probe, handle.level()), (answered(0), 1), "although the one before is still held");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_step_that_rejects_is_gone_below_unless_it_is_the_callers_doing() {
     let world = World::new();
     let rejections = [
