@@ -271,3 +271,62 @@ async fn a_second_try_waits_until_it_is_taken_and_is_not_begun_when_it_is_due_by
         assert_eq!(world.count(Decision::Hedged), tries as u64 - 1);
     }
 }
+
+/// Has one more reserved while it is ready to be called.
+struct Reserving<S> {
+    inner: S,
+    reserved: Arc<AtomicUsize>,
+    is_ready: bool,
+}
+
+impl<S> Reserving<S> {
+    fn set(&mut self, is_ready: bool) {
+        let was_ready = std::mem::replace(&mut self.is_ready, is_ready);
+        self.reserved.fetch_add(is_ready.into(), Ordering::Relaxed);
+        self.reserved.fetch_sub(was_ready.into(), Ordering::Relaxed);
+    }
+}
+
+impl<S: Clone> Clone for Reserving<S> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), reserved: self.reserved.clone(), is_ready: false }
+    }
+}
+
+impl<S> Drop for Reserving<S> {
+    fn drop(&mut self) {
+        self.set(false);
+    }
+}
+
+impl<S: Service<Call<()>>> Service<Call<()>> for Reserving<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        ready!(self.inner.poll_ready(context))?;
+        self.set(true);
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Call<()>) -> S::Future {
+        assert!(self.is_ready, "only what is ready is called");
+        self.set(false);
+        self.inner.call(call)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_try_that_the_budget_refuses_reserves_nothing() {
+    let world = World::new();
+    let layer = learned(&world, Config { budget: Ratio::new(0.001).unwrap(), ..Config::default() }).await;
+    let script = Script::new([(100, Ok("first"))]);
+    let reserved = Arc::new(AtomicUsize::new(0));
+    let inner = Reserving { inner: script.service(), reserved: reserved.clone(), is_ready: false };
+    let mut call = std::pin::pin!(layer.layer(inner).oneshot(call(&world)));
+    assert!(tokio::time::timeout(ms(50).as_std(), call.as_mut()).await.is_err());
+    assert_eq!(world.count(Decision::HedgeBudgetSpent), 1);
+    assert_eq!(reserved.load(Ordering::Relaxed), 0, "while the first try is running");
+    assert_eq!(call.await, Ok("first"));
+}
