@@ -6,13 +6,16 @@
 //!
 //! A flight is over when its answer is there. Whoever comes after that starts another one: answers are shared, not kept.
 //!
-//! A flight has no deadline of its own, for it would be that of the first call: each call gives up by itself at its own.
+//! A flight has no deadline of its own, for it would be that of the first call: each call gives up by itself at its own. That says nothing of the service, which may
+//! have been asked long before.
 
 mod config;
 mod flight;
 mod flights;
 mod future;
 mod layer;
+#[cfg(all(test, mainstay_loom))]
+mod orders;
 mod service;
 #[cfg(test)]
 mod tests;

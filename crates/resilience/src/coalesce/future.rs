@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use mainstay_base::time::Instant;
-use mainstay_base::units::Duration;
 use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 
@@ -43,20 +42,13 @@ pin_project! {
         Aboard {
             // None when it has its answer.
             passenger: Option<Passenger<K, F>>,
+            deadline: Option<Instant>,
+            // Set only when there is something to wait for, so that what is answered at once costs no timer.
             #[pin]
-            patience: Option<Patience>,
+            timer: Option<Sleep>,
+            env: Env,
         },
         Late,
-    }
-}
-
-pin_project! {
-    /// The time until a call gives up by itself.
-    struct Patience {
-        #[pin]
-        sleep: Sleep,
-        limit: Duration,
-        env: Env,
     }
 }
 
@@ -69,13 +61,8 @@ impl<K: Hash + Eq, F: std::future::Future> Future<K, F> {
         Self { stage: Stage::Late }
     }
 
-    pub(super) fn aboard(passenger: Passenger<K, F>, until: Option<(Instant, Duration)>, env: &Env) -> Self {
-        let patience = until.map(|(deadline, limit)| Patience {
-            sleep: env.sleep_until(deadline),
-            limit,
-            env: env.clone(),
-        });
-        Self { stage: Stage::Aboard { passenger: Some(passenger), patience } }
+    pub(super) const fn aboard(passenger: Passenger<K, F>, deadline: Option<Instant>, env: Env) -> Self {
+        Self { stage: Stage::Aboard { passenger: Some(passenger), deadline, timer: None, env } }
     }
 }
 
@@ -92,18 +79,21 @@ where
         match self.project().stage.project() {
             Staged::Alone { inner } => inner.poll(context),
             Staged::Late => Poll::Ready(Err(Rejection::DeadlinePassed.into())),
-            Staged::Aboard { passenger, patience } => {
+            Staged::Aboard { passenger, deadline, mut timer, env } => {
                 let place = passenger.as_ref().expect("it is not polled after its answer");
                 if let Poll::Ready(answer) = place.poll(context) {
                     *passenger = None;
                     return Poll::Ready(answer.unwrap_or_else(|_lost| Err(Rejection::FlightLost.into())));
                 }
-                let Some(patience) = patience.as_pin_mut() else { return Poll::Pending };
-                let patience = patience.project();
-                ready!(patience.sleep.poll(context));
+                let Some(deadline) = *deadline else { return Poll::Pending };
+                if timer.is_none() {
+                    timer.set(Some(env.sleep_until(deadline)));
+                }
+                ready!(timer.as_pin_mut().expect("it was set if it was none").poll(context));
                 *passenger = None;
-                patience.env.decided(Decision::TimedOut);
-                Poll::Ready(Err(Rejection::TimedOut { limit: *patience.limit }.into()))
+                // What is shared has no time of its own that it could have exceeded: this one has come too late, or is impatient.
+                env.decided(Decision::GivenUp);
+                Poll::Ready(Err(Rejection::GivenUp.into()))
             }
         }
     }

@@ -83,10 +83,6 @@ where
         if is_follower {
             self.env.decided(Decision::Coalesced);
         }
-        Future::aboard(
-            passenger,
-            deadline.map(|deadline| (deadline, deadline.saturating_since(now))),
-            &self.env,
-        )
+        Future::aboard(passenger, deadline, self.env.clone())
     }
 }

@@ -1,5 +1,6 @@
 //! Coalescing in front of a service.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -7,7 +8,7 @@ use mainstay_base::error::{Classify, Code, Retry};
 use mainstay_base::units::Duration;
 use mainstay_resilience::call::Inner;
 use mainstay_resilience::coalesce::{Config, Layer};
-use mainstay_resilience::{Call, Criticality, Decision, Error, Rejection};
+use mainstay_resilience::{Call, Classified, Criticality, Decision, Error, Rejection, breaker};
 use tower::{Layer as _, Service, ServiceExt, service_fn};
 
 use crate::world::*;
@@ -76,12 +77,28 @@ async fn each_gives_up_at_its_own_deadline_and_leaves_the_answer_to_the_others()
         call.facts = call.facts.due(world.now().checked_add(Duration::from_millis(ms)).unwrap());
         service.clone().oneshot(call)
     };
-    let timed_out = |ms| Err(Error::Rejected(Rejection::TimedOut { limit: Duration::from_millis(ms) }));
+    let ended = |rejection: Rejection| Err(Error::Rejected(rejection));
     let answers = tokio::join!(due(300), due(2_000), due(500), due(0));
-    let late = Err(Error::Rejected(Rejection::DeadlinePassed));
-    assert_eq!(answers, (timed_out(300), Ok(1), timed_out(500), late));
-    assert_eq!((world.count(Decision::TimedOut), world.count(Decision::DeadlinePassed)), (2, 1));
+    let (given_up, late) = (ended(Rejection::GivenUp), ended(Rejection::DeadlinePassed));
+    assert_eq!(answers, (given_up.clone(), Ok(1), given_up, late));
+    assert_eq!((world.count(Decision::GivenUp), world.count(Decision::DeadlinePassed)), (2, 1));
     assert_eq!(seen.load(Ordering::Relaxed), 0, "what is shared has no deadline of one of them");
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_that_give_up_do_not_have_a_breaker_open_for_others() {
+    let (world, asked) = (World::new(), Arc::new(AtomicU32::new(0)));
+    let config = breaker::Config { minimum: NonZeroU32::MIN, ..breaker::Config::default() };
+    let breaker = breaker::Handle::new(config, world.env.clone());
+    let shared = Layer::new(Config::default(), key, world.env.clone()).layer(Inner::new(service(&asked)));
+    let service = breaker::Layer::new(breaker.clone(), Classified).layer(shared);
+    for _ in 0..10 {
+        let mut call = world.call(1);
+        call.facts = call.facts.due(world.now().checked_add(Duration::from_millis(1)).unwrap());
+        assert_eq!(service.clone().oneshot(call).await, Err(Error::Rejected(Rejection::GivenUp)));
+    }
+    assert_eq!(breaker.state(), breaker::State::Closed);
+    assert_eq!(service.oneshot(world.call(1)).await, Ok(11));
 }
 
 #[tokio::test(start_paused = true)]
