@@ -13,6 +13,9 @@ use crate::env::Env;
 /// The key is a function of a call, none for those that are not to be shared. It has to hold whatever the answer depends on, also on whose behalf the call is if
 /// that matters: those with one key are given one answer. Calls of different criticality are never one, or a critical one would be shed as a lesser one.
 ///
+/// The answer is cloned for each of them while others of the flight wait, so that clones should be cheap: bytes that are shared, and not copied. What is called must
+/// not call with the same key again and wait for that: it would wait for itself.
+///
 /// Clones of a service share flights; services made by different uses of a layer do not, for they may guard different things.
 pub struct Layer<R, K, G> {
     config: Config,
