@@ -4,9 +4,12 @@
 //! only one: it could be one that goes away instead, or is never polled again and does not go away either. So there is nothing to hand over.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
+
+use crate::sync::{Mutex, MutexGuard};
 
 /// A future that many wait for.
 pub(super) struct Flight<F: Future> {
@@ -30,6 +33,15 @@ enum Stage<F: Future> {
     Landed(F::Output),
     /// There will be no answer: it panicked, or all have gone, or the last one has taken it.
     Lost,
+}
+
+/// What one that has left leaves behind, to be dropped outside of all locks: what is in it may do anything, and also panic.
+pub(super) struct Left<F: Future> {
+    /// Whether nobody boards the flight any more.
+    pub(super) is_over: bool,
+    _waker: Option<Waker>,
+    /// What there was, if it was the last one.
+    _stage: Option<Stage<F>>,
 }
 
 /// It panicked, whoever polled it.
@@ -60,36 +72,37 @@ impl<F: Future> Flight<F> {
         })
     }
 
-    /// Leaves, with an answer or without one. Returns whether the flight is over: nobody boards it any more.
-    pub(super) fn leave(&self, seat: usize) -> bool {
+    /// Leaves, with an answer or without one.
+    pub(super) fn leave(&self, seat: usize) -> Left<F> {
         let mut state = self.state();
         state.aboard -= 1;
-        let is_empty = state.aboard == 0;
-        // Both are dropped outside of the lock: what is in them may do anything.
-        let _waker = self.bell.free(seat);
-        let _dropped = is_empty.then(|| std::mem::replace(&mut state.stage, Stage::Lost));
+        let waker = self.bell.free(seat);
+        let stage = (state.aboard == 0).then(|| std::mem::replace(&mut state.stage, Stage::Lost));
         let is_over = matches!(state.stage, Stage::Landed(_) | Stage::Lost);
-        drop(state);
-        is_over
+        Left { is_over, _waker: waker, _stage: stage }
     }
 
-    /// Ends a flight that cannot go on.
-    pub(super) fn lose(&self) {
-        let _dropped = self.put(Stage::Lost);
-        self.bell.ring();
+    /// Does what may panic, outside of the lock. If it does, the flight is over for all others before the panic goes on: nothing here is left to be done while it
+    /// unwinds, where a second one would end the process.
+    pub(super) fn attempt<T>(&self, act: impl FnOnce() -> T) -> T {
+        catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|panic| {
+            self.put(Stage::Lost);
+            self.bell.ring();
+            resume_unwind(panic)
+        })
     }
 
-    /// Ends a turn of polling. Returns what was there.
-    fn put(&self, stage: Stage<F>) -> Stage<F> {
+    /// Ends a turn of polling, if there is one, or what should have been the beginning of the first.
+    fn put(&self, stage: Stage<F>) {
         let mut state = self.state();
-        let last = std::mem::replace(&mut state.stage, stage);
+        // Nothing is dropped by that: whoever ends a turn has the future.
+        state.stage = stage;
         // Within the lock, so that nobody begins the next turn before this one has ended.
         let is_rung = self.bell.end();
         drop(state);
         if is_rung {
             self.bell.ring();
         }
-        last
     }
 
     fn state(&self) -> MutexGuard<'_, State<F>> {
@@ -120,18 +133,18 @@ impl<F: Future<Output: Clone>> Flight<F> {
     }
 
     fn drive(&self, mut future: Pin<Box<F>>) -> Poll<Result<F::Output, Lost>> {
-        let falling = Falling::new(self);
         let waker = Waker::from(self.bell.clone());
-        let Poll::Ready(answer) = future.as_mut().poll(&mut Context::from_waker(&waker)) else {
-            falling.catch();
-            self.put(Stage::Aloft(future));
-            return Poll::Pending;
-        };
-        // Before anyone has the answer, what made it is gone.
-        drop(future);
-        let landed = if self.ends_alone() { Stage::Lost } else { Stage::Landed(answer.clone()) };
-        falling.catch();
-        self.put(landed);
+        let (stage, answer) = self.attempt(|| {
+            let Poll::Ready(answer) = future.as_mut().poll(&mut Context::from_waker(&waker)) else {
+                return (Stage::Aloft(future), None);
+            };
+            // Before anyone has the answer, what made it is gone.
+            drop(future);
+            let landed = if self.ends_alone() { Stage::Lost } else { Stage::Landed(answer.clone()) };
+            (landed, Some(answer))
+        });
+        self.put(stage);
+        let Some(answer) = answer else { return Poll::Pending };
         self.bell.ring();
         Poll::Ready(Ok(answer))
     }
@@ -144,27 +157,6 @@ impl<F: Future<Output: Clone>> Flight<F> {
             state.stage = Stage::Lost;
         }
         is_alone
-    }
-}
-
-/// Ends a flight whose future panics, unless it is caught.
-pub(super) struct Falling<'a, F: Future>(Option<&'a Flight<F>>);
-
-impl<'a, F: Future> Falling<'a, F> {
-    pub(super) const fn new(flight: &'a Flight<F>) -> Self {
-        Self(Some(flight))
-    }
-
-    pub(super) fn catch(mut self) {
-        self.0 = None;
-    }
-}
-
-impl<F: Future> Drop for Falling<'_, F> {
-    fn drop(&mut self) {
-        if let Some(flight) = self.0 {
-            flight.lose();
-        }
     }
 }
 

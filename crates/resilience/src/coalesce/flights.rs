@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 
-use super::flight::{Falling, Flight, Lost};
+use super::flight::{Flight, Lost};
+use crate::sync::{Mutex, MutexGuard};
 
 /// The flights that are on their way.
 pub(super) struct Flights<K, F: Future> {
@@ -44,9 +45,7 @@ impl<K: Hash + Eq + Clone, F: Future> Flights<K, F> {
         drop(replaced);
         let passenger = passenger(flight, seat, key);
         // Outside of the lock: others may board meanwhile, and wait until it is launched.
-        let falling = Falling::new(&passenger.flight);
-        let future = begin();
-        falling.catch();
+        let future = passenger.flight.attempt(begin);
         passenger.flight.launch(future);
         (passenger, false)
     }
@@ -84,7 +83,9 @@ impl<K: Hash + Eq, F: Future<Output: Clone>> Passenger<K, F> {
 
 impl<K: Hash + Eq, F: Future> Drop for Passenger<K, F> {
     fn drop(&mut self) {
-        if self.flight.leave(self.seat) {
+        // What is left behind is dropped after that, so that nothing is kept of a flight whose end panics.
+        let left = self.flight.leave(self.seat);
+        if left.is_over {
             self.flights.remove(&self.key, &self.flight);
         }
     }

@@ -292,6 +292,44 @@ fn what_is_dropped_with_a_flight_may_use_it() {
     assert_eq!(flights.count(), 0);
 }
 
+#[test]
+fn whoever_is_woken_may_use_the_flight_at_once() {
+    struct Eager(Arc<Flights<u8, Scripted>>, AtomicBool);
+    impl Wake for Eager {
+        fn wake(self: Arc<Self>) {
+            let (place, is_follower) = self.0.board(7, || unreachable!("there is one"));
+            assert!(is_follower && poll(&place).is_pending());
+            self.1.store(true, Ordering::SeqCst);
+        }
+    }
+    let (flights, seen) = (Arc::new(Flights::new(2)), Arc::new(Seen::default()));
+    let (one, _) = flights.board(7, || Scripted::begin(&[Act::Yield, Act::Wait], &seen));
+    let eager = Arc::new(Eager(flights.clone(), AtomicBool::new(false)));
+    assert!(one.poll(&mut Context::from_waker(&Waker::from(eager.clone()))).is_pending());
+    assert!(eager.1.load(Ordering::SeqCst), "woken when the turn has ended");
+    assert_eq!(poll(&one), Poll::Ready(Ok(1)));
+}
+
+#[test]
+fn a_future_that_panics_when_it_is_dropped_is_kept_by_nobody() {
+    struct Brittle;
+    impl std::future::Future for Brittle {
+        type Output = ();
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+            Poll::Pending
+        }
+    }
+    impl Drop for Brittle {
+        fn drop(&mut self) {
+            resume_unwind(Box::new("as scripted"));
+        }
+    }
+    let flights = Arc::new(Flights::new(2));
+    let (one, _) = flights.board(7, || Brittle);
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(one))).is_err());
+    assert_eq!(flights.count(), 0);
+}
+
 /// A task that a thread waits for.
 struct Unpark(std::thread::Thread);
 
