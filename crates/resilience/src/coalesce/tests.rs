@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
-use super::flight::Lost;
+use super::flight::{Flight, Lost};
 use super::flights::{Flights, Passenger};
 use super::*;
 
@@ -248,6 +248,33 @@ fn a_full_flight_is_followed_by_another_one() {
     assert!(aboard[4].1, "the end of the full one leaves the last one where it was");
     drop(aboard);
     assert_eq!(flights.count(), 0);
+}
+
+#[test]
+fn a_seat_that_was_left_is_given_again_and_keeps_no_waker() {
+    let (flight, _) = Flight::boarding();
+    flight.launch(std::future::pending::<()>());
+    let flag = Arc::new(Flag(AtomicBool::new(false)));
+    let waker = Waker::from(flag.clone());
+    for _ in 0..3 {
+        let seat = flight.board(2).unwrap();
+        assert!(flight.poll(seat, &mut Context::from_waker(&waker)).is_pending());
+        assert_eq!((seat, Arc::strong_count(&flag)), (1, 3));
+        drop(flight.leave(seat));
+    }
+    assert_eq!(Arc::strong_count(&flag), 2, "this one's and the waker's");
+}
+
+#[test]
+fn one_that_moves_to_another_task_is_woken_there() {
+    let (flights, seen) = (Arc::new(Flights::new(10)), Arc::new(Seen::default()));
+    let (one, _) = flights.board(7, || Scripted::begin(&[Act::Wait; 2], &seen));
+    let flags = [(); 2].map(|()| Arc::new(Flag(AtomicBool::new(false))));
+    for flag in &flags {
+        assert!(one.poll(&mut Context::from_waker(&Waker::from(flag.clone()))).is_pending());
+    }
+    seen.waker.lock().unwrap().take().unwrap().wake();
+    assert_eq!(flags.map(|flag| flag.0.load(Ordering::SeqCst)), [false, true]);
 }
 
 #[test]
