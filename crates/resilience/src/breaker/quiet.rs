@@ -1,10 +1,6 @@
 //! Successes that are not told to the breaker yet: while nothing fails, nobody takes its lock.
 
-#[cfg(not(mainstay_loom))]
-use std::sync::atomic::{AtomicU64, Ordering};
-
-#[cfg(mainstay_loom)]
-use loom::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// How many calls have succeeded in an era since they were last told to the breaker.
 ///
