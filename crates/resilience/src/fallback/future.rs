@@ -107,7 +107,9 @@ impl<R, T, E, J: Judge<T, E>> Down<R, T, E, J> {
             Verdict::Failure(_) => Some(true),
             Verdict::Neutral => None,
         };
-        self.held.tell(self.step, is_failure);
+        // It was perhaps only asked too late: this call may go further down, and others begin where they did.
+        let is_given_up = matches!(answer, Err(Error::Rejected(Rejection::GivenUp)));
+        self.held.tell(self.step, is_failure.filter(|_| !is_given_up));
         // Below the first, an error is no answer, whoever's fault it is: the caller asked for what is above.
         let is_answer = is_failure != Some(true) && (answer.is_ok() || self.first.is_none());
         if is_answer {

@@ -166,6 +166,23 @@ async fn a_step_that_rejects_is_gone_below_unless_it_is_the_callers_doing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn those_who_ask_too_late_do_not_lower_the_ladder_for_others() {
+    let world = World::new();
+    let rejections = [(Rejection::GivenUp, 0), (Rejection::TimedOut { limit: Duration::from_secs(1) }, 1)];
+    for (rejection, level) in rejections {
+        let handle = Handle::new(Config::default(), ["full", "fixed"], world.env.clone());
+        let fixed = service_fn(async |_: Call<()>| Ok::<_, Error<Failed>>(1));
+        let rejects =
+            service_fn(move |_: Call<()>| async move { Err::<usize, _>(Error::Rejected(rejection)) });
+        let service = Layer::new(handle.clone(), [Alternative::new(fixed)], Classified).layer(rejects);
+        for _ in 0..Config::default().failures.get() {
+            assert_eq!(service.clone().oneshot(world.call(())).await.unwrap().level, 1);
+        }
+        assert_eq!(handle.level(), level);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_further_step_is_begun_after_the_deadline_and_each_is_told_its_own_now() {
     let world = World::new();
     let handle = Handle::new(Config::default(), ["full", "fixed"], world.env.clone());
