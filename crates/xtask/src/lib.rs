@@ -8,8 +8,10 @@ pub mod answers;
 pub mod binary;
 mod cache;
 mod duels;
+mod instructions;
 mod peers;
 mod shell;
+mod subjects;
 
 use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -41,10 +43,29 @@ enum Command {
         #[arg(long, value_delimiter = ',', value_name = "PEERS")]
         only: Vec<String>,
     },
+    /// Count the instructions of policies under callgrind, and fail if they are more than is kept
+    Instructions {
+        /// Only those with such a word in their names, such as `breaker`; all of them if there is none
+        names: Vec<String>,
+        /// Keep what is counted from now on
+        #[arg(long)]
+        update: bool,
+        /// Show what there is
+        #[arg(long, conflicts_with_all = ["names", "update"])]
+        list: bool,
+    },
     /// List the programs that Mainstay is measured against, with the versions on this machine
     Peers {
         #[command(subcommand)]
         command: Option<Peers>,
+    },
+    /// Do what is counted so many times, in this process
+    #[command(name = instructions::REPEAT, hide = true)]
+    Repeat {
+        /// Its name
+        name: String,
+        /// How often
+        times: u64,
     },
 }
 
@@ -79,6 +100,9 @@ pub fn run() -> Result<()> {
             duels::list();
             Ok(())
         }
+        Command::Instructions { list: true, .. } => instructions::list(),
+        Command::Instructions { names, update, .. } => instructions::run(&names, update),
+        Command::Repeat { name, times } => instructions::repeat(&name, times),
         Command::Peers { command: None } => peers::list(),
         Command::Peers { command: Some(Peers::Install { name }) } => {
             let peer = peers::named(&name)?;

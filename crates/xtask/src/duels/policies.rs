@@ -3,7 +3,7 @@
 //! Each subject does the same thing over and over, on one thread and on as many as there are processors, all of them asking the same one. Samples of
 //! all subjects of a cell alternate.
 
-mod subjects;
+mod cells;
 
 use std::sync::Barrier;
 use std::time::Duration;
@@ -14,41 +14,16 @@ use mainstay_lab::report::{Report, Table};
 use mainstay_lab::stats::{median, ratio_of_medians};
 
 use super::Effort;
+use crate::subjects::Subject;
 
-/// A thing that is done so many times, by each of several threads.
-pub(super) struct Subject {
-    pub(super) name: &'static str,
-    pub(super) run: Box<dyn Fn(u64) + Sync>,
-}
-
-impl Subject {
-    /// Does `act` over and over. One of its own for each subject, so that nothing of the loop is dynamic.
-    fn of(name: &'static str, act: impl Fn() + Sync + 'static) -> Self {
-        Self { name, run: Box::new(move |times| (0..times).for_each(|_| act())) }
-    }
-}
-
-impl Subject {
-    /// Does `act` over and over to what each thread makes for itself.
-    fn alone<S>(
-        name: &'static str,
-        make: impl Fn() -> S + Sync + 'static,
-        act: impl Fn(&mut S) + Sync + 'static,
-    ) -> Self {
-        let run = move |times| {
-            let mut own = make();
-            (0..times).for_each(|_| act(&mut own));
-        };
-        Self { name, run: Box::new(run) }
-    }
-}
-
-/// Subjects that do the same work, ours first.
+/// Subjects that do the same work.
 pub(super) struct Cell {
-    pub(super) name: &'static str,
+    /// Its name is that of the work.
+    pub(super) ours: Subject,
+    /// Named after who made them.
+    pub(super) peers: Vec<Subject>,
     /// What is claimed of ours on one thread, in nanoseconds.
     pub(super) ns_max: Option<f64>,
-    pub(super) subjects: Vec<Subject>,
 }
 
 const TITLE: &str = "Duel: what policies cost, beside libraries made for one of them";
@@ -69,18 +44,18 @@ pub(super) fn run(date: &str, effort: Effort) -> Result<Report> {
     let mut table = Table::new("Time of a decision", &columns);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build();
     let runtime = runtime.context("start a runtime for timers")?;
-    for cell in subjects::cells(runtime.handle()) {
+    for cell in cells::cells(runtime.handle()) {
         for threads in [1, processors] {
             let found = compare(&cell, threads, rounds, sample);
             let ours = median(&found[0]).context("no sample")?;
             if let (1, Some(ns_max)) = (threads, cell.ns_max) {
-                let claim = format!("{} takes at most {ns_max:.0} ns on one thread", cell.name);
+                let claim = format!("{} takes at most {ns_max:.0} ns on one thread", cell.ours.name);
                 report.verdict.check(claim, format!("{ours:.0} ns"), ours <= ns_max);
             }
-            if cell.subjects.len() == 1 {
+            if cell.peers.is_empty() {
                 table.row(row(&cell, threads, ours, ("none", None)));
             }
-            for (subject, theirs) in cell.subjects[1..].iter().zip(&found[1..]) {
+            for (subject, theirs) in cell.peers.iter().zip(&found[1..]) {
                 let ratio = ratio_of_medians(&found[0], theirs, 1).context("no sample")?;
                 let theirs = median(theirs).context("no sample")?;
                 table.row(row(&cell, threads, ours, (subject.name, Some((theirs, ratio.to_string())))));
@@ -94,15 +69,16 @@ pub(super) fn run(date: &str, effort: Effort) -> Result<Report> {
 fn row(cell: &Cell, threads: usize, ours: f64, (peer, theirs): (&str, Option<(f64, String)>)) -> Vec<String> {
     let (ns, ratio) =
         theirs.map_or(("-".to_owned(), "-".to_owned()), |(ns, ratio)| (format!("{ns:.0}"), ratio));
-    vec![cell.name.to_owned(), threads.to_string(), format!("{ours:.0}"), peer.to_owned(), ns, ratio]
+    vec![cell.ours.name.to_owned(), threads.to_string(), format!("{ours:.0}"), peer.to_owned(), ns, ratio]
 }
 
-/// Nanoseconds of each subject's acts, as many samples as rounds. One round more comes before and is thrown away.
+/// Nanoseconds of each subject's acts, ours first, as many samples as rounds. One round more comes before and is thrown away.
 fn compare(cell: &Cell, threads: usize, rounds: usize, sample: Duration) -> Vec<Vec<f64>> {
-    let times: Vec<u64> = cell.subjects.iter().map(|subject| calibrate(subject, sample)).collect();
-    let mut found = vec![Vec::new(); cell.subjects.len()];
+    let subjects: Vec<&Subject> = std::iter::once(&cell.ours).chain(&cell.peers).collect();
+    let times: Vec<u64> = subjects.iter().map(|subject| calibrate(subject, sample)).collect();
+    let mut found = vec![Vec::new(); subjects.len()];
     for round in 0..=rounds {
-        for (place, subject) in cell.subjects.iter().enumerate() {
+        for (place, subject) in subjects.iter().enumerate() {
             let took = time(subject, threads, times[place]);
             if round > 0 {
                 found[place].push(took.as_secs_f64() * 1e9 / times[place] as f64);
