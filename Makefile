@@ -78,6 +78,9 @@ bench: ## Duels with nginx, databases and other logs, and experiments of the lab
 	  $(CARGO_TARGET_DIR)/release/mainstay lab run $$experiment --out docs/benchmarks; done
 	$(CARGO) run --quiet --release --package xtask -- answers
 
+instructions: valgrind ## Instructions of policies, counted by callgrind; fails when one takes more than is kept
+	$(CARGO) run --quiet --release --package xtask -- instructions
+
 help:
 	@awk 'BEGIN {FS = ":.*## "} \
 	  /^##@/ {printf "\n%s\n", substr($$0, 5)} \
@@ -98,6 +101,8 @@ postgresql:
 	@scripts/postgresql >/dev/null
 strace:
 	@scripts/debian-program strace
+valgrind:
+	@scripts/debian-program valgrind
 
 REQUIREMENTS := crates/xtask/tests/conformance/requirements.txt
 python-packages:
@@ -106,5 +111,5 @@ python-packages:
 	  $(TOOLS)/python/bin/pip install --quiet --disable-pip-version-check --requirement $(REQUIREMENTS) && \
 	  cp $(REQUIREMENTS) $(TOOLS)/python/requirements.txt; }
 
-.PHONY: run docs test conformance soak orders fuzz lint fmt clippy rustdoc deny unused bench help nextest cargo-deny cargo-fuzz \
-  cargo-machete python-packages postgresql strace
+.PHONY: run docs test conformance soak orders fuzz lint fmt clippy rustdoc deny unused bench instructions help nextest cargo-deny cargo-fuzz \
+  cargo-machete python-packages postgresql strace valgrind
