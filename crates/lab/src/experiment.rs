@@ -8,6 +8,7 @@ mod beside;
 mod cascade;
 mod collection;
 mod concurrency;
+mod defaults;
 mod drain;
 mod evolution;
 mod expiry;
@@ -40,6 +41,7 @@ use crate::report::Report;
 
 pub use cascade::Cascade;
 pub use concurrency::Concurrency;
+pub use defaults::Defaults;
 pub use drain::Drain;
 pub use evolution::Evolution;
 pub use expiry::Expiry;
@@ -107,7 +109,7 @@ impl Context {
 }
 
 /// All experiments, in the order in which they are listed.
-pub static ALL: [&dyn Experiment; 17] = [
+pub static ALL: [&dyn Experiment; 18] = [
     &Start::DEFAULT,
     &Drain::DEFAULT,
     &Reload::DEFAULT,
@@ -125,6 +127,7 @@ pub static ALL: [&dyn Experiment; 17] = [
     &Concurrency::DEFAULT,
     &Metastable::DEFAULT,
     &Shedding::DEFAULT,
+    &Defaults::DEFAULT,
 ];
 
 /// Has the report say that nothing of it was measured on a machine.

@@ -4,6 +4,8 @@
 
 pub(crate) mod admission;
 mod agenda;
+pub(crate) mod hedged;
+pub(crate) mod places;
 mod random;
 mod server;
 pub(crate) mod service;

@@ -1,15 +1,14 @@
 //! What second tries beside slow first ones do to the slowest calls, and what they cost.
 
 use anyhow::Result;
-use mainstay_base::time::Instant;
 use mainstay_base::units::{Duration, Ratio};
-use mainstay_resilience::hedge::{Config, Hedge};
-use slab::Slab;
+use mainstay_resilience::hedge::Config;
 
 use super::{Context, Experiment, simulated};
 use crate::plot::{self, Axis, Line};
 use crate::report::{Report, Table};
-use crate::simulation::{Agenda, Random};
+use crate::simulation::Random;
+use crate::simulation::hedged::{Outcome, Scenario, run};
 
 /// Calls to a service with many instances, some of which are slow by chance, and later all of them.
 #[derive(Debug, Clone, Copy)]
@@ -24,10 +23,10 @@ impl Hedging {
 }
 
 const RATE_PER_S: f64 = 500.0;
-const LENGTH_S: u64 = 120;
+const LENGTH_S: usize = 120;
 
 /// From here on the whole service is slow.
-const SLOW_FROM_S: u64 = 80;
+const SLOW_FROM_S: usize = 80;
 const SLOW_FACTOR: f64 = 5.0;
 
 /// The share of calls that meet an instance which stalls, and how much longer they take.
@@ -74,18 +73,19 @@ impl Experiment for Hedging {
         let mut lines = Vec::new();
         let mut without = None;
         for (name, config) in variants()? {
-            let found = self.simulate(config);
-            let at =
-                |share: f64| found.latencies_ms[(share * (found.latencies_ms.len() - 1) as f64) as usize];
+            let outcome = self.simulate(config);
+            let latencies_ms = outcome.latencies_ms(0, SLOW_FROM_S);
+            let at = |share: f64| latencies_ms[(share * (latencies_ms.len() - 1) as f64) as usize];
             let p99 = at(0.99);
             let shown = [at(0.5), p99, at(0.999)].map(|ms| format!("{ms:.1}"));
-            let loads = [found.load(0), found.load(1)].map(|load| format!("{load:.3}"));
-            table.row([vec![name.to_owned()], shown.to_vec(), loads.to_vec()].concat());
+            let loads = [outcome.load(0, SLOW_FROM_S), outcome.load(SLOW_FROM_S, LENGTH_S)];
+            let shown_loads = loads.map(|load| format!("{load:.3}"));
+            table.row([vec![name.to_owned()], shown.to_vec(), shown_loads.to_vec()].concat());
             let points = (1..=60).map(|step| 1.0 - 0.9_f64.powi(step)).map(|q| (1.0 / (1.0 - q), at(q)));
             lines.push(Line::new(name, points.collect()));
             let p99_without = *without.get_or_insert(p99);
             if config == Some(Config::default()) {
-                judge(&mut report, p99 / p99_without, [found.load(0), found.load(1)]);
+                judge(&mut report, p99 / p99_without, loads);
             }
         }
         report.tables.push(table);
@@ -125,110 +125,15 @@ fn judge(report: &mut Report, p99: f64, loads: [f64; 2]) {
     }
 }
 
-/// What came of it.
-struct Found {
-    /// Before the whole service became slow, the shortest first.
-    latencies_ms: Vec<f64>,
-    /// Operations and calls, before and after that.
-    counts: [(u32, u32); 2],
-}
-
-impl Found {
-    fn load(&self, phase: usize) -> f64 {
-        f64::from(self.counts[phase].1) / f64::from(self.counts[phase].0.max(1))
-    }
-}
-
-enum Event {
-    Arrival,
-    Second(usize, Instant),
-    /// Of the first try or the second.
-    Done(usize, Instant, bool),
-}
-
 impl Hedging {
-    fn simulate(self, config: Option<Config>) -> Found {
-        let mut run = Run {
-            random: Random::new(self.seed),
-            agenda: Agenda::new(),
-            hedge: config.map(Hedge::new),
-            begun: Slab::new(),
-            found: Found { latencies_ms: Vec::new(), counts: [(0, 0); 2] },
+    fn simulate(self, config: Option<Config>) -> Outcome {
+        let is_slow = |s: f64| s >= SLOW_FROM_S as f64;
+        let takes = |s: f64, random: &Random| {
+            let stall = if random.chance(STALLS.0) { STALLS.1 } else { 1.0 };
+            let factor = stall * if is_slow(s) { SLOW_FACTOR } else { 1.0 };
+            random.lognormal(Duration::from_nanos((10e6 * factor) as u64), 0.5)
         };
-        run.agenda.after(Duration::ZERO, Event::Arrival);
-        let end = Instant::from_nanos(LENGTH_S * 1_000_000_000);
-        while let Some(event) = run.agenda.next_before(end) {
-            match event {
-                Event::Arrival => run.arrival(),
-                Event::Second(call, begun) => run.second(call, begun),
-                Event::Done(call, begun, is_first) => run.done(call, begun, is_first),
-            }
-        }
-        run.found.latencies_ms.sort_by(f64::total_cmp);
-        run.found
-    }
-}
-
-struct Run {
-    random: Random,
-    agenda: Agenda<Event>,
-    hedge: Option<Hedge>,
-    /// When each call began that has no answer.
-    begun: Slab<Instant>,
-    found: Found,
-}
-
-impl Run {
-    fn phase(&self) -> usize {
-        usize::from(self.agenda.now().as_nanos() >= SLOW_FROM_S * 1_000_000_000)
-    }
-
-    fn arrival(&mut self) {
-        let now = self.agenda.now();
-        let wait = self.random.exponential(Duration::from_nanos((1e9 / RATE_PER_S) as u64));
-        self.agenda.after(wait, Event::Arrival);
-        self.found.counts[self.phase()].0 += 1;
-        let call = self.begun.insert(now);
-        self.send(call, now, true);
-        if let Some(delay) = self.hedge.as_mut().and_then(|hedge| hedge.begin(now)) {
-            self.agenda.after(delay, Event::Second(call, now));
-        }
-    }
-
-    fn send(&mut self, call: usize, begun: Instant, is_first: bool) {
-        let phase = self.phase();
-        self.found.counts[phase].1 += 1;
-        let stall = if self.random.chance(STALLS.0) { STALLS.1 } else { 1.0 };
-        let factor = stall * if phase == 1 { SLOW_FACTOR } else { 1.0 };
-        let median = Duration::from_nanos((10e6 * factor) as u64);
-        let took = self.random.lognormal(median, 0.5);
-        self.agenda.after(took, Event::Done(call, begun, is_first));
-    }
-
-    fn is_waiting(&self, call: usize, begun: Instant) -> bool {
-        self.begun.get(call) == Some(&begun)
-    }
-
-    fn second(&mut self, call: usize, begun: Instant) {
-        let now = self.agenda.now();
-        if self.is_waiting(call, begun) && self.hedge.as_mut().is_some_and(|hedge| hedge.ask(now)) {
-            self.send(call, begun, false);
-        }
-    }
-
-    fn done(&mut self, call: usize, begun: Instant, is_first: bool) {
-        if !self.is_waiting(call, begun) {
-            return;
-        }
-        self.begun.remove(call);
-        let now = self.agenda.now();
-        let took = now.saturating_since(begun);
-        if let Some(hedge) = &mut self.hedge {
-            hedge.tell(took, !is_first, now);
-        }
-        if self.phase() == 0 {
-            self.found.latencies_ms.push(took.as_std().as_secs_f64() * 1e3);
-        }
+        run(&Scenario { seed: self.seed, length_s: LENGTH_S, rate_per_s: RATE_PER_S, takes: &takes }, config)
     }
 }
 

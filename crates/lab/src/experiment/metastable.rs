@@ -65,7 +65,7 @@ impl Experiment for Metastable {
         );
         report.setting(
             "clients",
-            "wait 1 s for an answer, and send each call three times at most, with full jitter",
+            "wait 1 s for an answer, and send each call four times at most, with full jitter",
         );
         let columns = [
             "what there is",
@@ -135,10 +135,12 @@ impl Metastable {
             seed: self.seed,
             length: Duration::from_secs(LENGTH_S as u64),
             rate_per_s: &|s| BORNE_PER_S * LOAD_RATIO * if is_burst(s) { 3.0 } else { 1.0 },
+            at_once: 1,
             classes: [0.0, 0.0, 1.0, 0.0],
             workers: &|_| 20,
             queue_max: 100_000,
             work: (Duration::from_millis(20), 0.3),
+            slowness: &|_| 1.0,
             failures: &|_| 0.0,
             timeout: Duration::from_secs(1),
             knows_deadlines: sheds,

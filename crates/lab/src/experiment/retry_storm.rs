@@ -85,12 +85,12 @@ impl Experiment for RetryStorm {
 /// How clients try again, and whether within a budget.
 fn variants() -> [(&'static str, Option<Config>, bool); 5] {
     let naive = Config { jitter: Jitter::None, ..Config::default() };
-    let eager = Config { attempts: std::num::NonZeroU32::MIN.saturating_add(4), ..naive };
+    let eager = Config { attempts: std::num::NonZeroU32::MIN.saturating_add(5), ..naive };
     [
         ("never again", None, false),
-        ("3 tries", Some(naive), false),
-        ("5 tries", Some(eager), false),
-        ("3 tries, full jitter", Some(Config::default()), false),
+        ("4 tries", Some(naive), false),
+        ("6 tries", Some(eager), false),
+        ("4 tries, full jitter", Some(Config::default()), false),
         ("the defaults: a budget too", Some(Config::default()), true),
     ]
 }
@@ -123,10 +123,12 @@ impl RetryStorm {
             seed: self.seed,
             length: Duration::from_secs(LENGTH_S as u64),
             rate_per_s: &|_| RATE_PER_S,
+            at_once: 1,
             classes: [0.0, 0.0, 1.0, 0.0],
             workers: &|_| 64,
             queue_max: 10_000,
             work: (Duration::from_millis(20), 0.3),
+            slowness: &|_| 1.0,
             failures,
             timeout: Duration::from_secs(1),
             knows_deadlines: false,

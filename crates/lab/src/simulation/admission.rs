@@ -7,6 +7,7 @@ use mainstay_base::time::Instant;
 use mainstay_base::units::Duration;
 use mainstay_resilience::Verdict;
 use mainstay_resilience::adaptive::{self, Adaptive};
+use mainstay_resilience::breaker::{self, Breaker};
 use mainstay_resilience::shed::{self, Shed};
 
 use super::Random;
@@ -71,6 +72,43 @@ impl Admission for Learned {
         let Some(permit) = self.permits.remove(&of.serial) else { return };
         let verdict = if is_ok { Verdict::Success } else { Verdict::Failure(Retry::Safe) };
         self.core.tell(permit, verdict, now);
+    }
+}
+
+/// A breaker before the service.
+pub(crate) struct Breaking {
+    core: Breaker,
+    permits: HashMap<u64, breaker::Permit>,
+    /// Of its own, so that what is drawn for calls does not depend on it.
+    random: Random,
+}
+
+impl Breaking {
+    pub(crate) fn new(config: breaker::Config) -> Self {
+        Self { core: Breaker::new(config), permits: HashMap::new(), random: Random::new(0) }
+    }
+
+    fn tell(&mut self, now: Instant, of: &Try, is_ok: bool) {
+        let Some(permit) = self.permits.remove(&of.serial) else { return };
+        let verdict = if is_ok { Verdict::Success } else { Verdict::Failure(Retry::Safe) };
+        let told = (verdict, now.saturating_since(of.sent));
+        let _ = self.core.tell(permit, told, now, self.random.entropy());
+    }
+}
+
+impl Admission for Breaking {
+    fn takes(&mut self, now: Instant, of: &Try, _: &Random) -> Result<(), Retry> {
+        let permit = self.core.ask(now).0.map_err(|_| Retry::Safe)?;
+        self.permits.insert(of.serial, permit);
+        Ok(())
+    }
+
+    fn ended(&mut self, now: Instant, of: &Try, is_ok: bool) {
+        self.tell(now, of, is_ok);
+    }
+
+    fn timed_out(&mut self, now: Instant, of: &Try) {
+        self.tell(now, of, false);
     }
 }
 

@@ -18,6 +18,8 @@ pub(crate) struct Scenario<'a> {
     pub(crate) length: Duration,
     /// Operations that come in each second, whatever becomes of them.
     pub(crate) rate_per_s: &'a dyn Fn(f64) -> f64,
+    /// How many of them come in at the same moment.
+    pub(crate) at_once: u32,
     /// Of each class, their share; they add up to 1.
     pub(crate) classes: [f64; 4],
     /// How many calls the service works on at a time.
@@ -26,6 +28,8 @@ pub(crate) struct Scenario<'a> {
     pub(crate) queue_max: usize,
     /// The median of the time that a call is worked on, and how long its tail is.
     pub(crate) work: (Duration, f64),
+    /// So many times as long as that it takes.
+    pub(crate) slowness: &'a dyn Fn(f64) -> f64,
     /// The share of calls that fail when they are done.
     pub(crate) failures: &'a dyn Fn(f64) -> f64,
     /// How long a client waits for an answer to a try.
@@ -87,6 +91,9 @@ pub(crate) trait Admission {
 
     /// A call that was taken has ended: whether it was of use.
     fn ended(&mut self, _now: Instant, _of: &Try, _is_ok: bool) {}
+
+    /// The client waits no longer for a call that was taken.
+    fn timed_out(&mut self, _now: Instant, _of: &Try) {}
 }
 
 /// Takes whatever there is room for.
@@ -101,6 +108,10 @@ pub(crate) struct Outcome {
     pub(crate) seconds: Vec<Second>,
     /// How long operations took that came to a good end, in milliseconds, in the order of their ends, and when that was.
     pub(crate) took: Vec<(Instant, f64)>,
+    /// How long those took that came to none, until their client gave up, in milliseconds.
+    pub(crate) gave_up: Vec<f64>,
+    /// Tries that the service was sent, of each ten milliseconds.
+    pub(crate) slots: Vec<u32>,
 }
 
 /// What happened in a second.
@@ -199,7 +210,10 @@ impl Run<'_, '_> {
             Event::Arrival => self.arrival(),
             Event::Send(operation, begun) => self.send(operation, begun),
             Event::Done(of) => self.done(of),
-            Event::TimedOut(of) => self.failed(of, Retry::WithIdempotencyKey),
+            Event::TimedOut(of) => {
+                self.admission.timed_out(self.agenda.now(), &of);
+                self.failed(of, Retry::WithIdempotencyKey);
+            }
             Event::Look => {
                 self.server.set_workers((self.scenario.workers)(self.seconds()));
                 while let Some((since, next)) = self.server.begin() {
@@ -223,9 +237,14 @@ impl Run<'_, '_> {
     }
 
     fn arrival(&mut self) {
-        let rate = (self.scenario.rate_per_s)(self.seconds()).max(1e-3);
+        let at_once = self.scenario.at_once;
+        let rate = (self.scenario.rate_per_s)(self.seconds()).max(1e-3) / f64::from(at_once);
         let wait = self.random.exponential(Duration::from_nanos((1e9 / rate) as u64));
         self.agenda.after(wait, Event::Arrival);
+        (0..at_once).for_each(|_| self.operation());
+    }
+
+    fn operation(&mut self) {
         let class = self.class();
         let begun = self.agenda.now();
         let operation = self.operations.insert(Operation {
@@ -268,6 +287,7 @@ impl Run<'_, '_> {
         let of = Try { operation, begun, class: it.class, sent: now, number: it.attempt, serial: self.tries };
         self.clients.sent(now, of.number);
         self.second().tries += 1;
+        self.note_slot();
         if let Err(why) = self.admission.takes(now, &of, &self.random) {
             return self.rejected(of, why);
         }
@@ -280,6 +300,14 @@ impl Run<'_, '_> {
             }
         }
         self.agenda.after(self.scenario.timeout, Event::TimedOut(of));
+    }
+
+    fn note_slot(&mut self) {
+        let number = (self.agenda.now().as_nanos() / 10_000_000) as usize;
+        if self.outcome.slots.len() <= number {
+            self.outcome.slots.resize(number + 1, 0);
+        }
+        self.outcome.slots[number] += 1;
     }
 
     fn rejected(&mut self, of: Try, why: Retry) {
@@ -296,7 +324,8 @@ impl Run<'_, '_> {
         let work = if is_too_late && self.scenario.knows_deadlines {
             Duration::ZERO
         } else {
-            self.random.lognormal(median, sigma)
+            let slowness = (self.scenario.slowness)(self.seconds());
+            self.random.lognormal(median.as_std().mul_f64(slowness).into(), sigma)
         };
         self.agenda.after(work, Event::Done(of));
     }
@@ -338,7 +367,10 @@ impl Run<'_, '_> {
         }
         match self.clients.again(&mut it.tries, why, now, &self.random) {
             Some(wait) => self.agenda.after(wait, Event::Send(of.operation, of.begun)),
-            None => drop(self.operations.remove(of.operation)),
+            None => {
+                self.operations.remove(of.operation);
+                self.outcome.gave_up.push(now.saturating_since(of.begun).as_std().as_secs_f64() * 1e3);
+            }
         }
     }
 }
@@ -389,10 +421,12 @@ mod tests {
         seed: 1,
         length: Duration::from_secs(20),
         rate_per_s: &|_| 100.0,
+        at_once: 1,
         classes: [0.0, 0.0, 1.0, 0.0],
         workers: &|_| 4,
         queue_max: 1_000,
         work: (Duration::from_millis(10), 0.1),
+        slowness: &|_| 1.0,
         failures: &|_| 0.0,
         timeout: Duration::from_millis(500),
         knows_deadlines: false,
@@ -410,7 +444,9 @@ mod tests {
     #[test]
     fn failures_are_tried_again_as_often_as_the_client_says() {
         let scenario = Scenario { failures: &|_| 1.0, ..STEADY };
-        let config = retry::Config { cap: Duration::from_millis(50), ..retry::Config::default() };
+        let wait = Duration::from_millis(50);
+        let attempts = 3.try_into().expect("it is above zero");
+        let config = retry::Config { attempts, base: wait, cap: wait, ..retry::Config::default() };
         let mut clients = Clients::retrying(config, false);
         let sum = run(&scenario, &mut clients, &mut Everything).between(0, 18);
         assert!(sum.good() == 0 && (2.95..3.05).contains(&(f64::from(sum.tries) / f64::from(sum.offered))));
@@ -424,5 +460,18 @@ mod tests {
         let knowing = Scenario { knows_deadlines: true, ..overload };
         let sum = run(&knowing, &mut Clients::once(), &mut Everything).between(10, 19);
         assert!(sum.good_ratio() > 0.4, "{sum:?}");
+    }
+
+    #[test]
+    fn slowness_operations_at_once_and_those_that_give_up_are_counted() {
+        let length = Duration::from_secs(10);
+        let slower = Scenario { slowness: &|_| 10.0, at_once: 30, length, ..STEADY };
+        let outcome = run(&slower, &mut Clients::once(), &mut Everything);
+        let sum = outcome.between(0, 10);
+        assert!(outcome.slots.iter().any(|slot| *slot >= 30) && sum.offered.is_multiple_of(30), "{sum:?}");
+        assert!(outcome.gave_up.iter().all(|ms| *ms == 500.0), "nobody waits for longer");
+        assert!(outcome.gave_up.len() > 300, "four workers do 40 in a second: {sum:?}");
+        let least_ms = outcome.took.iter().map(|(_, ms)| *ms).fold(f64::INFINITY, f64::min);
+        assert!(least_ms > 50.0, "{least_ms}");
     }
 }

@@ -13,14 +13,15 @@ pub struct Config {
     /// What it goes by: `gradient: {}`, by latency alone, or `aimd: {}`, by failures, and by a latency if one is given. By default the gradient: it needs to
     /// know nothing of the service.
     pub limiter: Limiter,
-    /// How many calls may run at first, from `minimum` to `maximum`. By default 20: most services bear it, and it is soon raised if it is in use.
+    /// How many calls may run at first, from `minimum` to `maximum`. By default 20: with 8 many calls are rejected until the limit has grown,
+    /// and with 50 a service that bears few is slow for seconds (`mainstay lab run defaults`).
     pub initial: NonZeroU32,
     /// How many may always run, from 1. By default 8: with fewer, too little would end to learn from.
     pub minimum: NonZeroU32,
     /// How many may run at most. By default 1,000: so many does a service bear only if it is quick, and then it needs fewer.
     pub maximum: NonZeroU32,
     /// How long ends are collected before the limit moves, from 1ms. By default 250ms: longer than a call usually takes, so that what a move does is seen
-    /// before the next.
+    /// before the next; with 1s calls are rejected for seconds after a change (`mainstay lab run defaults`).
     pub window: Duration,
     /// How many ends it takes at least to move the limit. By default 10: fewer are slow or fail by chance.
     pub samples: NonZeroU32,
@@ -40,14 +41,18 @@ pub enum Limiter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Gradient {
-    /// By which share calls may take longer than usual before the limit falls. By default 0.5: latencies vary by as much without an overload.
+    /// By which share calls may take longer than usual before the limit falls. By default 0.5: with 0.1 a service that becomes a
+    /// little slower without an overload loses calls (`mainstay lab run defaults`).
     pub tolerance: Ratio,
-    /// Which share of the way the limit goes at a time, above 0. By default 0.2: a single bad window moves it by a tenth at most.
+    /// Which share of the way the limit goes at a time, above 0. By default 0.2: a single bad window moves it by a tenth at most. With 0.05
+    /// calls are rejected for seconds after a change; more is hardly better (`mainstay lab run defaults`).
     pub smoothing: Ratio,
     /// How many calls may wait within the service: by `smoothing` of it the limit rises at a time. From 1 to 1,000, and never
-    /// taken for more than a quarter of the limit. By default 4.
+    /// taken for more than a quarter of the limit. By default 4: with 2 the limit rises too slowly, and with 16 calls wait longer while capacity is short
+    /// (`mainstay lab run defaults`).
     pub queue: u32,
-    /// Over how long what is usual is averaged, from ten windows up. By default 10m: an overload that lasts as long is taken for usual.
+    /// Over how long what is usual is averaged, from ten windows up. By default 10m: an overload that lasts as long is taken for usual; with 1m one
+    /// of less than a minute is (`mainstay lab run defaults`).
     pub long: Duration,
 }
 
@@ -55,11 +60,14 @@ pub struct Gradient {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Aimd {
-    /// By how many calls the limit rises at a time, from 1. By default 1: by 4 in a second.
+    /// By how many calls the limit rises at a time, from 1. By default 1: by 4 in a second; with 16 calls wait longer while
+    /// capacity is short (`mainstay lab run defaults`).
     pub increase: NonZeroU32,
-    /// What is left of the limit when it falls, from 0.1 and below 1. By default 0.9: in 2s of failures, half of it.
+    /// What is left of the limit when it falls, from 0.1 and below 1. By default 0.9: in 2s of failures, half of it. With 0.5 short
+    /// pauses of a service cost calls, with 0.99 it follows too slowly (`mainstay lab run defaults`).
     pub backoff: Ratio,
-    /// The limit falls when this share of the calls in a window has failed, or was slow. By default 0.1: fewer are made up for by retries.
+    /// The limit falls when this share of the calls in a window has failed, or was slow. By default 0.1: with 0.05 failures by
+    /// chance bring it down to its least, and with 0.5 calls wait longer while capacity is short (`mainstay lab run defaults`).
     pub failure_ratio: Ratio,
     /// A call that takes this long is slow, also if it succeeds. By default none is: what is slow only the owner of a service knows.
     pub latency: Option<Duration>,

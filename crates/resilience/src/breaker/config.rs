@@ -14,22 +14,27 @@ pub struct Config {
     /// flaky one hardly.
     pub consecutive: Option<NonZeroU32>,
     /// Opens when this share of the calls in the window have failed; never by that if it is null. By default 0.5: retries make up for fewer.
+    /// With 0.3 it opens when 30 % fail, and with 0.8 stays closed when 60 % do (`mainstay lab run defaults`).
     pub failure_ratio: Option<Ratio>,
     /// Opens when calls are slow too often; never by that if it is not said.
     pub slow: Option<Slow>,
-    /// What ratios are of: the calls that ended in the last while, such as `10s`, or the last so many, such as `100`. By default 10s.
+    /// What ratios are of: the calls that ended in the last while, such as `10s`, or the last so many, such as `100`. By default 10s: with 2s few
+    /// calls never open it, and with 20s it takes ten seconds to see that all fail (`mainstay lab run defaults`).
     pub window: Window,
-    /// Ratios of fewer calls than this say nothing. By default 20: with fewer, a few failures by chance would open it.
+    /// Ratios of fewer calls than this say nothing. By default 20: with 5 a few failures by chance open it, with 50 a client of
+    /// three calls in a second never has enough (`mainstay lab run defaults`).
     pub minimum: NonZeroU32,
-    /// How long it is open the first time. By default 1s: a few probes a second do no harm, and recovery is seen at once.
+    /// How long it is open the first time. By default 1s: a few probes a second do no harm, and recovery is seen at once. With 300ms it
+    /// is closed too often while most calls fail, and with 3s calls are lost long after an outage (`mainstay lab run defaults`).
     pub open: Duration,
     /// How long it is open at most. Each time that it opens again before it was closed for as long as it was open, it is open twice as long. By default three times
     /// `open`: where services call each other in a row, probes of one breaker have to pass those before it, and with longer times such a row recovers much later than
-    /// what had failed (`mainstay lab run cascade`).
+    /// what had failed (`mainstay lab run cascade`, `mainstay lab run defaults`).
     pub open_max: Option<Duration>,
     /// Adds up to this share to the time that it is open, by chance, so that the breakers of many callers do not probe at once. By default 0.2.
     pub jitter: Ratio,
-    /// How many calls are let through to probe, at a time and in all; it closes when all have succeeded. By default 3.
+    /// How many calls are let through to probe, at a time and in all; it closes when all have succeeded. By default 3:
+    /// fewer succeed by chance while most calls fail (`mainstay lab run defaults`).
     pub probes: u32,
 }
 

@@ -10,12 +10,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// How many calls run at a time, from 1 to 1,000,000. By default 256: 2,560 in a second if each takes 100ms, and what 256 requests hold fits into memory anywhere.
+    /// How many calls run at a time, from 1 to 1,000,000. By default 256: 2,560 in a second if each takes 100ms, which bears bursts of a service with a
+    /// thousand, and half of what a process of 512 requests has, so that the others go on while it hangs (`mainstay lab run defaults`).
     pub concurrent: NonZeroU32,
-    /// How many calls wait at a time, of all callers together: at most 65,536; none if it is 0. By default 64: enough for a burst, and no more than a quarter
-    /// of a round of the calls that run.
+    /// How many calls wait at a time, of all callers together: at most 65,536; none if it is 0. By default 64: without a queue a
+    /// caller that floods takes the others' turns, and with 256 waiting calls are what fills the process (`mainstay lab run defaults`).
     pub queue: u32,
-    /// How long a call waits at most; never past its deadline. By default 100ms: whoever waits longer is better served by being told.
+    /// How long a call waits at most; never past its deadline. By default 100ms: 1ms ends before the turn of a caller
+    /// beside one that floods, and longer waits are in vain when the service hangs (`mainstay lab run defaults`).
     pub max_wait: Duration,
 }
 

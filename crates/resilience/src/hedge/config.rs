@@ -10,16 +10,17 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// The share of calls that are quicker than the second try begins; above 0 and below 1. By default 0.95: one call in twenty is asked for twice, and what is
-    /// slow by chance takes about twice as long as most at worst.
+    /// The share of calls that are quicker than the second try begins; above 0 and below 1. By default 0.95: one call in twenty is asked for twice. Earlier
+    /// costs more calls for hardly a shorter tail, and later leaves calls slow that stall by chance (`mainstay lab run defaults`).
     pub percentile: Ratio,
-    /// The share of the calls in the window that second tries may be at most, above 0. By default 0.1: twice of what the percentile has while all is as it was,
-    /// and little when the service is slow as a whole.
+    /// The share of the calls in the window that second tries may be at most, above 0. By default 0.1: twice of what the percentile has while all is as it was.
+    /// Less leaves slow ones without, and more helps nobody and is spent when the service is slow as a whole (`mainstay lab run defaults`).
     pub budget: Ratio,
-    /// How long calls count for the budget; what is known of latencies counts half after each. From 10ms up. By default 30s: long enough to know the slow ones,
-    /// and short enough to follow the service.
+    /// How long calls count for the budget; what is known of latencies counts half after each. From 10ms up. By default 30s: with 10s a client of
+    /// five calls in a second never knows enough, and with 1m a slow phase is remembered for two minutes (`mainstay lab run defaults`).
     pub window: Duration,
-    /// With fewer latencies than this there is no second try. By default 100: of fewer, five would say how slow the slow ones are.
+    /// With fewer latencies than this there is no second try. By default 100: with fewer the delay is a guess and costs
+    /// twice as many second tries at first, and with 300 a client of few calls has none in its first minute (`mainstay lab run defaults`).
     pub minimum: NonZeroU32,
     /// There is no second try earlier than this. By default 1ms: timers tell no less apart.
     pub delay_min: Duration,

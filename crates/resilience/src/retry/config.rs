@@ -10,17 +10,22 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// How many tries there are, with the first: 1 is never again. By default 3: what fails three times mostly fails the fourth time too.
+    /// How many tries there are, with the first: 1 is never again. By default 4: with
+    /// `base`, they reach beyond a restart of 300ms, which three hardly do, and end before a caller waits in vain for half a second, which five do not (`mainstay lab run defaults`).
     pub attempts: NonZeroU32,
     /// A retry that would begin later than this after the first try did is not waited for, also when there is no deadline. By default 30s: whoever waited for it has gone away by then.
     pub elapsed: Duration,
-    /// How waits grow. By default exponential: what is not well soon may need much longer.
+    /// How waits grow. By default exponential: constant waits end before a restart does, and bring a crowd back before there is room for it
+    /// (`mainstay lab run defaults`).
     pub backoff: Backoff,
-    /// The first wait, without its spread; above zero. By default 50ms: a restart or a full queue is over by then now and then.
+    /// The first wait, without its spread; above zero. By default 100ms: with 50ms a third of the calls that a restart of 300ms meets is lost, and with
+    /// 200ms the slowest of those that one failure meets take nearly twice as long (`mainstay lab run defaults`).
     pub base: Duration,
-    /// The longest wait, from `base` up; an answer that says when to come back may ask for more. By default 2s.
+    /// The longest wait, from `base` up; an answer that says when to come back may ask for more. By default 2s: with four
+    /// tries no wait is as long.
     pub cap: Duration,
-    /// How waits are spread. By default full: it makes the fewest calls of many that compete.
+    /// How waits are spread. By default full: a crowd that was turned away comes back in the least dense waves but for decorrelated jitter, with which a
+    /// single failure takes almost three times as long (`mainstay lab run defaults`).
     pub jitter: Jitter,
     /// How long a try takes at least. A retry that would have less time than this before the deadline is not begun, since it could not end in time. From zero up. By
     /// default 5ms: few calls over a network are quicker.
@@ -59,21 +64,24 @@ pub enum Jitter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Allowance {
-    /// The share of the first tries in the window. By default 0.2: when everything fails, the service has a fifth more to do, and not three times as much.
+    /// The share of the first tries in the window. By default 0.2: when everything fails, the service has about a fifth more to do, with 0.5 half as
+    /// much again; with 0.1 a quarter of the failures is made up for while 30 % fail (`mainstay lab run defaults`).
     pub ratio: Ratio,
-    /// How many there may be for each second of the window besides. By default 3: with few calls a share of them is none.
+    /// How many there may be for each second of the window besides. By default 3: with few calls a share of them is none, and ten at once that a
+    /// restart meets have too few with 2 (`mainstay lab run defaults`).
     pub floor_per_s: u32,
-    /// How long first tries count, from 10ms up, in steps of a tenth of it. By default 10s: long enough to count, and short enough to forget how it was before a failure.
+    /// How long first tries count, from 10ms up, in steps of a tenth of it. By default 10s: 2s have too few retries for
+    /// a restart, and with 20s the service has twice as much to do in the first seconds in which all fail (`mainstay lab run defaults`).
     pub window: Duration,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
-            attempts: NonZeroU32::new(3).expect("it is above zero"),
+            attempts: NonZeroU32::new(4).expect("it is above zero"),
             elapsed: Duration::from_secs(30),
             backoff: Backoff::Exponential,
-            base: Duration::from_millis(50),
+            base: Duration::from_millis(100),
             cap: Duration::from_secs(2),
             jitter: Jitter::Full,
             least: Duration::from_millis(5),

@@ -20,7 +20,7 @@ fn whole_ms(duration: Duration) -> u64 {
 }
 
 fn exact() -> Config {
-    Config { jitter: Jitter::None, attempts: some(10), ..Config::default() }
+    Config { jitter: Jitter::None, attempts: some(10), base: ms(50), ..Config::default() }
 }
 
 fn tell(config: Config, verdict: Verdict, facts: Facts, now_ms: u64) -> Next {
@@ -208,8 +208,8 @@ fn configurations_that_cannot_work_are_refused() {
     let budget = Allowance::default();
     let cases: [(&str, Config); 6] = [
         ("`base` of no time", Config { base: Duration::ZERO, ..Config::default() }),
-        ("`cap` of 49ms", Config { cap: ms(49), ..Config::default() }),
-        ("`elapsed` of 49ms", Config { elapsed: ms(49), ..Config::default() }),
+        ("`cap` of 99ms", Config { cap: ms(99), ..Config::default() }),
+        ("`elapsed` of 99ms", Config { elapsed: ms(99), ..Config::default() }),
         (
             "grows by itself",
             Config { jitter: Jitter::Decorrelated, backoff: Backoff::Linear, ..Config::default() },
@@ -228,7 +228,7 @@ fn configurations_that_cannot_work_are_refused() {
         assert!(error.contains(part), "{error}");
     }
     assert_eq!(Config::default().check(), Ok(()));
-    let text = r#"{"attempts": 3, "backoff": "exponential", "base": "50ms", "cap": "2s", "jitter": "full",
+    let text = r#"{"attempts": 4, "backoff": "exponential", "base": "100ms", "cap": "2s", "jitter": "full",
         "budget": {"ratio": 0.2, "floor_per_s": 3}}"#;
     assert_eq!(serde_json::from_str::<Config>(text).unwrap(), Config::default());
     assert!(serde_json::from_str::<Config>(r#"{"retries": 3}"#).is_err());

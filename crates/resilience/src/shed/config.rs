@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// It is too much when no call of an interval waited for less; never by that if it is null. By default 5ms, as RFC 8289 has it: a twentieth of an interval.
+    /// With 50ms more critical calls are lost (`mainstay lab run defaults`).
     pub target: Option<Duration>,
     /// How long calls are looked at before a step more is shed, from 1ms. By default 100ms, as RFC 8289 has it: longer than a call usually takes, so that what
-    /// a step does is seen before the next.
+    /// a step does is seen before the next. With 50ms it sheds too much, and with 200ms too late (`mainstay lab run defaults`).
     pub interval: Duration,
     /// It is too much when no call of an interval found less to be in use, above 0; never by that if it is null. By default 0.95: what is left is for bursts of
     /// those that are more critical.
@@ -21,14 +22,14 @@ pub struct Config {
     /// It is calm while both are below this share of what is too much; between the two nothing changes. By default 0.8: a step less of one class is about that
     /// much.
     pub calm_ratio: Ratio,
-    /// How long it has to be calm until a step less is shed, and half as long for each further one while it stays calm; not below `interval`. By default 1s: ten
-    /// times as careful as on the way up.
+    /// How long it has to be calm until a step less is shed, and half as long for each further one while it stays calm; not below `interval`. By default 500ms: five
+    /// times as careful as on the way up. With 2s bursts shed calls long after they are over (`mainstay lab run defaults`).
     pub calm: Duration,
     /// How long it has to be calm at most. Each time that a step more is shed that soon after a step less was, the calm has to last twice as long. By default
-    /// 4s: longer, and those that were shed last would come back long after an overload.
+    /// 1s: longer, and those that were shed last come back long after an overload (`mainstay lab run defaults`).
     pub calm_max: Duration,
-    /// In how many steps a class is shed, from 1, which sheds classes as a whole, to 100. By default 4: a quarter of a class at a time, and a whole one in
-    /// 400ms.
+    /// In how many steps a class is shed, from 1, which sheds classes as a whole, to 100. By default 8: an eighth of a class at a time, and a whole one in
+    /// 800ms. With 4 a steady overload loses some of the critical calls, and 20 take seconds, in which more of them are lost (`mainstay lab run defaults`).
     pub steps: NonZeroU32,
     /// Which share of `critical_plus` is shed at most. By default 0.5: who is shed whole sees an outage.
     pub critical_plus: Ratio,
@@ -100,9 +101,9 @@ impl Default for Config {
             interval: Duration::from_millis(100),
             utilisation: Some(Ratio::new(0.95).expect("it is a ratio")),
             calm_ratio: Ratio::new(0.8).expect("it is a ratio"),
-            calm: Duration::from_secs(1),
-            calm_max: Duration::from_secs(4),
-            steps: NonZeroU32::new(4).expect("it is above zero"),
+            calm: Duration::from_millis(500),
+            calm_max: Duration::from_secs(1),
+            steps: NonZeroU32::new(8).expect("it is above zero"),
             critical_plus: Ratio::new(0.5).expect("it is a ratio"),
             retry_after: Duration::from_secs(2),
             jitter: Ratio::ONE,

@@ -10,9 +10,16 @@ use crate::testing::{at, ratio};
 
 const TOO_LONG: Duration = Duration::from_millis(5);
 
+/// Calm for ten intervals, and for forty at most, and a quarter of a class at a time.
+fn careful() -> Config {
+    let steps = NonZeroU32::MIN.saturating_add(3);
+    let (calm, calm_max) = (Duration::from_secs(1), Duration::from_secs(4));
+    Config { steps, calm, calm_max, ..Config::default() }
+}
+
 /// Classes as a whole.
 fn whole() -> Config {
-    Config { steps: NonZeroU32::MIN, ..Config::default() }
+    Config { steps: NonZeroU32::MIN, ..careful() }
 }
 
 /// A level, and a clock that is moved by hand.
@@ -76,7 +83,7 @@ fn a_class_more_is_shed_for_each_interval_that_is_too_much_and_the_last_never_wh
 
 #[test]
 fn classes_are_shed_in_steps_of_a_share() {
-    let mut scene = Scene::new(Config { critical_plus: ratio(0.6), ..Config::default() });
+    let mut scene = Scene::new(Config { critical_plus: ratio(0.6), ..careful() });
     let mut levels = Vec::new();
     while scene.interval(TOO_LONG).is_some() {
         levels.push(scene.shares());
@@ -142,7 +149,7 @@ fn it_takes_calm_to_shed_less_and_what_is_neither_changes_nothing() {
 
 #[test]
 fn a_step_that_was_taken_back_too_early_is_taken_back_later_the_next_time() {
-    let mut scene = Scene::new(Config { calm_max: Duration::from_secs(5), ..Config::default() });
+    let mut scene = Scene::new(Config { calm_max: Duration::from_secs(5), ..careful() });
     for _ in 0..4 {
         scene.interval(TOO_LONG);
     }
@@ -204,8 +211,9 @@ fn configurations_that_cannot_work_are_refused() {
         let error = config.check().unwrap_err();
         assert!(error.contains(part), "{error}");
     }
-    let read: Config = serde_json::from_str(r#"{"steps": 1, "target": null}"#).unwrap();
-    assert_eq!(read, Config { target: None, ..whole() });
+    let text = r#"{"steps": 1, "target": null, "calm": "500ms", "calm_max": "1s"}"#;
+    let read: Config = serde_json::from_str(text).unwrap();
+    assert_eq!(read, Config { target: None, steps: NonZeroU32::MIN, ..Config::default() });
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -232,7 +240,7 @@ fn config() -> impl Strategy<Value = Config> {
     (1_u32..8, 0.0..=1.0_f64).prop_map(|(steps, critical_plus)| Config {
         steps: NonZeroU32::new(steps).unwrap(),
         critical_plus: ratio(critical_plus),
-        ..Config::default()
+        ..careful()
     })
 }
 

@@ -23,7 +23,7 @@ fn what_is_not_said_is_the_default_and_null_is_none() {
     assert_eq!(policy("{}"), Policy::default());
     let read = policy(
         r#"{"timeout": "2s",
-            "retry": {"attempts": 3, "backoff": "exponential", "base": "50ms", "cap": "2s", "jitter": "full",
+            "retry": {"attempts": 4, "backoff": "exponential", "base": "100ms", "cap": "2s", "jitter": "full",
                       "budget": {"ratio": 0.2, "floor_per_s": 3}},
             "breaker": {"failure_ratio": 0.5, "window": "10s", "minimum": 20, "open": "5s"},
             "bulkhead": {"concurrent": 256, "queue": 64, "max_wait": "100ms"}}"#,

@@ -20,7 +20,8 @@ fn ms(ms: u64) -> Duration {
 }
 
 fn config() -> Config {
-    Config { jitter: Jitter::None, backoff: Backoff::Constant, ..Config::default() }
+    let attempts = 3.try_into().expect("it is above zero");
+    Config { attempts, base: ms(50), jitter: Jitter::None, backoff: Backoff::Constant, ..Config::default() }
 }
 
 /// A budget of so many retries in a second.

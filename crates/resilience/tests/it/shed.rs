@@ -13,7 +13,8 @@ use tower::{Layer as _, Service, ServiceExt, service_fn};
 use crate::world::*;
 
 fn config() -> Config {
-    Config { steps: NonZeroU32::MIN, ..Config::default() }
+    let (calm, calm_max) = (Duration::from_secs(1), Duration::from_secs(4));
+    Config { steps: NonZeroU32::MIN, calm, calm_max, ..Config::default() }
 }
 
 /// Takes as many milliseconds as it is asked to.
