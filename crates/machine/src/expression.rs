@@ -11,6 +11,8 @@
 //!
 //! Whole numbers in JSON are `int`, or `uint` above its range; all others are `double`.
 //!
+//! An [`Expression`] is about an item. A room that has other things to tell of gives them names and parses a [`Formula`] over these.
+//!
 //! Source: <https://github.com/google/cel-spec/blob/master/doc/langdef.md>.
 
 use std::fmt::{self, Debug, Formatter};
@@ -22,9 +24,12 @@ use crate::index::Constraint;
 
 mod constraints;
 mod evaluate;
+mod formula;
 mod lex;
 mod parse;
 mod value;
+
+pub use formula::{Answer, Formula, Given, Members, Subject};
 
 /// An expression over `value`, `version` and `exists`, parsed. Cloning is cheap.
 #[derive(Clone)]
@@ -42,6 +47,25 @@ pub struct Item<'a> {
     pub version: Option<&'a str>,
     /// Whether the item is there, as `exists`.
     pub exists: bool,
+}
+
+impl Item<'_> {
+    const NAMES: [&'static str; 3] = ["value", "version", "exists"];
+
+    /// The place of `value` among the names.
+    const VALUE: usize = 0;
+    const VERSION: usize = 1;
+}
+
+impl Subject for Item<'_> {
+    #[inline(always)]
+    fn given(&self, place: usize) -> Given<'_> {
+        match place {
+            Self::VALUE => self.value.map_or(Given::Null, Given::Json),
+            Self::VERSION => self.version.map_or(Given::Null, |version| Given::Text(version.into())),
+            _ => Given::Bool(self.exists),
+        }
+    }
 }
 
 /// A text that is not an expression.
@@ -66,6 +90,12 @@ pub enum Error {
         /// The type of the result.
         found: &'static str,
     },
+    /// Its result is a list or a map.
+    #[error("its result is a {found}, and must be a text, a number, true, false or null")]
+    NotScalar {
+        /// The type of the result.
+        found: &'static str,
+    },
     /// It takes more steps than there are.
     #[error("it takes more steps than are left")]
     Steps,
@@ -80,7 +110,7 @@ impl Expression {
 
     /// Parses an expression. Errors: [`ParseError`].
     pub fn parse(source: &str) -> Result<Self, ParseError> {
-        Ok(Self { source: source.into(), root: Arc::new(parse::parse(source)?) })
+        Ok(Self { source: source.into(), root: Arc::new(parse::parse(source, &Item::NAMES)?) })
     }
 
     /// The expression as it was written.

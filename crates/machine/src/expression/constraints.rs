@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use super::Item;
 use super::parse::{Binary, Function, Kind, Node};
 use crate::index::{Constraint, Number, Scalar, What};
 use crate::json::Pointer;
@@ -76,7 +77,7 @@ fn path(mut node: &Node) -> Option<Pointer> {
     let mut steps = Vec::new();
     loop {
         let (of, name) = match &node.kind {
-            Kind::Value => break,
+            Kind::Given(Item::VALUE) => break,
             Kind::Field { of, name } => (of, name),
             Kind::Index(of, index) => match &index.kind {
                 Kind::Text(name) => (of, name),

@@ -1,11 +1,11 @@
-//! The value of an expression for an item.
+//! The value of an expression for what it is about.
 
 use std::cmp::Ordering;
 use std::rc::Rc;
 
 use super::parse::{Binary, Each, Function, Kind, Node};
 use super::value::{Text, Value, compare_numbers, member};
-use super::{Error, Item};
+use super::{Error, Subject};
 
 /// What is left of the work that may be done.
 pub(super) struct Steps<'s>(&'s mut u64);
@@ -27,16 +27,23 @@ impl Steps<'_> {
     }
 }
 
-pub(super) fn holds(root: &Node, item: &Item<'_>, steps: &mut u64) -> Result<bool, Error> {
-    let mut evaluation = Evaluation { item, steps: Steps(steps), locals: Vec::new() };
-    match evaluation.value(root)? {
+pub(super) fn holds<S: Subject + ?Sized>(root: &Node, subject: &S, steps: &mut u64) -> Result<bool, Error> {
+    match value(root, subject, steps)? {
         Value::Bool(result) => Ok(result),
         other => Err(Error::NotBool { found: other.kind() }),
     }
 }
 
-struct Evaluation<'a, 's> {
-    item: &'s Item<'a>,
+pub(super) fn value<'a, S: Subject + ?Sized>(
+    root: &'a Node,
+    subject: &'a S,
+    steps: &mut u64,
+) -> Result<Value<'a>, Error> {
+    Evaluation { subject, steps: Steps(steps), locals: Vec::new() }.value(root)
+}
+
+struct Evaluation<'a, 's, S: ?Sized> {
+    subject: &'a S,
     steps: Steps<'s>,
     /// The variables of the macros around.
     locals: Vec<Value<'a>>,
@@ -51,7 +58,7 @@ fn no_overload<T>(operation: &str, of: &[&Value<'_>]) -> Result<T, Error> {
     failed(format!("{operation} does not take {}", kinds.join(" and ")))
 }
 
-impl<'a> Evaluation<'a, '_> {
+impl<'a, S: Subject + ?Sized> Evaluation<'a, '_, S> {
     fn value<'n: 'a>(&mut self, node: &'n Node) -> Result<Value<'a>, Error> {
         self.steps.take(1)?;
         match &node.kind {
@@ -61,11 +68,7 @@ impl<'a> Evaluation<'a, '_> {
             Kind::Uint(literal) => Ok(Value::Uint(*literal)),
             Kind::Double(literal) => Ok(Value::Double(*literal)),
             Kind::Text(literal) => Ok(Value::Text(Text::Borrowed(literal))),
-            Kind::Value => self.item_value(),
-            Kind::Version => {
-                Ok(self.item.version.map_or(Value::Null, |version| Value::Text(Text::Borrowed(version))))
-            }
-            Kind::Exists => Ok(Value::Bool(self.item.exists)),
+            Kind::Given(place) => self.given(*place),
             Kind::Local(place) => Ok(self.locals[*place].clone()),
             Kind::Field { of, name } => self.field(of, name),
             Kind::Has { of, name } => self.has(of, name),
@@ -92,15 +95,14 @@ impl<'a> Evaluation<'a, '_> {
         }
     }
 
-    fn item_value(&mut self) -> Result<Value<'a>, Error> {
-        let Some(text) = self.item.value else { return Ok(Value::Null) };
-        Value::of_json(text.trim_matches([' ', '\t', '\n', '\r']), &mut self.steps)
+    fn given(&mut self, place: usize) -> Result<Value<'a>, Error> {
+        Value::of_given(self.subject.given(place), &mut self.steps)
     }
 
     fn field<'n: 'a>(&mut self, of: &'n Node, name: &'n str) -> Result<Value<'a>, Error> {
         let of = self.value(of)?;
         let found = match &of {
-            Value::Object(_) | Value::Map(_) => {
+            Value::Object(_) | Value::Map(_) | Value::Members(_) => {
                 of.member(&Value::Text(Text::Borrowed(name)), &mut self.steps)?
             }
             Value::Null => {
@@ -114,7 +116,9 @@ impl<'a> Evaluation<'a, '_> {
     fn has<'n: 'a>(&mut self, of: &'n Node, name: &'n str) -> Result<Value<'a>, Error> {
         let is_there = match self.value(of)? {
             Value::Object(raw) => member(raw, name, &mut self.steps)?.is_some(),
-            map @ Value::Map(_) => map.member(&Value::Text(Text::Borrowed(name)), &mut self.steps)?.is_some(),
+            map @ (Value::Map(_) | Value::Members(_)) => {
+                map.member(&Value::Text(Text::Borrowed(name)), &mut self.steps)?.is_some()
+            }
             other => return failed(format!("{} has no members to ask has() for", other.kind())),
         };
         Ok(Value::Bool(is_there))
@@ -123,7 +127,9 @@ impl<'a> Evaluation<'a, '_> {
     fn index<'n: 'a>(&mut self, of: &'n Node, index: &'n Node) -> Result<Value<'a>, Error> {
         let (of, index) = (self.value(of)?, self.value(index)?);
         let found = match (&of, &index) {
-            (Value::Object(_) | Value::Map(_), _) => of.member(&index, &mut self.steps)?,
+            (Value::Object(_) | Value::Map(_) | Value::Members(_), _) => {
+                of.member(&index, &mut self.steps)?
+            }
             (Value::Array(_) | Value::List(_), Value::Int(place)) => match u64::try_from(*place) {
                 Ok(place) => of.element(place, &mut self.steps)?,
                 Err(_) => None,
@@ -222,11 +228,11 @@ impl<'a> Evaluation<'a, '_> {
 
     fn is_in(&mut self, wanted: &Value<'a>, of: &Value<'a>) -> Result<Value<'a>, Error> {
         match of {
-            Value::Object(_) | Value::Map(_) => {
+            Value::Object(_) | Value::Map(_) | Value::Members(_) => {
                 Ok(Value::Bool(of.member(wanted, &mut self.steps)?.is_some()))
             }
             Value::Array(_) | Value::List(_) => {
-                let mut elements = of.elements()?;
+                let mut elements = of.elements(&mut self.steps)?;
                 while let Some(element) = elements.next(&mut self.steps)? {
                     if element.equals(wanted, &mut self.steps)? {
                         return Ok(Value::Bool(true));
@@ -248,7 +254,7 @@ impl<'a> Evaluation<'a, '_> {
             (Value::List(_) | Value::Array(_), Value::List(_) | Value::Array(_)) => {
                 let mut joined = Vec::new();
                 for part in [left, right] {
-                    let mut elements = part.elements()?;
+                    let mut elements = part.elements(&mut self.steps)?;
                     while let Some(element) = elements.next(&mut self.steps)? {
                         joined.push(element);
                     }
@@ -291,7 +297,7 @@ impl<'a> Evaluation<'a, '_> {
 
     fn each<'n: 'a>(&mut self, each: Each, over: &'n Node, bodies: &'n [Node]) -> Result<Value<'a>, Error> {
         let over = self.value(over)?;
-        let mut elements = over.elements()?;
+        let mut elements = over.elements(&mut self.steps)?;
         let (mut kept, mut count, mut failure) = (Vec::new(), 0usize, None);
         while let Some(element) = elements.next(&mut self.steps)? {
             self.locals.push(element.clone());

@@ -3,6 +3,8 @@
 //! Names are resolved here, so that evaluation finds no unknown ones, and every nesting is counted, so that neither
 //! parsing nor evaluation nor dropping a tree can exhaust the stack.
 
+use std::borrow::Cow;
+
 use super::lex::{Token, error, tokens};
 use super::{Expression, ParseError};
 
@@ -21,9 +23,8 @@ pub(super) enum Kind {
     Uint(u64),
     Double(f64),
     Text(String),
-    Value,
-    Version,
-    Exists,
+    /// A name's value, by its place among the names that there are.
+    Given(usize),
     /// A variable of a macro, counted from the outermost.
     Local(usize),
     Field {
@@ -123,13 +124,14 @@ const RESERVED: [&str; 18] = [
     "in",
 ];
 
-pub(super) fn parse(source: &str) -> Result<Node, ParseError> {
+/// Parses an expression over names, each a word or several with dots between them; none is the beginning of another.
+pub(super) fn parse(source: &str, names: &[&str]) -> Result<Node, ParseError> {
     if source.len() > Expression::BYTES_MAX {
         let reason =
             format!("it has {} bytes, and at most {} are allowed", source.len(), Expression::BYTES_MAX);
         return Err(error(Expression::BYTES_MAX, reason));
     }
-    let mut parser = Parser { tokens: tokens(source)?, next: 0, open: 0, locals: Vec::new() };
+    let mut parser = Parser { names, tokens: tokens(source)?, next: 0, open: 0, locals: Vec::new() };
     let root = parser.expression()?;
     match parser.peek() {
         Token::End => Ok(root),
@@ -137,13 +139,22 @@ pub(super) fn parse(source: &str) -> Result<Node, ParseError> {
     }
 }
 
-struct Parser {
+struct Parser<'n> {
+    names: &'n [&'n str],
     tokens: Vec<(usize, Token)>,
     next: usize,
     /// How many expressions are open.
     open: usize,
     /// The variables of the macros around.
     locals: Vec<String>,
+}
+
+fn listed(names: &[&str]) -> String {
+    match names {
+        [] => "are no names".to_owned(),
+        [name] => format!("is {name}"),
+        [names @ .., last] => format!("are {} and {last}", names.join(", ")),
+    }
 }
 
 fn shown(token: &Token) -> String {
@@ -156,7 +167,7 @@ fn shown(token: &Token) -> String {
     }
 }
 
-impl Parser {
+impl Parser<'_> {
     fn peek(&self) -> &Token {
         &self.tokens[self.next].1
     }
@@ -379,7 +390,7 @@ impl Parser {
         self.node(kind, 0)
     }
 
-    fn name(&self, at: usize, name: &str) -> Result<Kind, ParseError> {
+    fn name(&mut self, at: usize, name: &str) -> Result<Kind, ParseError> {
         if let Some(place) = self.locals.iter().rposition(|local| local == name) {
             return Ok(Kind::Local(place));
         }
@@ -387,10 +398,22 @@ impl Parser {
             "true" => Ok(Kind::Bool(true)),
             "false" => Ok(Kind::Bool(false)),
             "null" => Ok(Kind::Null),
-            "value" => Ok(Kind::Value),
-            "version" => Ok(Kind::Version),
-            "exists" => Ok(Kind::Exists),
-            _ => Err(error(at, format!("there is no {name:?}: there are value, version and exists"))),
+            _ => self.given(at, name),
+        }
+    }
+
+    /// A name that there is, with the words after it that belong to it.
+    fn given(&mut self, at: usize, first: &str) -> Result<Kind, ParseError> {
+        let mut name = Cow::Borrowed(first);
+        loop {
+            if let Some(place) = self.names.iter().position(|known| *known == name) {
+                return Ok(Kind::Given(place));
+            }
+            let goes_on = |known: &&str| known.strip_prefix(&*name).is_some_and(|rest| rest.starts_with('.'));
+            if !self.names.iter().any(goes_on) || !self.take(".") {
+                return Err(error(at, format!("there is no {name:?}: there {}", listed(self.names))));
+            }
+            name = format!("{name}.{}", self.field_name()?).into();
         }
     }
 

@@ -1,10 +1,11 @@
 //! The values that expressions work with. What comes from JSON stays bytes until it is looked at.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::rc::Rc;
 
-use super::Error;
 use super::evaluate::Steps;
+use super::{Error, Given, Members};
 use crate::json::{Cursor, Malformed, unescape};
 
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub(super) enum Value<'a> {
     Array(&'a str),
     /// A JSON object.
     Object(&'a str),
+    /// A map that a room has.
+    Members(&'a dyn Members),
 }
 
 #[derive(Debug, Clone)]
@@ -48,7 +51,29 @@ fn damaged(_: Malformed) -> Error {
     Error::Failed("the item's value is not JSON".to_owned())
 }
 
+impl<'a> From<Cow<'a, str>> for Value<'a> {
+    fn from(text: Cow<'a, str>) -> Self {
+        match text {
+            Cow::Borrowed(text) => Self::Text(Text::Borrowed(text)),
+            Cow::Owned(text) => text.into(),
+        }
+    }
+}
+
 impl<'a> Value<'a> {
+    /// The value that a room gave.
+    // Where the room is known, what it gives is taken apart where it is made, and none of it is left.
+    #[inline(always)]
+    pub(super) fn of_given(given: Given<'a>, steps: &mut Steps<'_>) -> Result<Self, Error> {
+        match given {
+            Given::Null => Ok(Self::Null),
+            Given::Bool(value) => Ok(Self::Bool(value)),
+            Given::Text(text) => Ok(text.into()),
+            Given::Json(text) => Self::of_json(trimmed(text), steps),
+            Given::Members(members) => Ok(Self::Members(members)),
+        }
+    }
+
     /// The value that a JSON text stands for.
     pub(super) fn of_json(raw: &'a str, steps: &mut Steps<'_>) -> Result<Self, Error> {
         match raw.as_bytes().first() {
@@ -57,10 +82,7 @@ impl<'a> Value<'a> {
             Some(b'"') => {
                 steps.take_bytes(raw.len())?;
                 let inner = raw.get(1..raw.len() - 1).ok_or_else(|| damaged(Malformed))?;
-                Ok(match unescape(inner).map_err(damaged)? {
-                    std::borrow::Cow::Borrowed(text) => Self::Text(Text::Borrowed(text)),
-                    std::borrow::Cow::Owned(text) => text.into(),
-                })
+                unescape(inner).map_err(damaged).map(Self::from)
             }
             Some(b't') => Ok(Self::Bool(true)),
             Some(b'f') => Ok(Self::Bool(false)),
@@ -78,7 +100,7 @@ impl<'a> Value<'a> {
             Self::Double(_) => "double",
             Self::Text(_) => "string",
             Self::List(_) | Self::Array(_) => "list",
-            Self::Map(_) | Self::Object(_) => "map",
+            Self::Map(_) | Self::Object(_) | Self::Members(_) => "map",
         }
     }
 
@@ -96,13 +118,16 @@ impl<'a> Value<'a> {
             (Self::List(_) | Self::Array(_), Self::List(_) | Self::Array(_)) => {
                 self.equals_list(other, steps)
             }
-            (Self::Map(_) | Self::Object(_), Self::Map(_) | Self::Object(_)) => self.equals_map(other, steps),
+            (
+                Self::Map(_) | Self::Object(_) | Self::Members(_),
+                Self::Map(_) | Self::Object(_) | Self::Members(_),
+            ) => self.equals_map(other, steps),
             _ => Ok(compare_numbers(self, other) == Some(Ordering::Equal)),
         }
     }
 
     fn equals_list(&self, other: &Self, steps: &mut Steps<'_>) -> Result<bool, Error> {
-        let (mut one, mut other) = (self.elements()?, other.elements()?);
+        let (mut one, mut other) = (self.elements(steps)?, other.elements(steps)?);
         loop {
             match (one.next(steps)?, other.next(steps)?) {
                 (Some(left), Some(right)) if left.equals(&right, steps)? => {}
@@ -116,7 +141,7 @@ impl<'a> Value<'a> {
         if self.size(steps)? != other.size(steps)? {
             return Ok(false);
         }
-        let mut keys = self.elements()?;
+        let mut keys = self.elements(steps)?;
         while let Some(key) = keys.next(steps)? {
             let (Some(left), Some(right)) = (self.member(&key, steps)?, other.member(&key, steps)?) else {
                 return Ok(false);
@@ -137,8 +162,8 @@ impl<'a> Value<'a> {
             }
             Self::List(list) => Ok(Some(list.len())),
             Self::Map(map) => Ok(Some(map.len())),
-            Self::Array(_) | Self::Object(_) => {
-                let mut elements = self.elements()?;
+            Self::Array(_) | Self::Object(_) | Self::Members(_) => {
+                let mut elements = self.elements(steps)?;
                 let mut count = 0;
                 while elements.skip(steps)? {
                     count += 1;
@@ -160,6 +185,10 @@ impl<'a> Value<'a> {
                 }
                 Ok(None)
             }
+            (Self::Members(members), Self::Text(name)) => {
+                steps.take_bytes(members.bytes())?;
+                members.member(name.as_str()).map(|given| Self::of_given(given, steps)).transpose()
+            }
             (Self::Object(raw), Self::Text(name)) => {
                 let raw = member(raw, name.as_str(), steps)?;
                 raw.map(|raw| Self::of_json(raw, steps)).transpose()
@@ -173,7 +202,7 @@ impl<'a> Value<'a> {
         if let Self::List(list) = self {
             return Ok(usize::try_from(place).ok().and_then(|place| list.get(place).cloned()));
         }
-        let mut elements = self.elements()?;
+        let mut elements = self.elements(steps)?;
         for _ in 0..place {
             if !elements.skip(steps)? {
                 return Ok(None);
@@ -183,7 +212,7 @@ impl<'a> Value<'a> {
     }
 
     /// The elements of a list, or the keys of a map.
-    pub(super) fn elements(&self) -> Result<Elements<'a>, Error> {
+    pub(super) fn elements(&self, steps: &mut Steps<'_>) -> Result<Elements<'a>, Error> {
         match self {
             Self::List(list) => Ok(Elements::List(Rc::clone(list), 0)),
             Self::Map(map) => Ok(Elements::Map(Rc::clone(map), 0)),
@@ -192,6 +221,11 @@ impl<'a> Value<'a> {
                 let is_object = cursor.peek() == Some(b'{');
                 cursor.enter();
                 Ok(Elements::Json { cursor, is_object, is_first: true })
+            }
+            Self::Members(members) => {
+                // All keys are found at once, which costs more than to find one.
+                steps.take((members.bytes() / 8) as u64)?;
+                Ok(Elements::Names(members.names()))
             }
             _ => Err(Error::Failed(format!("{} has no elements: a list or a map has", self.kind()))),
         }
@@ -202,6 +236,7 @@ impl<'a> Value<'a> {
 pub(super) enum Elements<'a> {
     List(Rc<Vec<Value<'a>>>, usize),
     Map(Rc<Vec<(Value<'a>, Value<'a>)>>, usize),
+    Names(Box<dyn Iterator<Item = Cow<'a, str>> + 'a>),
     Json { cursor: Cursor<'a>, is_object: bool, is_first: bool },
 }
 
@@ -217,6 +252,13 @@ impl<'a> Elements<'a> {
                 *place += 1;
                 Ok(map.get(*place - 1).map(|(key, _)| key.clone()))
             }
+            Self::Names(names) => match names.next() {
+                Some(name) => {
+                    steps.take_bytes(name.len())?;
+                    Ok(Some(name.into()))
+                }
+                None => Ok(None),
+            },
             Self::Json { cursor, is_object, is_first } => {
                 let start = cursor.at();
                 if !cursor.more(std::mem::take(is_first)).map_err(damaged)? {
@@ -251,6 +293,15 @@ impl<'a> Elements<'a> {
         steps.take(1)?;
         steps.take_bytes(cursor.at() - start)?;
         Ok(is_there)
+    }
+}
+
+/// A JSON text without the space around it, of which there is seldom any.
+fn trimmed(text: &str) -> &str {
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+    match text.as_bytes() {
+        [first, .., last] if !is_space(first) && !is_space(last) => text,
+        _ => text.trim_matches([' ', '\t', '\n', '\r']),
     }
 }
 
