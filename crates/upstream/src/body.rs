@@ -1,0 +1,156 @@
+//! Bodies of requests and answers.
+
+use std::fmt::{self, Debug, Formatter};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::net::TcpStream;
+
+use crate::error::{Broken, Error};
+use crate::http1::Http1Body;
+
+type Streamed = Pin<Box<dyn Body<Data = Bytes, Error = Error> + Send>>;
+
+/// The body of a request. A clone is the same one.
+#[derive(Clone)]
+pub enum Payload {
+    /// There is none.
+    Empty,
+    /// It is all here, and sent again with each try.
+    Whole(Bytes),
+    /// It comes bit by bit, and is sent once.
+    Once(Arc<Mutex<Option<Streamed>>>),
+}
+
+impl Payload {
+    /// One that comes bit by bit.
+    pub fn once(body: impl Body<Data = Bytes, Error = Error> + Send + 'static) -> Self {
+        Self::Once(Arc::new(Mutex::new(Some(Box::pin(body)))))
+    }
+
+    /// What is sent. Errors: [`Error::BodySpent`], if it was already.
+    pub(crate) fn take(&self) -> Result<RequestBody, Error> {
+        Ok(match self {
+            Self::Empty => RequestBody::Whole(Bytes::new()),
+            Self::Whole(bytes) => RequestBody::Whole(bytes.clone()),
+            Self::Once(body) => {
+                let taken = body.lock().unwrap_or_else(PoisonError::into_inner).take();
+                RequestBody::Streamed(taken.ok_or(Error::BodySpent)?)
+            }
+        })
+    }
+}
+
+impl Debug for Payload {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("Empty"),
+            Self::Whole(bytes) => f.debug_tuple("Whole").field(&bytes.len()).finish(),
+            Self::Once(_) => f.write_str("Once"),
+        }
+    }
+}
+
+/// The body of a request on its way.
+pub(crate) enum RequestBody {
+    /// Empty once it was sent.
+    Whole(Bytes),
+    Streamed(Streamed),
+}
+
+impl Debug for RequestBody {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestBody").finish_non_exhaustive()
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match self.get_mut() {
+            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Streamed(body) => body.as_mut().poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(bytes) => bytes.is_empty(),
+            Self::Streamed(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Streamed(body) => body.size_hint(),
+        }
+    }
+}
+
+/// The body of an answer. Over HTTP/1.1, read to its end, its connection is kept for the next call; dropped before, the connection is closed.
+#[derive(Debug)]
+pub struct AnswerBody(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Http1(Http1Body),
+    Http2(Incoming),
+}
+
+impl AnswerBody {
+    pub(crate) const fn http1(body: Http1Body) -> Self {
+        Self(Kind::Http1(body))
+    }
+
+    pub(crate) const fn http2(body: Incoming) -> Self {
+        Self(Kind::Http2(body))
+    }
+
+    /// The connection itself, of an answer with status 101 over HTTP/1.1; and what came already of the protocol that is spoken from here on.
+    pub fn switched(self) -> Option<(TcpStream, Bytes)> {
+        match self.0 {
+            Kind::Http1(body) => body.switched(),
+            Kind::Http2(_) => None,
+        }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match &mut self.get_mut().0 {
+            Kind::Http1(body) => body.poll_frame(context),
+            Kind::Http2(body) => Pin::new(body).poll_frame(context).map_err(Broken::Http2),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Http1(body) => body.is_end_stream(),
+            Kind::Http2(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Http1(body) => body.size_hint(),
+            Kind::Http2(body) => body.size_hint(),
+        }
+    }
+}

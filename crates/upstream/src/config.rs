@@ -1,0 +1,120 @@
+//! Where a service is, and how it is spoken to.
+
+use std::net::SocketAddr;
+
+use mainstay_base::id::Name;
+use mainstay_base::units::Duration;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Where a service is, and how it is spoken to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where it listens: IP addresses with ports. Calls take turns among them.
+    pub endpoints: Vec<Endpoint>,
+    /// What it speaks. By default HTTP/1.1, which every service does.
+    pub protocol: Protocol,
+    /// The name of the policy that guards calls to it, if it is not `default`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Name>,
+    /// How long it may take to connect to an endpoint, from 1ms. By default 1s: a connection within a data centre takes a millisecond, and one whose first packet is lost a second.
+    pub connect_timeout: Duration,
+    /// Connections that are kept between calls.
+    pub idle: Idle,
+}
+
+/// One endpoint: where it listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Endpoint(pub SocketAddr);
+
+impl JsonSchema for Endpoint {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Address".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "title": "Address", "type": "string", "examples": ["127.0.0.1:9101"] })
+    }
+}
+
+/// What a service speaks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2 from the first byte on, without TLS, as gRPC servers speak it.
+    Http2,
+}
+
+/// Connections that are kept between calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Idle {
+    /// How many are kept to each endpoint by each core, from 0. By default 256: as many as calls run at a time by default.
+    pub max: u32,
+    /// How long one is kept without a call. By default 50s: services close theirs after a minute or more, mostly, and a call is not sent into one that is about to be closed.
+    pub timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            endpoints: Vec::new(),
+            protocol: Protocol::default(),
+            policy: None,
+            connect_timeout: Duration::from_secs(1),
+            idle: Idle::default(),
+        }
+    }
+}
+
+impl Default for Idle {
+    fn default() -> Self {
+        Self { max: 256, timeout: Duration::from_secs(50) }
+    }
+}
+
+impl Config {
+    /// What the types cannot state. Errors: what is wrong and what to do.
+    pub fn check(&self) -> Result<(), String> {
+        if self.endpoints.is_empty() {
+            return Err("has no `endpoints`: name one at least, such as `127.0.0.1:9101`".to_owned());
+        }
+        if let Some((at, endpoint)) = self.repeated() {
+            return Err(format!(
+                "has the endpoint {endpoint} twice, again as number {}: leave one out",
+                at + 1
+            ));
+        }
+        if self.connect_timeout < Duration::from_millis(1) {
+            return Err("has a `connect_timeout` below 1ms: make it longer, such as 1s".to_owned());
+        }
+        Ok(())
+    }
+
+    fn repeated(&self) -> Option<(usize, SocketAddr)> {
+        let is_known = |at: usize| self.endpoints[..at].contains(&self.endpoints[at]);
+        (0..self.endpoints.len()).find(|at| is_known(*at)).map(|at| (at, self.endpoints[at].0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configurations_that_cannot_work_are_refused_with_what_to_do() {
+        let read = |json: &str| serde_json::from_str::<Config>(json).expect("it is a service");
+        let wrong = |json: &str| read(json).check().expect_err("it cannot work");
+        assert!(wrong("{}").contains("no `endpoints`"));
+        let twice = r#"{"endpoints": ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:1"]}"#;
+        assert_eq!(wrong(twice), "has the endpoint 127.0.0.1:1 twice, again as number 3: leave one out");
+        assert!(wrong(r#"{"endpoints": ["127.0.0.1:1"], "connect_timeout": "0s"}"#).contains("below 1ms"));
+        assert_eq!(read(r#"{"endpoints": ["[::1]:9101"], "protocol": "http2"}"#).check(), Ok(()));
+        assert!(serde_json::from_str::<Config>(r#"{"endpoints": ["payments"]}"#).is_err());
+    }
+}

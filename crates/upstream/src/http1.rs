@@ -1,0 +1,79 @@
+//! Connections over HTTP/1.1, each of which carries one call at a time.
+//!
+//! Whoever waits for an answer drives the connection, then whoever reads the answer's body; between calls it lies in its pool, and nobody does. A head is written straight from
+//! the headers of the request, and what was read becomes the answer's headers and body without being copied.
+//!
+//! An answer is taken only if it can be read in one way (RFC 9112, section 6.3): one that has both lengths, or a length twice, is refused.
+
+mod body;
+mod decode;
+mod encode;
+mod exchange;
+
+use std::io::ErrorKind;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use tokio::net::TcpStream;
+use tokio_util::io::poll_read_buf;
+
+pub(crate) use body::Http1Body;
+pub(crate) use exchange::send;
+
+use crate::error::Broken;
+use crate::pool::Pool;
+
+/// What is read at a time, at least, and at most where an answer is long.
+const ROOM_BYTES: usize = 8 << 10;
+const ROOM_BYTES_MAX: usize = 64 << 10;
+
+/// Where a connection goes back to.
+type Shared = Arc<Pool>;
+
+/// A connection that nobody else uses. Dropped, it is closed.
+#[derive(Debug)]
+pub(crate) struct Client {
+    stream: TcpStream,
+    /// What came and was not looked at.
+    come: Bytes,
+    /// Where more is read into.
+    room: BytesMut,
+    room_bytes: usize,
+    /// What is to be written.
+    unwritten: BytesMut,
+    /// Whether it has carried a call.
+    is_used: bool,
+}
+
+impl Client {
+    /// Over a new connection.
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        let (room, unwritten) = (BytesMut::new(), BytesMut::new());
+        Self { stream, come: Bytes::new(), room, room_bytes: ROOM_BYTES, unwritten, is_used: false }
+    }
+
+    /// Whether it can take a call: nothing has come that nobody asked for, nor its end.
+    pub(crate) fn is_open(&self, context: &mut Context<'_>) -> bool {
+        // The system is asked only if something has come.
+        self.stream.poll_read_ready(context).is_pending()
+            || matches!(self.stream.try_read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
+    }
+
+    /// Reads more, behind what was not looked at. Returns whether there was any: not at the end of the connection.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Result<bool, Broken>> {
+        self.room.clear();
+        self.room.reserve(self.come.len() + self.room_bytes);
+        self.room.extend_from_slice(&self.come);
+        let before = self.room.len();
+        let come = ready!(poll_read_buf(Pin::new(&mut self.stream), context, &mut self.room));
+        let come = come.map_err(Broken::Io)?;
+        if come >= self.room_bytes {
+            self.room_bytes = (self.room_bytes * 2).min(ROOM_BYTES_MAX);
+        }
+        debug_assert_eq!(before + come, self.room.len());
+        self.come = self.room.split().freeze();
+        Poll::Ready(Ok(come > 0))
+    }
+}

@@ -1,0 +1,79 @@
+//! Connections over HTTP/2, which all calls of a thread share.
+
+use std::net::SocketAddr;
+
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Response, Uri};
+use hyper::body::Incoming;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+
+use crate::body::RequestBody;
+use crate::error::{Broken, Error};
+
+/// Bytes of one stream that may be on their way before they are read.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+/// The same of all streams of a connection.
+const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+
+/// A connection over HTTP/2. Clones are the same one.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    sender: http2::SendRequest<RequestBody>,
+}
+
+impl Client {
+    /// Over a new connection, whose task belongs to the thread that asks.
+    pub(crate) async fn new(stream: TcpStream, endpoint: SocketAddr) -> Result<Self, Error> {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_header_list_size(64 << 10);
+        let handshake = builder.handshake(TokioIo::new(stream));
+        let (sender, connection) =
+            handshake.await.map_err(|source| Error::Failed { endpoint, source: Broken::Http2(source) })?;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it ends with its last sender, and with its thread's runtime"
+        )]
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(target: "mainstay::upstream", %endpoint, %error, "connection ended early");
+            }
+        });
+        Ok(Self { sender })
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
+    /// Sends a request, and waits for the head of its answer.
+    pub(crate) async fn send(
+        &mut self,
+        mut request: http::Request<RequestBody>,
+        endpoint: SocketAddr,
+    ) -> Result<Response<Incoming>, Error> {
+        self.sender.ready().await.map_err(|_| Error::NotSent { endpoint })?;
+        absolute(&mut request, endpoint);
+        self.sender.try_send_request(request).await.map_err(|mut failed| match failed.take_message() {
+            Some(_) => Error::NotSent { endpoint },
+            None => Error::Failed { endpoint, source: Broken::Http2(failed.into_error()) },
+        })
+    }
+}
+
+/// Gives the target scheme and authority: what `Host` says, which HTTP/2 does not send.
+fn absolute(request: &mut http::Request<RequestBody>, endpoint: SocketAddr) {
+    let host = request.headers_mut().remove(http::header::HOST);
+    let named = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    let authority = named.unwrap_or_else(|| endpoint.to_string().parse().expect("an address with its port"));
+    let mut parts = std::mem::take(request.uri_mut()).into_parts();
+    parts.scheme = Some(Scheme::HTTP);
+    parts.authority = Some(authority);
+    parts.path_and_query.get_or_insert(PathAndQuery::from_static("/"));
+    *request.uri_mut() = Uri::from_parts(parts).expect("it has all three");
+}

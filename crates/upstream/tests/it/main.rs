@@ -1,0 +1,4 @@
+//! Calls to services that do as they are told, over sockets.
+
+mod http1;
+mod world;

@@ -1,0 +1,119 @@
+//! What tests have in common: services that answer with given bytes, and whoever calls them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use http_body_util::BodyExt;
+use mainstay_base::time::SeededEntropy;
+use mainstay_resilience::policy::Policy;
+use mainstay_resilience::{Call, Counts, Env, Facts, TokioClock};
+use mainstay_upstream::{Answered, Caller, Config, Head, Payload, Request, Service, Worker};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// A connection as a service sees it.
+pub struct Conversation(pub TcpStream);
+
+impl Conversation {
+    /// Everything up to and with these bytes.
+    pub async fn until(&mut self, end: &str) -> String {
+        let mut read = Vec::new();
+        while !read.ends_with(end.as_bytes()) {
+            let byte = self.0.read_u8().await.unwrap_or_else(|error| {
+                panic!("{error} after {:?}", String::from_utf8_lossy(&read));
+            });
+            read.push(byte);
+        }
+        String::from_utf8(read).expect("requests of tests are text")
+    }
+
+    pub async fn say(&mut self, bytes: &str) {
+        self.0.write_all(bytes.as_bytes()).await.expect("the gateway reads");
+    }
+}
+
+/// A service at an address of its own.
+pub struct Script(TcpListener);
+
+impl Script {
+    pub async fn new() -> Self {
+        Self(TcpListener::bind("127.0.0.1:0").await.expect("a port"))
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.0.local_addr().expect("it listens")
+    }
+
+    pub async fn accept(&self) -> Conversation {
+        Conversation(self.0.accept().await.expect("a connection").0)
+    }
+
+    /// Answers each head on each connection with these bytes, without end; closes the connection after it if it is told to.
+    pub async fn repeat(&self, answer: &str, closes: bool) {
+        loop {
+            let mut connection = self.accept().await;
+            loop {
+                connection.until("\r\n\r\n").await;
+                connection.say(answer).await;
+                if closes {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Whoever calls one service.
+pub struct World {
+    pub env: Env,
+    pub caller: Caller,
+}
+
+impl World {
+    /// One that calls these, by a policy in JSON.
+    pub fn new(endpoints: &[SocketAddr], policy: &str) -> Self {
+        let env = Env::new(
+            Arc::new(TokioClock::new()),
+            Arc::new(SeededEntropy::new(1)),
+            Arc::new(Counts::new("test")),
+        );
+        let policy: Policy = serde_json::from_str(policy).expect("it is a policy");
+        let config = Config {
+            endpoints: endpoints
+                .iter()
+                .map(|address| mainstay_upstream::config::Endpoint(*address))
+                .collect(),
+            ..Config::default()
+        };
+        config.check().expect("it can work");
+        let service = Arc::new(Service::new("test".parse().expect("a name"), config, policy, env.clone()));
+        let caller = Worker::new(env.clone()).caller(service);
+        Self { env, caller }
+    }
+
+    pub async fn call(&self, method: Method, payload: Payload) -> Answered {
+        self.call_with(method, HeaderMap::new(), payload).await
+    }
+
+    pub async fn call_with(&self, method: Method, headers: HeaderMap, payload: Payload) -> Answered {
+        let is_idempotent = method.is_idempotent();
+        let head = Head { method, uri: "/x?y=1".parse().expect("a target"), headers, upgrade: None };
+        let facts = Facts { is_idempotent, ..Facts::new(self.env.now()) };
+        self.caller.call(Call { request: Request { head: Arc::new(head), payload }, facts }).await
+    }
+
+    /// Status, body and trailers of the answer.
+    pub async fn get(&self) -> Result<(u16, String, HeaderMap), String> {
+        let answer = self.call(Method::GET, Payload::Empty).await.map_err(|error| error.to_string())?;
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().await.map_err(|error| error.to_string())?;
+        let trailers = body.trailers().cloned().unwrap_or_default();
+        Ok((status, text(&body.to_bytes()), trailers))
+    }
+}
+
+pub fn text(bytes: &Bytes) -> String {
+    String::from_utf8(bytes.to_vec()).expect("answers of tests are text")
+}
