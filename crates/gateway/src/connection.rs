@@ -1,0 +1,248 @@
+//! One connection of a client, from its first byte to its last.
+//!
+//! A connection on which nothing is on its way is parked: it keeps its socket and its guard, and neither a parser nor buffers. The first byte of the next request ends that.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::Sleep;
+
+use crate::body::Body;
+use crate::config::Settings;
+use crate::forward;
+use crate::head::{Refusal, State};
+use crate::line::{Guarded, Line, Progress, Standing};
+use crate::pipeline::Pipeline;
+use crate::prefixed::Prefixed;
+
+/// How often a connection is looked at: whether it is idle, or its client too slow.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// As long as a head may be: more is read only as it is taken.
+const BUFFER_BYTES: usize = 64 << 10;
+/// Streams of a connection over HTTP/2 that may be open at once.
+const STREAMS_MAX: u32 = 256;
+/// What of a connection over HTTP/2, with all its streams, may be on its way before it is read.
+const WINDOW_BYTES: u32 = 256 << 10;
+/// The most that headers of a request over HTTP/2 may take.
+const HEADERS_BYTES_MAX: u32 = 64 << 10;
+/// How often a connection over HTTP/2 is asked whether its client is still there, and how long the client has to say so.
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time to get rid of a client that is refused.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// What is read of a client that is refused, so that it sees why: a connection that is closed with bytes unread is reset.
+const FAREWELL_BYTES_MAX: u64 = 64 << 10;
+
+/// Serves a connection until it ends.
+pub(crate) async fn run(mut stream: TcpStream, peer: SocketAddr, pipeline: Arc<Pipeline>) {
+    let settings = pipeline.settings();
+    let line = Line::new(settings.limits);
+    loop {
+        if !parked(&stream, &pipeline, settings.idle_timeout.as_std()).await {
+            return;
+        }
+        // In a box, which is gone while the connection is parked.
+        let (back, end) = Box::pin(serve(stream, &line, peer, (&pipeline, &settings))).await;
+        match end {
+            End::Idle => stream = back,
+            End::Refused(refusal) => {
+                pipeline.meters().refused(refusal.reason);
+                return farewell(back, Some(forward::refusal(refusal))).await;
+            }
+            End::Over => return farewell(back, None).await,
+            End::Lost => return,
+            End::Switched(said) => return Box::pin(switched(back, said, &line)).await,
+            End::Http2(read) => {
+                return Box::pin(http2(Prefixed { read, stream: back }, peer, pipeline)).await;
+            }
+        }
+    }
+}
+
+/// Waits for bytes. Returns whether there are any, or the connection's end: not when it was idle for too long, or nothing is served any more.
+async fn parked(stream: &TcpStream, pipeline: &Pipeline, timeout: Duration) -> bool {
+    tokio::select! {
+        biased;
+        ready = stream.readable() => ready.is_ok(),
+        () = pipeline.stop().closing.cancelled() => false,
+        () = tokio::time::sleep(timeout) => false,
+    }
+}
+
+/// Why a parser is given up.
+enum End {
+    /// Nothing is on its way.
+    Idle,
+    /// The client has sent what is refused, and is to be told.
+    Refused(Refusal),
+    /// It ends in order.
+    Over,
+    /// The client is gone, or has to be.
+    Lost,
+    /// It speaks what its service speaks from here on. What it said already.
+    Switched(Bytes),
+    /// It speaks HTTP/2. What it said already.
+    Http2(Bytes),
+}
+
+type Served = Pin<Box<dyn Future<Output = Result<Response<Body>, std::convert::Infallible>> + Send>>;
+
+async fn serve(
+    stream: TcpStream,
+    line: &Arc<Line>,
+    peer: SocketAddr,
+    (pipeline, settings): (&Arc<Pipeline>, &Settings),
+) -> (TcpStream, End) {
+    let (of_requests, shared) = (Arc::clone(line), Arc::clone(pipeline));
+    let service = service_fn(move |request: Request<Incoming>| -> Served {
+        let open = of_requests.begin();
+        Box::pin(Arc::clone(&shared).handle(request, peer, Some(open)))
+    });
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(BUFFER_BYTES).half_close(true);
+    let guarded = Guarded { stream, line: Arc::clone(line) };
+    let mut connection = builder.serve_connection(TokioIo::new(guarded), service);
+    let (mut look, mut is_last) = (Look::new(line, settings), false);
+    let end = poll_fn(|context| {
+        if let Poll::Ready(served) = connection.poll_without_shutdown(context) {
+            return Poll::Ready(if served.is_ok() { End::Over } else { End::Lost });
+        }
+        match line.standing() {
+            Standing::Http2 => return Poll::Ready(End::Http2(Bytes::new())),
+            Standing::Refused(refusal, true) => return Poll::Ready(End::Refused(refusal)),
+            Standing::Refused(_, false) => return Poll::Ready(End::Lost),
+            Standing::Busy | Standing::Idle => {}
+        }
+        let looked = look.poll(context);
+        if pipeline.stop().closing.is_cancelled() && !std::mem::replace(&mut is_last, true) {
+            Pin::new(&mut connection).graceful_shutdown();
+            context.waker().wake_by_ref();
+        }
+        looked
+    })
+    .await;
+    let parts = connection.into_parts();
+    let end = match end {
+        End::Over if line.is_switched() => End::Switched(parts.read_buf),
+        End::Http2(_) => End::Http2(line.take_held()),
+        end => end,
+    };
+    (parts.io.into_inner().stream, end)
+}
+
+/// Looks at a connection now and then.
+struct Look<'a> {
+    line: &'a Line,
+    settings: &'a Settings,
+    /// None until there is something to wait for.
+    timer: Option<Pin<Box<Sleep>>>,
+    last: Progress,
+    /// How often in a row nothing had moved that should.
+    slow: u32,
+}
+
+impl<'a> Look<'a> {
+    fn new(line: &'a Line, settings: &'a Settings) -> Self {
+        Self { line, settings, timer: None, last: line.progress(), slow: 0 }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<End> {
+        loop {
+            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(LOOK_EVERY)));
+            std::task::ready!(timer.as_mut().poll(context));
+            timer.as_mut().reset(tokio::time::Instant::now() + LOOK_EVERY);
+            if let Some(end) = self.judge() {
+                return Poll::Ready(end);
+            }
+        }
+    }
+
+    fn judge(&mut self) -> Option<End> {
+        let now = self.line.progress();
+        let last = std::mem::replace(&mut self.last, now);
+        if self.line.standing() == Standing::Idle && now.heads == last.heads && now.written == last.written {
+            return Some(End::Idle);
+        }
+        let is_slow = match now.state {
+            // A head comes as one, however it is cut.
+            State::Head => now.heads == last.heads,
+            State::Body => now.is_starved && now.read - last.read < self.settings.body_rate_min.bytes(),
+            _ => false,
+        };
+        let is_stalled = now.is_stalled && last.is_stalled && now.written == last.written;
+        self.slow = if is_slow || is_stalled { self.slow + 1 } else { 0 };
+        if u64::from(self.slow) < self.settings.patience.as_std().as_secs() {
+            return None;
+        }
+        Some(if is_slow && now.open == 0 { End::Over } else { End::Lost })
+    }
+}
+
+/// Serves a connection over HTTP/2 until it ends.
+async fn http2(stream: Prefixed<TcpStream>, peer: SocketAddr, pipeline: Arc<Pipeline>) {
+    let closing = pipeline.stop().closing.clone();
+    let service =
+        service_fn(move |request: Request<Incoming>| Arc::clone(&pipeline).handle(request, peer, None));
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .max_header_list_size(HEADERS_BYTES_MAX)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_TIMEOUT);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = closing.cancelled() => {
+            // Streams that have begun go on; the client is told to begin no more.
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = served {
+        tracing::debug!(target: "mainstay::gateway", %peer, %error, "a connection over HTTP/2 ended early");
+    }
+}
+
+/// Has both sides speak what they like until both have ended.
+async fn switched(mut client: TcpStream, said: Bytes, line: &Line) {
+    let Some(mut service) = line.take_switched() else { return };
+    let early = [said, line.take_held()];
+    let relayed = async {
+        for bytes in &early {
+            service.stream.write_all(bytes).await?;
+        }
+        client.write_all(&service.said).await?;
+        tokio::io::copy_bidirectional(&mut client, &mut service.stream).await
+    };
+    if let Err(error) = relayed.await {
+        tracing::debug!(target: "mainstay::gateway", %error, "a switched connection ended early");
+    }
+}
+
+/// Tells a client what there is to tell, and closes the connection so that it can be read.
+async fn farewell(mut stream: TcpStream, last: Option<Bytes>) {
+    let told = async {
+        if let Some(last) = last {
+            stream.write_all(&last).await?;
+        }
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(FAREWELL_BYTES_MAX), &mut tokio::io::sink()).await
+    };
+    // Whether it got through or not, the connection is closed.
+    let _ = tokio::time::timeout(FAREWELL, told).await;
+}

@@ -1,0 +1,23 @@
+//! The gateway: what stands between clients and the application's services.
+//!
+//! A connection is accepted by one of the workers, each of which is one thread with its own runtime, listener and connections to services. Its bytes pass
+//! [`head`], which refuses what two parsers could read differently, before hyper parses them. A request is matched by [`routes`] and passes the stages of its route.
+//! [`tls`] is what listeners need for TLS; they do not serve it yet.
+
+mod body;
+pub mod config;
+mod connection;
+mod forward;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
+pub mod head;
+mod line;
+pub mod meters;
+pub mod path;
+mod pipeline;
+mod prefixed;
+pub mod routes;
+pub mod server;
+pub mod snapshot;
+pub mod tls;
+mod worker;

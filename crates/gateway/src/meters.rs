@@ -1,0 +1,126 @@
+//! What the gateway counts.
+//!
+//! Every route has its handles from when it is in force: counting a request is a few atomic operations.
+
+use http::StatusCode;
+use mainstay_base::units::Duration;
+use mainstay_resilience::{Decision, Watch};
+use prometheus::core::Collector;
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts};
+
+use crate::head::Reason;
+
+/// The gateway's metrics. Clones are the same ones.
+#[derive(Debug, Clone)]
+pub struct Meters {
+    /// Connections open now.
+    pub(crate) connections: IntGauge,
+    requests: IntCounterVec,
+    latencies: HistogramVec,
+    decisions: IntCounterVec,
+    refused: IntCounterVec,
+}
+
+/// Upper bounds for latencies in seconds, from 100 us to 30 s.
+const LATENCY_SECONDS: [f64; 14] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
+
+impl Meters {
+    /// All at zero.
+    pub fn new() -> Self {
+        let valid = "a valid metric";
+        let connections = IntGauge::new("mainstay_gateway_connections", "Connections of clients open now.");
+        let requests = IntCounterVec::new(
+            Opts::new("mainstay_gateway_requests_total", "Requests answered, by route and class of status."),
+            &["route", "class"],
+        );
+        let latencies = HistogramVec::new(
+            HistogramOpts::new(
+                "mainstay_gateway_request_duration_seconds",
+                "Time from a request's head until the head of its answer is ready to send.",
+            )
+            .buckets(LATENCY_SECONDS.to_vec()),
+            &["route"],
+        );
+        let decisions = IntCounterVec::new(
+            Opts::new("mainstay_policy_decisions_total", "What policies decided, by service."),
+            &["service", "decision"],
+        );
+        let refused = IntCounterVec::new(
+            Opts::new("mainstay_gateway_refused_total", "Connections whose bytes were refused, by reason."),
+            &["reason"],
+        );
+        Self {
+            decisions: decisions.expect(valid),
+            refused: refused.expect(valid),
+            connections: connections.expect(valid),
+            requests: requests.expect(valid),
+            latencies: latencies.expect(valid),
+        }
+    }
+
+    /// All of them, to be registered where they are shown.
+    pub fn collectors(&self) -> Vec<Box<dyn Collector>> {
+        vec![
+            Box::new(self.connections.clone()),
+            Box::new(self.requests.clone()),
+            Box::new(self.latencies.clone()),
+            Box::new(self.decisions.clone()),
+            Box::new(self.refused.clone()),
+        ]
+    }
+
+    /// The handles of one route.
+    pub(crate) fn route(&self, route: &str) -> RouteMeters {
+        let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+        RouteMeters {
+            classes: classes.map(|class| self.requests.with_label_values(&[route, class])),
+            latency: self.latencies.with_label_values(&[route]),
+        }
+    }
+
+    /// Counts what a service's policies decide.
+    pub(crate) fn decisions(&self, service: &str) -> Decisions {
+        let of = |decision: Decision| self.decisions.with_label_values(&[service, decision.as_str()]);
+        Decisions { service: service.to_owned(), counts: Decision::ALL.map(of) }
+    }
+
+    /// Counts a connection whose bytes were refused.
+    pub(crate) fn refused(&self, reason: Reason) {
+        self.refused.with_label_values(&[reason.name()]).inc();
+    }
+}
+
+/// What a service's policies decide: counted, and an event of the span that it is decided in.
+pub(crate) struct Decisions {
+    service: String,
+    counts: [IntCounter; Decision::ALL.len()],
+}
+
+impl Watch for Decisions {
+    fn decided(&self, decision: Decision) {
+        self.counts[decision as usize].inc();
+        tracing::debug!(target: "mainstay::resilience", service = %self.service, decision = decision.as_str(), "policy decided");
+    }
+}
+
+impl Default for Meters {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// One route's handles.
+#[derive(Debug)]
+pub(crate) struct RouteMeters {
+    classes: [IntCounter; 5],
+    latency: Histogram,
+}
+
+impl RouteMeters {
+    /// Counts one answer.
+    pub(crate) fn count(&self, status: StatusCode, taken: Duration) {
+        self.latency.observe(taken.as_std().as_secs_f64());
+        self.classes[usize::from(status.as_u16() / 100).clamp(1, 5) - 1].inc();
+    }
+}

@@ -1,0 +1,215 @@
+//! Which route a request takes.
+//!
+//! Routes are matched by host, path, method, headers, query and an expression ([`Match`]). Which of several that match takes the request does not depend on the order in which
+//! they are written. Routes are compared, and the first difference decides:
+//!
+//! 1. **Host**: an exact one, then the longer wildcard, then any.
+//! 2. **Path**, segment by segment: a text, then `{name}`, then the end of the pattern, then `{rest...}`.
+//! 3. **Priority**, the higher one.
+//! 4. **Methods**: fewer, then all. HEAD goes to a route that names it, then to one that names GET, then to one for all methods.
+//! 5. **Headers**: more conditions, then more exact ones, then longer prefixes.
+//! 6. **Query**: likewise.
+//! 7. **When**: with one, then without.
+//!
+//! A table in which two routes could still be equal for some request is not built, nor one with a route that never takes a request ([`Mistake`]).
+//!
+//! A request costs one walk over its path for each of the host's patterns (exact, wildcards, any) that the table has. A walk enters each node of a tree of segments at most once, so its steps
+//! are bounded by the table and not by the path, and a table of thousands of routes costs what one of ten does, as long as their paths differ: routes with one host and path are tried
+//! one after the other. Nothing is allocated. Pure: no I/O, no clock.
+
+use std::collections::BTreeSet;
+use std::fmt::{self, Debug, Display, Formatter};
+use std::ops::ControlFlow;
+
+use http::Method;
+use mainstay_base::id::Name;
+
+mod build;
+mod config;
+mod explain;
+mod mistake;
+mod order;
+mod seen;
+mod template;
+mod trie;
+mod when;
+
+pub use config::{
+    Condition, FieldName, Host, HostError, Hosts, Match, MethodName, Pattern, PatternError, Segment,
+    WordError, host,
+};
+pub use explain::{Explained, Other, Why};
+pub use mistake::Mistake;
+pub use order::Criterion;
+pub use seen::{Headers, NAMES, Query, Seen};
+pub use template::{Place, RenderError, Template, TemplateError};
+pub use when::When;
+
+use order::World;
+use trie::{Segments, Trie};
+
+/// Routes, ready to be matched.
+pub struct Table {
+    routes: Box<[Route]>,
+    leaves: Box<[Leaf]>,
+    trie: Trie,
+}
+
+struct Route {
+    name: Name,
+    wanted: Match,
+    /// The places of the segments that have names.
+    params: Box<[usize]>,
+    /// Whether the last of them is the rest.
+    has_rest: bool,
+}
+
+/// The routes of one host and path, by their places, in the order in which they take requests.
+#[derive(Debug)]
+struct Leaf {
+    /// For every method but HEAD.
+    others: Box<[u32]>,
+    /// For HEAD; those that take it.
+    head: Box<[u32]>,
+}
+
+/// The route that takes a request.
+#[derive(Clone, Copy)]
+pub struct Found<'t, 'p> {
+    /// Its place among the routes that the table was built of.
+    pub route: usize,
+    wanted: &'t Match,
+    values: [&'p str; Pattern::PARAMS_MAX],
+}
+
+/// The methods that a path has, for the answer 405. Written as the header `Allow` has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allow(BTreeSet<String>);
+
+impl Table {
+    /// A table of routes, by their names. Errors: everything that is wrong with them.
+    pub fn build<'c>(routes: impl Iterator<Item = (&'c Name, &'c Match)>) -> Result<Self, Vec<Mistake>> {
+        build::table(routes)
+    }
+
+    /// The route that takes a request; none if no route matches it, when [`Table::allowed`] says whether it is for its method.
+    pub fn find<'t, 'r>(&'t self, request: &Seen<'r>) -> Option<Found<'t, 'r>> {
+        if !request.path.starts_with('/') {
+            return None;
+        }
+        let path = self.trie.segments(request.path);
+        let world = World::of(request.method);
+        let mut first = |leaf: usize| match self.first(&self.leaves[leaf], world, request) {
+            Some(route) => ControlFlow::Break(route),
+            None => ControlFlow::Continue(()),
+        };
+        let route = self.trie.walk(request.host, &path, &mut first).break_value()?;
+        Some(self.found(route, &path))
+    }
+
+    /// The methods of the routes that match a request but for its method; none if there are no such routes: the path is not there.
+    pub fn allowed(&self, request: &Seen<'_>) -> Option<Allow> {
+        if !request.path.starts_with('/') {
+            return None;
+        }
+        let mut methods = BTreeSet::new();
+        let mut collect = |leaf: usize| {
+            for route in &self.leaves[leaf].others {
+                let wanted = &self.routes[*route as usize].wanted;
+                if conditions_hold(wanted, request) {
+                    methods.extend(wanted.methods.iter().map(ToString::to_string));
+                }
+            }
+            ControlFlow::<()>::Continue(())
+        };
+        let path = self.trie.segments(request.path);
+        if self.trie.walk(request.host, &path, &mut collect).is_break() || methods.is_empty() {
+            return None;
+        }
+        if methods.contains(Method::GET.as_str()) {
+            methods.insert(Method::HEAD.as_str().to_owned());
+        }
+        Some(Allow(methods))
+    }
+
+    /// Which route takes a request, and why each of the others does not, in the order of the routes. For people: it takes time in proportion to the number of routes.
+    pub fn explain(&self, request: &Seen<'_>) -> Explained<'_> {
+        explain::explain(self, request)
+    }
+
+    fn first(&self, leaf: &Leaf, world: World, request: &Seen<'_>) -> Option<usize> {
+        let places = if world == World::Head { &leaf.head } else { &leaf.others };
+        let matches = |wanted: &Match| {
+            (world == World::Head || order::takes(wanted, request.method)) && conditions_hold(wanted, request)
+        };
+        places.iter().map(|place| *place as usize).find(|place| matches(&self.routes[*place].wanted))
+    }
+
+    fn found<'p>(&self, route: usize, path: &Segments<'p>) -> Found<'_, 'p> {
+        let Route { wanted, params, has_rest, .. } = &self.routes[route];
+        let mut values = [""; Pattern::PARAMS_MAX];
+        for (value, place) in values.iter_mut().zip(params) {
+            let is_rest = *has_rest && params.last() == Some(place);
+            *value = if is_rest { path.rest(*place) } else { path.segment(*place) };
+        }
+        Found { route, wanted, values }
+    }
+}
+
+/// Whether what a route says beyond host, path and methods holds for a request.
+fn conditions_hold(wanted: &Match, request: &Seen<'_>) -> bool {
+    let (headers, query) = (&request.headers, request.query);
+    wanted.headers.iter().all(|(name, condition)| {
+        let name = name.as_str();
+        condition.holds(headers.is_there(name), |text| headers.relation(name, text))
+    }) && wanted
+        .query
+        .iter()
+        .all(|(name, condition)| condition.holds(query.is_there(name), |text| query.relation(name, text)))
+        && wanted.when.as_ref().is_none_or(|when| when.holds(request) == Ok(true))
+}
+
+impl<'t, 'p> Found<'t, 'p> {
+    /// The parts of the path that have names, as they stand in it: in its normal form, percent-encoded.
+    pub fn params(&self) -> impl Iterator<Item = (&'t str, &'p str)> {
+        let names = self.wanted.path.iter().flat_map(Pattern::params);
+        names.zip(self.values)
+    }
+
+    /// The part of the path with a name; none if the route has no such name.
+    pub fn param(&self, name: &str) -> Option<&'p str> {
+        self.params().find(|(param, _)| *param == name).map(|(_, value)| value)
+    }
+
+    /// The same by its place among the names of the pattern.
+    fn value(&self, place: usize) -> &'p str {
+        self.values[place]
+    }
+}
+
+/// The place, and what stands for the names.
+impl Debug for Found<'_, '_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ", self.route)?;
+        f.debug_map().entries(self.params()).finish()
+    }
+}
+
+impl Debug for Table {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.routes.iter().map(|route| &route.name)).finish()
+    }
+}
+
+impl Display for Allow {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for (place, method) in self.0.iter().enumerate() {
+            f.write_str(if place == 0 { "" } else { ", " })?;
+            f.write_str(method)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
