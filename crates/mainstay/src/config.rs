@@ -35,10 +35,13 @@ use serde::{Deserialize, Serialize};
 use serde_path_to_error::Segment;
 
 use mainstay_base::id::{Name, NodeId, Tenant};
+use mainstay_gateway::config::{Route, Settings};
 use mainstay_log::Durability;
 use mainstay_machine::settings::{Limits, Retention};
 use mainstay_machine::task::Declare;
 use mainstay_machine::{Collection, definition};
+use mainstay_resilience::policy::Policy;
+use mainstay_upstream::Config as Service;
 
 pub use diagnostic::{Diagnostic, Findings};
 pub use request::Request;
@@ -80,6 +83,14 @@ pub struct Config {
     pub inbox: Inbox,
     /// The rows that the log has made: derived from it, and made again from it when they are lost.
     pub store: Store,
+    /// The gateway: how it treats its clients.
+    pub gateway: Settings,
+    /// Policies by name: what guards calls to services. `default` guards where none is named.
+    pub policies: BTreeMap<Name, Policy>,
+    /// The application's services, by name.
+    pub services: BTreeMap<Name, Service>,
+    /// Which requests the gateway sends to which service. Their order does not count.
+    pub routes: Vec<Route>,
     /// Copies of a shard's rows, from which a store is made again and with which the log is trimmed.
     pub snapshots: Snapshots,
     /// Copies to restore from, best kept where the loss of the data directory does not reach them.
@@ -107,6 +118,10 @@ impl Default for Config {
             idempotency: Retention::default(),
             inbox: Inbox::default(),
             store: Store::default(),
+            gateway: Settings::default(),
+            policies: BTreeMap::new(),
+            services: BTreeMap::new(),
+            routes: Vec::new(),
             snapshots: Snapshots::default(),
             backups: Backups::default(),
             s3: crate::s3::Config::default(),
@@ -139,11 +154,21 @@ pub struct Listen {
     /// Where the API listens. Loopback, unless `api.token` is set: whoever reaches the API operates the node.
     /// Port 0 lets the system choose; the log and the lock file name the port. Needs a restart to change.
     pub api: Address,
+    /// Where the gateway listens for the application's clients. By default nowhere. Needs a restart to change.
+    pub gateway: Vec<Listener>,
+}
+
+/// A listener of the gateway.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// Its address. Port 0 lets the system choose; the log names the port.
+    pub address: Address,
 }
 
 impl Default for Listen {
     fn default() -> Self {
-        Self { api: Address::loopback(7070) }
+        Self { api: Address::loopback(7070), gateway: Vec::new() }
     }
 }
 
@@ -231,6 +256,15 @@ impl Config {
         compare("node.id", &self.node.id, &next.node.id);
         compare("listen.api", &self.listen.api, &next.listen.api);
         let durability = |config: &Self| Durability::from(config.log.durability);
+        let listens = |config: &Self| {
+            let addresses = config.listen.gateway.iter().map(|listener| listener.address.to_string());
+            addresses.collect::<Vec<_>>().join(", ")
+        };
+        compare("listen.gateway", &listens(self), &listens(next));
+        let workers = |config: &Self| {
+            config.gateway.workers.map_or_else(|| "one for each core".to_owned(), |it| it.to_string())
+        };
+        compare("gateway.workers", &workers(self), &workers(next));
         compare("log.durability", &durability(self), &durability(next));
         compare("log.pin_bytes_max", &self.log.pin_bytes_max, &next.log.pin_bytes_max);
         let format = |config: &Self| config.telemetry.logs.format;
@@ -332,6 +366,11 @@ fn typed(
         .into_iter()
         .map(|it| Diagnostic::error(at(it.path), tree::display_path(it.path), it.message).help(it.help))
         .collect();
+    for misfit in crate::gateway::misfits(&config) {
+        let path: Vec<_> = misfit.path.iter().map(String::as_str).collect();
+        let told = Diagnostic::error(at(&path), tree.display(&misfit.path), misfit.message);
+        found.push(misfit.help.into_iter().fold(told, Diagnostic::help));
+    }
     for (path, secret, rule) in config.secrets() {
         match secret::read(secret.reference(), request, rule) {
             Ok(value) => secret.load(&value),

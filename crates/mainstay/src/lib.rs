@@ -7,6 +7,7 @@ pub mod api;
 pub mod backups;
 pub mod cli;
 pub mod config;
+pub mod gateway;
 pub mod life;
 pub mod log;
 mod node;

@@ -19,6 +19,7 @@ use mainstay_machine::task::Declare;
 use crate::api::{self, serve};
 use crate::backups::Backups;
 use crate::config::{Config, Loaded};
+use crate::gateway::{self, NodeGateway};
 use crate::life::lock::{self, DataLock, Holder};
 use crate::life::ready::Readiness;
 use crate::life::scope::Alarm;
@@ -43,6 +44,9 @@ pub enum Error {
     /// The shards.
     #[error(transparent)]
     Shards(#[from] shards::Error),
+    /// The gateway.
+    #[error(transparent)]
+    Gateway(#[from] gateway::Error),
     /// The API's address.
     #[error(
         "cannot listen on {address} for the API: {source}; choose another address with `listen.api`, or port 0"
@@ -96,6 +100,7 @@ pub async fn run(parts: Parts, ready: impl FnOnce(&Config, std::net::SocketAddr)
             data = %config.data,
             api = %running.api,
             open = format!("{}/", api::base_url(running.api)),
+            gateway = ?running.gateway.addresses(),
             "ready"
         );
         ready(&config, running.api);
@@ -126,6 +131,7 @@ impl<T: FnOnce(&Path) -> Result<Arc<dyn Disk>, mainstay_log::Error> + Send + 'st
 /// A node that is up.
 struct Running {
     api: std::net::SocketAddr,
+    gateway: NodeGateway,
     readiness: Readiness,
     log: NodeLog,
     shards: shards::NodeShards,
@@ -150,24 +156,20 @@ async fn start(
     let metrics = Metrics::new(&config.node.id);
     metrics.register(logs.dropped());
     let reloads = Arc::new(Reloads::new(&loaded, Arc::clone(&clock), &metrics));
-    let readiness = Readiness::expecting(&["data", "log", "shards", "api"]);
+    let readiness = Readiness::expecting(&["data", "log", "shards", "api", "gateway"]);
     let tasks = scope.clone();
     started.push("tasks", move |deadline| async move { tasks.close(deadline).await });
 
     let holder =
         Holder { pid: std::process::id(), node: config.node.id.clone(), since: clock.wall(), api: None };
-    let mut lock = DataLock::acquire(config.data.as_path(), holder)?;
+    let lock = DataLock::acquire(config.data.as_path(), holder)?;
     readiness.up("data");
 
     allow_open_files(config.api.connections_max);
     let address = config.listen.api.socket();
     let bound = serve::Bound::bind(address).await.map_err(|source| Error::Listen { address, source })?;
     let api = bound.address();
-    lock.announce(api)?;
-    started.push("data", move |_| async move {
-        drop(lock);
-        Ok(())
-    });
+    hold(lock, api, started)?;
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let (log, shards) = open_data(&config, (&clock, &entropy), scope, started, disk).await?;
     log.count_in(&metrics);
@@ -181,10 +183,10 @@ async fn start(
         shards: shards.clone(),
         backups: Arc::new(Backups::new(&config, shards.space(), &clock)?),
         logs: Arc::clone(&logs),
-        metrics,
+        metrics: metrics.clone(),
         reloads: Arc::clone(&reloads),
-        clock,
-        entropy,
+        clock: Arc::clone(&clock),
+        entropy: Arc::clone(&entropy),
     };
     let server = bound.serve(context, scope);
     let config = Arc::new(ArcSwap::from_pointee(config));
@@ -194,18 +196,47 @@ async fn start(
         server.drain(deadline, linger)
     });
     readiness.up("api");
+    let gateway = serve_gateway(&config, (&clock, &entropy), &metrics, started)?;
+    readiness.up("gateway");
 
-    let (current, served) = (Arc::clone(&config), shards.clone());
+    let (current, served, routed) = (Arc::clone(&config), shards.clone(), gateway.clone());
     let swap = move |next: &Config| {
         logs.configure(&next.telemetry.logs);
         settings.store(Arc::new(next.api.clone()));
         served.configure(next);
+        routed.configure(next);
         current.store(Arc::new(next.clone()));
     };
     let apply = declaring(shards.clone(), swap);
     let (reload, requests) = mpsc::channel(1);
     scope.spawn("config reload", reloading(requests, reloads, apply, scope.closing()));
-    Ok(Running { api, readiness, log, shards, config, declared, reload })
+    Ok(Running { api, gateway, readiness, log, shards, config, declared, reload })
+}
+
+/// Tells whoever finds the directory locked where the node is, and keeps it until all that is in it is closed.
+fn hold(mut lock: DataLock, api: std::net::SocketAddr, started: &mut Started) -> Result<(), lock::Error> {
+    lock.announce(api)?;
+    started.push("data", move |_| async move {
+        drop(lock);
+        Ok(())
+    });
+    Ok(())
+}
+
+/// Serves the gateway, and has it stopped before the API: whoever operates the node sees how that goes.
+fn serve_gateway(
+    config: &Arc<ArcSwap<Config>>,
+    kept: (&Arc<dyn Clock>, &Arc<dyn Entropy>),
+    metrics: &Metrics,
+    started: &mut Started,
+) -> Result<NodeGateway, Error> {
+    let (gateway, workers) = NodeGateway::start(&config.load(), kept, metrics)?;
+    let at_stop = Arc::clone(config);
+    started.push("gateway", move |deadline| {
+        let linger = at_stop.load().shutdown.linger.as_std();
+        gateway::drain(workers, deadline, linger)
+    });
+    Ok(gateway)
 }
 
 /// Puts in force what may be refused, and then the rest.

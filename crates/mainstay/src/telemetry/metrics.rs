@@ -80,6 +80,14 @@ impl Metrics {
         self.registry.register(Box::new(collector)).expect("a metric's name is used once");
     }
 
+    /// The same of one that is boxed already.
+    ///
+    /// # Panics
+    /// If one of its names is taken.
+    pub fn collect_boxed(&self, collector: Box<dyn Collector>) {
+        self.registry.register(collector).expect("a metric's name is used once");
+    }
+
     /// Everything in Prometheus's text format.
     pub fn text(&self) -> Vec<u8> {
         let mut out = Vec::new();

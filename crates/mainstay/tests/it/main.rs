@@ -8,6 +8,7 @@ mod check;
 mod collections;
 mod definitions;
 mod docs;
+mod gateway;
 mod guide;
 mod h2;
 mod holds;

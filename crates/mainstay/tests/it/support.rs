@@ -18,6 +18,8 @@ pub struct Node {
     lines: BufReader<ChildStderr>,
     /// Where its API listens.
     pub api: SocketAddr,
+    /// The line that told that it is ready.
+    pub ready: Value,
     folder: tempfile::TempDir,
 }
 
@@ -33,9 +35,10 @@ impl Node {
         let mut child = Self::command(folder.path()).stderr(Stdio::piped()).spawn().expect("the binary runs");
         let lines = BufReader::new(child.stderr.take().expect("a pipe"));
         let api = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut node = Self { child, lines, api, folder };
+        let mut node = Self { child, lines, api, ready: Value::Null, folder };
         let ready = node.wait_for("ready");
         node.api = ready["api"].as_str().expect("an address").parse().expect("an address");
+        node.ready = ready;
         node
     }
 
