@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::header::{
     CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, UPGRADE,
 };
-use http::{Request, Response, StatusCode, Uri};
+use http::{Request, Response, StatusCode, Uri, Version};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -109,7 +109,9 @@ fn strip(headers: &mut HeaderMap) {
 }
 
 /// The answer as it is sent to the client.
-pub(crate) fn answer(answer: Response<AnswerBody>) -> Response<Body> {
+pub(crate) fn answer(mut answer: Response<AnswerBody>) -> Response<Body> {
+    // What the service speaks is between the two of us.
+    *answer.version_mut() = Version::default();
     answer.map(Body::answer)
 }
 

@@ -45,6 +45,9 @@ fn echo(stream: &TcpStream) -> std::io::Result<()> {
             )?;
             return std::io::copy(&mut reader, &mut &*stream).map(drop);
         }
+        if head.starts_with("GET /old ") {
+            return (&*stream).write_all(b"HTTP/1.0 200 OK\r\nServer: old\r\n\r\nuntil the end");
+        }
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
         let mut body = vec![0; length.unwrap_or(0)];
         reader.read_exact(&mut body)?;
@@ -133,6 +136,26 @@ fn what_could_be_read_in_two_ways_reaches_no_service() {
     let metrics = node.get("/metrics").body;
     assert_eq!(metric(&metrics, "mainstay_gateway_refused_total", &[("reason", "host_repeated")]), 1.0);
     assert_eq!(metric(&metrics, "mainstay_gateway_refused_total", &[("reason", "bare_lf")]), 2.0);
+}
+
+#[test]
+fn what_a_service_speaks_is_not_what_its_client_hears() {
+    let echo = Echo::start();
+    let (_node, gateway) = start(&config(echo.0, "/{rest...}"));
+    let mut client = Client::connect(gateway);
+    for _ in 0..2 {
+        client.send("GET /old HTTP/1.1\r\nHost: a\r\n\r\n");
+        let mut told = String::new();
+        while !told.ends_with("0\r\n") {
+            told.push_str(&client.line().expect("it is kept"));
+        }
+        assert!(told.starts_with("HTTP/1.1 200 OK\r\n"), "{told}");
+        assert!(
+            told.contains("transfer-encoding: chunked\r\n") && told.contains("until the end\r\n"),
+            "{told}"
+        );
+        assert_eq!(client.line().expect("the end"), "\r\n");
+    }
 }
 
 #[test]
