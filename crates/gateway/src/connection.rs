@@ -64,8 +64,9 @@ pub(crate) async fn run(mut stream: TcpStream, peer: SocketAddr, pipeline: Arc<P
             End::Over => return farewell(back, None).await,
             End::Lost => return,
             End::Switched(said) => return Box::pin(switched(back, said, &line)).await,
-            End::Http2(read) => {
-                return Box::pin(http2(Prefixed { read, stream: back }, peer, pipeline)).await;
+            End::Http2 => {
+                let stream = Prefixed { read: line.take_held(), stream: back };
+                return Box::pin(http2(stream, peer, pipeline)).await;
             }
         }
     }
@@ -93,8 +94,8 @@ enum End {
     Lost,
     /// It speaks what its service speaks from here on. What it said already.
     Switched(Bytes),
-    /// It speaks HTTP/2. What it said already.
-    Http2(Bytes),
+    /// It speaks HTTP/2, of which the line holds what came.
+    Http2,
 }
 
 type Served = Pin<Box<dyn Future<Output = Result<Response<Body>, std::convert::Infallible>> + Send>>;
@@ -120,7 +121,7 @@ async fn serve(
             return Poll::Ready(if served.is_ok() { End::Over } else { End::Lost });
         }
         match line.standing() {
-            Standing::Http2 => return Poll::Ready(End::Http2(Bytes::new())),
+            Standing::Http2 => return Poll::Ready(End::Http2),
             Standing::Refused(refusal, true) => return Poll::Ready(End::Refused(refusal)),
             Standing::Refused(_, false) => return Poll::Ready(End::Lost),
             Standing::Busy | Standing::Idle => {}
@@ -136,7 +137,6 @@ async fn serve(
     let parts = connection.into_parts();
     let end = match end {
         End::Over if line.is_switched() => End::Switched(parts.read_buf),
-        End::Http2(_) => End::Http2(line.take_held()),
         end => end,
     };
     (parts.io.into_inner().stream, end)

@@ -178,19 +178,27 @@ impl Drop for Open {
 impl Inner {
     /// Has as much of what is held pass as may.
     fn pass(&mut self) {
-        while self.passed < self.held.len() {
-            match self.guard.scan(&self.held[self.passed..]) {
-                Ok(0) => return,
-                Ok(more) => self.passed += more,
-                Err(refusal) => return self.refuse(refusal),
-            }
-        }
+        let held = std::mem::take(&mut self.held);
+        self.passed += self.scan(&held[self.passed..]);
+        self.held = held;
     }
 
-    fn refuse(&mut self, refusal: Refusal) {
-        // A body was begun by a head that has passed, and is a part of the last request.
-        let is_in_body = self.guard.is_in_body();
-        self.refused.get_or_insert((refusal, is_in_body));
+    /// How many of the first of these bytes, which come after all that have passed, pass now.
+    fn scan(&mut self, bytes: &[u8]) -> usize {
+        let mut passed = 0;
+        while passed < bytes.len() {
+            match self.guard.scan(&bytes[passed..]) {
+                Ok(0) => break,
+                Ok(more) => passed += more,
+                Err(refusal) => {
+                    // A body was begun by a head that has passed, and is a part of the last request.
+                    let is_in_body = self.guard.is_in_body();
+                    self.refused.get_or_insert((refusal, is_in_body));
+                    break;
+                }
+            }
+        }
+        passed
     }
 
     /// Whether more may be read: what cannot pass now is not collected.
@@ -247,17 +255,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
                 buffer.set_filled(before);
                 continue;
             }
-            let mut passed = 0;
-            while passed < come.len() {
-                match inner.guard.scan(&come[passed..]) {
-                    Ok(0) => break,
-                    Ok(more) => passed += more,
-                    Err(refusal) => {
-                        inner.refuse(refusal);
-                        break;
-                    }
-                }
-            }
+            let mut passed = inner.scan(come);
             if matches!(inner.guard.state(), State::Http2) {
                 // It is for another parser.
                 passed = 0;

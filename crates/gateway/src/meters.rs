@@ -21,13 +21,9 @@ pub struct Meters {
     refused: IntCounterVec,
 }
 
-/// Upper bounds for latencies in seconds, from 100 us to 30 s.
-const LATENCY_SECONDS: [f64; 14] =
-    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
-
 impl Meters {
-    /// All at zero.
-    pub fn new() -> Self {
+    /// All at zero, with these upper bounds for latencies, in seconds.
+    pub fn new(latency_seconds: &[f64]) -> Self {
         let valid = "a valid metric";
         let connections = IntGauge::new("mainstay_gateway_connections", "Connections of clients open now.");
         let requests = IntCounterVec::new(
@@ -39,7 +35,7 @@ impl Meters {
                 "mainstay_gateway_request_duration_seconds",
                 "Time from a request's head until the head of its answer is ready to send.",
             )
-            .buckets(LATENCY_SECONDS.to_vec()),
+            .buckets(latency_seconds.to_vec()),
             &["route"],
         );
         let decisions = IntCounterVec::new(
@@ -101,12 +97,6 @@ impl Watch for Decisions {
     fn decided(&self, decision: Decision) {
         self.counts[decision as usize].inc();
         tracing::debug!(target: "mainstay::resilience", service = %self.service, decision = decision.as_str(), "policy decided");
-    }
-}
-
-impl Default for Meters {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

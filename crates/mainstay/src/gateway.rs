@@ -14,7 +14,7 @@ use mainstay_gateway::snapshot::{Maker, Snapshot};
 
 use crate::config::Config;
 use crate::life::Unfinished;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{LATENCY_SECONDS, Metrics};
 
 /// What the configuration defines.
 pub fn definitions(config: &Config) -> Definitions {
@@ -91,7 +91,7 @@ impl NodeGateway {
         let listeners = config.listen.gateway.iter().map(|listener| listener.address.socket());
         let bound = listeners.map(bind).collect::<Result<Vec<_>, _>>()?;
         let addresses = bound.iter().map(Bound::address).collect();
-        let meters = Meters::new();
+        let meters = Meters::new(&LATENCY_SECONDS);
         meters.collectors().into_iter().for_each(|collector| metrics.collect_boxed(collector));
         let maker = Maker { clock: Arc::clone(clock), entropy: Arc::clone(entropy), meters };
         let snapshot = maker.snapshot(&definitions(config), config.gateway.clone(), None);

@@ -66,13 +66,11 @@ impl Client {
         self.room.clear();
         self.room.reserve(self.come.len() + self.room_bytes);
         self.room.extend_from_slice(&self.come);
-        let before = self.room.len();
         let come = ready!(poll_read_buf(Pin::new(&mut self.stream), context, &mut self.room));
         let come = come.map_err(Broken::Io)?;
         if come >= self.room_bytes {
             self.room_bytes = (self.room_bytes * 2).min(ROOM_BYTES_MAX);
         }
-        debug_assert_eq!(before + come, self.room.len());
         self.come = self.room.split().freeze();
         Poll::Ready(Ok(come > 0))
     }

@@ -77,7 +77,7 @@ impl Metrics {
     /// # Panics
     /// If one of its names is taken.
     pub fn collect(&self, collector: impl Collector + 'static) {
-        self.registry.register(Box::new(collector)).expect("a metric's name is used once");
+        self.collect_boxed(Box::new(collector));
     }
 
     /// The same of one that is boxed already.
