@@ -12,8 +12,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::head::Limits;
-use crate::path;
 use crate::routes::{Match, Table};
+use crate::{census, forwarded, path};
 
 /// A route: which requests it takes, and what becomes of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -47,6 +47,10 @@ pub struct Settings {
     #[schemars(range(min = 1, max = 256))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workers: Option<NonZeroU32>,
+    /// How many connections of clients may be open.
+    pub connections: census::Config,
+    /// Which proxies before the gateway are believed, and how services are told whom a request is from.
+    pub forwarded: forwarded::Config,
     /// What clients may send over HTTP/1.
     pub limits: Limits,
     /// How paths of requests are brought into their normal form.
@@ -63,6 +67,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             workers: None,
+            connections: census::Config::default(),
+            forwarded: forwarded::Config::default(),
             limits: Limits::default(),
             paths: path::Config::default(),
             idle_timeout: Duration::from_secs(75),
@@ -115,6 +121,9 @@ impl Settings {
                         .help("make it longer"),
                 );
             }
+        }
+        if let Err(wrong) = self.forwarded.check() {
+            found.push(Misfit::new(&["gateway", "forwarded"], wrong));
         }
         if let Err(wrong) = self.limits.check() {
             found.push(Misfit::new(&["gateway", "limits"], wrong));

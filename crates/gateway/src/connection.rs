@@ -20,12 +20,21 @@ use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 use crate::body::Body;
+use crate::client::Client;
 use crate::config::Settings;
-use crate::forward;
 use crate::head::{Refusal, State};
 use crate::line::{Guarded, Line, Progress, Standing};
+use crate::listener::Listener;
 use crate::pipeline::Pipeline;
 use crate::prefixed::Prefixed;
+use crate::stream::Stream;
+use crate::{census, forward};
+
+mod begin;
+mod resets;
+
+use begin::Begun;
+use resets::Resets;
 
 /// How often a connection is looked at: whether it is idle, or its client too slow.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -46,19 +55,36 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const FAREWELL_BYTES_MAX: u64 = 64 << 10;
 
 /// Serves a connection until it ends.
-pub(crate) async fn run(mut stream: TcpStream, peer: SocketAddr, pipeline: Arc<Pipeline>) {
+pub(crate) async fn run(stream: TcpStream, peer: SocketAddr, listener: Listener, pipeline: Arc<Pipeline>) {
     let settings = pipeline.settings();
+    let Some(counted) = pipeline.census().count(settings.connections) else {
+        pipeline.meters().refused("connections");
+        return Box::pin(full(stream, &listener, settings.connections)).await;
+    };
+    let begun = Box::pin(begin::begin(stream, peer, &listener, (&pipeline, &settings, counted))).await;
+    let Begun { mut stream, client, is_http2, counted: _counted } = match begun {
+        Ok(begun) => begun,
+        Err(failed) => {
+            pipeline.meters().refused(failed.reason());
+            tracing::debug!(target: "mainstay::gateway", %peer, error = %failed, "a connection did not begin");
+            return;
+        }
+    };
+    let client = Arc::new(client);
     let line = Line::new(settings.limits);
+    if is_http2 {
+        return Box::pin(http2(Prefixed { read: Bytes::new(), stream }, client, pipeline)).await;
+    }
     loop {
-        if !parked(&stream, &pipeline, settings.idle_timeout.as_std()).await {
+        if !parked(&stream, &client, settings.idle_timeout.as_std()).await {
             return;
         }
         // In a box, which is gone while the connection is parked.
-        let (back, end) = Box::pin(serve(stream, &line, peer, (&pipeline, &settings))).await;
+        let (back, end) = Box::pin(serve(stream, &line, &client, (&pipeline, &settings))).await;
         match end {
             End::Idle => stream = back,
             End::Refused(refusal) => {
-                pipeline.meters().refused(refusal.reason);
+                pipeline.meters().refused(refusal.reason.name());
                 return farewell(back, Some(forward::refusal(refusal))).await;
             }
             End::Over => return farewell(back, None).await,
@@ -66,18 +92,25 @@ pub(crate) async fn run(mut stream: TcpStream, peer: SocketAddr, pipeline: Arc<P
             End::Switched(said) => return Box::pin(switched(back, said, &line)).await,
             End::Http2 => {
                 let stream = Prefixed { read: line.take_held(), stream: back };
-                return Box::pin(http2(stream, peer, pipeline)).await;
+                return Box::pin(http2(stream, client, pipeline)).await;
             }
         }
     }
 }
 
+/// Tells a client that there are too many connections, where that costs next to nothing.
+async fn full(stream: TcpStream, listener: &Listener, connections: census::Config) {
+    if listener.greeting().tls.is_none() {
+        farewell(Stream::Plain(stream), Some(forward::full(connections.max))).await;
+    }
+}
+
 /// Waits for bytes. Returns whether there are any, or the connection's end: not when it was idle for too long, or nothing is served any more.
-async fn parked(stream: &TcpStream, pipeline: &Pipeline, timeout: Duration) -> bool {
+async fn parked(stream: &Stream, client: &Client, timeout: Duration) -> bool {
     tokio::select! {
         biased;
         ready = stream.readable() => ready.is_ok(),
-        () = pipeline.stop().closing.cancelled() => false,
+        () = client.stop.closing.cancelled() => false,
         () = tokio::time::sleep(timeout) => false,
     }
 }
@@ -101,15 +134,15 @@ enum End {
 type Served = Pin<Box<dyn Future<Output = Result<Response<Body>, std::convert::Infallible>> + Send>>;
 
 async fn serve(
-    stream: TcpStream,
+    stream: Stream,
     line: &Arc<Line>,
-    peer: SocketAddr,
+    client: &Arc<Client>,
     (pipeline, settings): (&Arc<Pipeline>, &Settings),
-) -> (TcpStream, End) {
-    let (of_requests, shared) = (Arc::clone(line), Arc::clone(pipeline));
+) -> (Stream, End) {
+    let (of_requests, shared, from) = (Arc::clone(line), Arc::clone(pipeline), Arc::clone(client));
     let service = service_fn(move |request: Request<Incoming>| -> Served {
         let open = of_requests.begin();
-        Box::pin(Arc::clone(&shared).handle(request, peer, Some(open)))
+        Box::pin(Arc::clone(&shared).handle(request, Arc::clone(&from), Some(open)))
     });
     let mut builder = http1::Builder::new();
     builder.max_buf_size(BUFFER_BYTES).half_close(true);
@@ -127,7 +160,7 @@ async fn serve(
             Standing::Busy | Standing::Idle => {}
         }
         let looked = look.poll(context);
-        if pipeline.stop().closing.is_cancelled() && !std::mem::replace(&mut is_last, true) {
+        if client.stop.closing.is_cancelled() && !std::mem::replace(&mut is_last, true) {
             Pin::new(&mut connection).graceful_shutdown();
             context.waker().wake_by_ref();
         }
@@ -191,10 +224,14 @@ impl<'a> Look<'a> {
 }
 
 /// Serves a connection over HTTP/2 until it ends.
-async fn http2(stream: Prefixed<TcpStream>, peer: SocketAddr, pipeline: Arc<Pipeline>) {
-    let closing = pipeline.stop().closing.clone();
-    let service =
-        service_fn(move |request: Request<Incoming>| Arc::clone(&pipeline).handle(request, peer, None));
+async fn http2(stream: Prefixed<Stream>, client: Arc<Client>, pipeline: Arc<Pipeline>) {
+    let closing = client.stop.closing.clone();
+    let (resets, peer) = (Resets::default(), client.hop.address);
+    let counted = resets.clone();
+    let shared = Arc::clone(&pipeline);
+    let service = service_fn(move |request: Request<Incoming>| {
+        counted.until_answered(Arc::clone(&shared).handle(request, Arc::clone(&client), None))
+    });
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
@@ -205,12 +242,20 @@ async fn http2(stream: Prefixed<TcpStream>, peer: SocketAddr, pipeline: Arc<Pipe
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_TIMEOUT);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let closed = async {
+        tokio::select! {
+            served = connection.as_mut() => return served,
+            () = closing.cancelled() => {}
+        }
+        // Streams that have begun go on; the client is told to begin no more.
+        connection.as_mut().graceful_shutdown();
+        connection.await
+    };
     let served = tokio::select! {
-        served = connection.as_mut() => served,
-        () = closing.cancelled() => {
-            // Streams that have begun go on; the client is told to begin no more.
-            connection.as_mut().graceful_shutdown();
-            connection.await
+        served = closed => served,
+        () = resets.too_many() => {
+            pipeline.meters().refused("stream_resets");
+            return;
         }
     };
     if let Err(error) = served {
@@ -219,7 +264,7 @@ async fn http2(stream: Prefixed<TcpStream>, peer: SocketAddr, pipeline: Arc<Pipe
 }
 
 /// Has both sides speak what they like until both have ended.
-async fn switched(mut client: TcpStream, said: Bytes, line: &Line) {
+async fn switched(mut client: Stream, said: Bytes, line: &Line) {
     let Some(mut service) = line.take_switched() else { return };
     let early = [said, line.take_held()];
     let relayed = async {
@@ -235,7 +280,7 @@ async fn switched(mut client: TcpStream, said: Bytes, line: &Line) {
 }
 
 /// Tells a client what there is to tell, and closes the connection so that it can be read.
-async fn farewell(mut stream: TcpStream, last: Option<Bytes>) {
+async fn farewell(mut stream: Stream, last: Option<Bytes>) {
     let told = async {
         if let Some(last) = last {
             stream.write_all(&last).await?;

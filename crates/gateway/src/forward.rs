@@ -1,6 +1,6 @@
 //! From a client's request to a service's, and from a service's answer to a client's.
 
-use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,6 +15,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use mainstay_base::error::{Classify, Code};
 use mainstay_base::problem::Problem;
+use mainstay_base::units::Duration;
 use mainstay_upstream::{AnswerBody, Error, Head, Payload};
 
 use crate::body::Body;
@@ -24,24 +25,13 @@ use crate::line::Switched;
 /// The largest body that is taken in before it is sent on, so that it can be sent again.
 const KEPT_BODY_BYTES_MAX: u64 = 16 << 10;
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-
 /// The request as it is sent to a service. Errors: its body did not arrive.
 pub(crate) async fn request(
     request: Request<Incoming>,
-    peer: SocketAddr,
     may_switch: bool,
 ) -> Result<mainstay_upstream::Request, Error> {
     let (parts, body) = request.into_parts();
-    let mut headers = parts.headers;
-    strip(&mut headers);
-    headers.insert(FORWARDED_FOR, peer.ip().to_string().try_into().expect("an address is visible ASCII"));
-    headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
-    if let Some(authority) = parts.uri.authority().filter(|_| !headers.contains_key(HOST)) {
-        // Over HTTP/2 it stands in the target.
-        headers.insert(HOST, authority.as_str().try_into().expect("an authority is visible ASCII"));
-    }
+    let headers = parts.headers;
     let upgrade = headers.get(UPGRADE).filter(|_| may_switch).cloned();
     let uri = match parts.uri.into_parts().path_and_query {
         Some(target) => Uri::from(target),
@@ -88,7 +78,7 @@ impl http_body::Body for Arriving {
 
 /// Takes out what `Connection` names, and what is of the single connection without being named there (RFC 9110, section 7.6.1). Connections and framings themselves are made
 /// anew by whoever sends.
-fn strip(headers: &mut HeaderMap) {
+pub(crate) fn strip(headers: &mut HeaderMap) {
     let names_others = |value: &&HeaderValue| {
         !matches!(value.as_bytes(), b"keep-alive" | b"close" | b"upgrade" | b"Upgrade")
     };
@@ -130,6 +120,14 @@ pub(crate) fn switch(answer: &mut Response<Body>, may_switch: bool) -> Option<Sw
     Some(Switched { stream, said })
 }
 
+/// Has `Host` say what the target does, where that names a host: over HTTP/2, and in the absolute form (RFC 9112, section 3.2.2).
+pub(crate) fn name_host(request: &mut Request<Incoming>) {
+    if let Some(authority) = request.uri().authority() {
+        let host = authority.as_str().try_into().expect("an authority is visible ASCII");
+        request.headers_mut().insert(HOST, host);
+    }
+}
+
 /// Has the service see the path in its normal form.
 pub(crate) fn set_path(request: &mut Request<Incoming>, path: &str) {
     let target = match request.uri().query() {
@@ -157,6 +155,20 @@ pub(crate) fn told(problem: &Problem) -> Response<Body> {
         headers.insert(RETRY_AFTER, after.as_secs_up().into());
     }
     answer
+}
+
+/// What a client is told that is one too many: the whole answer, as HTTP/1.1.
+pub(crate) fn full(connections_max: NonZeroU32) -> Bytes {
+    let detail =
+        format!("{connections_max} connections are open, and no more may be: `gateway.connections.max`");
+    let problem = Problem::new(Code::Overloaded, detail);
+    let body = serde_json::to_string(&problem).expect("a problem is plain data");
+    let (kind, bytes) = (Problem::CONTENT_TYPE, body.len());
+    let after = problem.retry().after().map_or(1, Duration::as_secs_up);
+    format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: {kind}\r\ncontent-length: {bytes}\r\nretry-after: {after}\r\nconnection: close\r\n\r\n{body}"
+    )
+    .into()
 }
 
 /// What a client is told whose bytes are refused: the whole answer, as HTTP/1.1.

@@ -2,22 +2,29 @@
 //!
 //! A connection is accepted by one of the workers, each of which is one thread with its own runtime, listener and connections to services. Its bytes pass
 //! [`head`], which refuses what two parsers could read differently, before hyper parses them. A request is matched by [`routes`] and passes the stages of its route.
-//! [`tls`] is what listeners need for TLS; they do not serve it yet.
 
+pub mod accept;
 mod body;
+pub mod census;
+mod client;
 pub mod config;
 mod connection;
 mod forward;
+pub mod forwarded;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
 pub mod head;
 mod line;
+pub mod listener;
 pub mod meters;
+pub mod network;
 pub mod path;
 mod pipeline;
 mod prefixed;
+pub mod proxy_protocol;
 pub mod routes;
 pub mod server;
 pub mod snapshot;
+mod stream;
 pub mod tls;
 mod worker;

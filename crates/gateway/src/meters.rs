@@ -8,8 +8,6 @@ use mainstay_resilience::{Decision, Watch};
 use prometheus::core::Collector;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts};
 
-use crate::head::Reason;
-
 /// The gateway's metrics. Clones are the same ones.
 #[derive(Debug, Clone)]
 pub struct Meters {
@@ -43,7 +41,7 @@ impl Meters {
             &["service", "decision"],
         );
         let refused = IntCounterVec::new(
-            Opts::new("mainstay_gateway_refused_total", "Connections whose bytes were refused, by reason."),
+            Opts::new("mainstay_gateway_refused_total", "Connections that were refused, by reason."),
             &["reason"],
         );
         Self {
@@ -81,9 +79,9 @@ impl Meters {
         Decisions { service: service.to_owned(), counts: Decision::ALL.map(of) }
     }
 
-    /// Counts a connection whose bytes were refused.
-    pub(crate) fn refused(&self, reason: Reason) {
-        self.refused.with_label_values(&[reason.name()]).inc();
+    /// Counts a connection that was refused.
+    pub(crate) fn refused(&self, reason: &'static str) {
+        self.refused.with_label_values(&[reason]).inc();
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::header::{ALLOW, CONNECTION, HOST, HeaderName, HeaderValue};
@@ -11,18 +10,21 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use mainstay_base::error::Code;
 use mainstay_base::problem::Problem;
-use mainstay_base::time::Instant;
+use mainstay_base::time::Timestamp;
 use mainstay_resilience::{Call, Facts};
 use mainstay_upstream::{Caller, Worker as Upstream};
 
 use crate::body::Body;
+use crate::census::Census;
+use crate::client::Client;
 use crate::config::Settings;
 use crate::forward;
+use crate::forwarded;
 use crate::line::Open;
 use crate::meters::{Meters, RouteMeters};
 use crate::path;
 use crate::routes::{self, Allow, Headers, Query, Seen};
-use crate::server::{Shared, Stop};
+use crate::server::Shared;
 use crate::snapshot::Snapshot;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -31,7 +33,6 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub(crate) struct Pipeline {
     shared: Shared,
     upstream: Upstream,
-    stop: Stop,
     /// As the worker has seen it last.
     view: Mutex<Arc<View>>,
 }
@@ -44,17 +45,22 @@ pub(crate) struct View {
 }
 
 impl Pipeline {
-    pub(crate) fn new(shared: Shared, upstream: Upstream, stop: Stop) -> Self {
+    pub(crate) fn new(shared: Shared, upstream: Upstream) -> Self {
         let view = View::new(shared.snapshot.load_full(), &upstream);
-        Self { shared, upstream, stop, view: Mutex::new(Arc::new(view)) }
+        Self { shared, upstream, view: Mutex::new(Arc::new(view)) }
     }
 
     pub(crate) const fn meters(&self) -> &Meters {
         &self.shared.meters
     }
 
-    pub(crate) const fn stop(&self) -> &Stop {
-        &self.stop
+    pub(crate) const fn census(&self) -> &Arc<Census> {
+        &self.shared.census
+    }
+
+    /// The time of day, for what certificates are judged by.
+    pub(crate) fn wall(&self) -> Timestamp {
+        self.shared.env.wall()
     }
 
     fn view(&self) -> Arc<View> {
@@ -70,12 +76,12 @@ impl Pipeline {
     pub(crate) async fn handle(
         self: Arc<Self>,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        client: Arc<Client>,
         mut open: Option<Open>,
     ) -> Result<Response<Body>, Infallible> {
         let may_switch = open.as_ref().is_some_and(Open::may_switch);
-        let mut answer = self.answer(request, peer, may_switch).await;
-        if self.stop.draining.is_cancelled() && open.is_some() {
+        let mut answer = self.answer(request, &client, may_switch).await;
+        if client.stop.draining.is_cancelled() && open.is_some() {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let mut switched = forward::switch(&mut answer, may_switch);
@@ -83,10 +89,10 @@ impl Pipeline {
         Ok(answer.map(|body| body.holding(open)))
     }
 
-    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr, may_switch: bool) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>, client: &Client, may_switch: bool) -> Response<Body> {
         let view = self.view();
         let begun = self.shared.env.now();
-        let (answer, meters) = self.routed(&view, request, (peer, begun, may_switch)).await;
+        let (answer, meters) = self.routed(&view, request, (client, may_switch)).await;
         meters.count(answer.status(), self.shared.env.now().saturating_since(begun));
         answer
     }
@@ -96,7 +102,7 @@ impl Pipeline {
         &self,
         view: &'v View,
         mut request: Request<Incoming>,
-        (peer, begun, may_switch): (SocketAddr, Instant, bool),
+        (client, may_switch): (&Client, bool),
     ) -> (Response<Body>, &'v RouteMeters) {
         let Snapshot { settings, table, routes, no_route, .. } = &*view.snapshot;
         let path = match path::normalise(request.uri().path(), &settings.paths) {
@@ -106,14 +112,15 @@ impl Pipeline {
         let authority = request.uri().authority().map(Authority::as_str);
         let named = authority.or_else(|| request.headers().get(HOST)?.to_str().ok()).unwrap_or("");
         let host = routes::host(named);
+        let origin = settings.forwarded.origin(request.headers(), &client.hop);
         let seen = Seen {
             method: request.method(),
-            scheme: "http",
+            scheme: if origin.is_https { "https" } else { "http" },
             host: &host,
             path: &path,
             query: Query(request.uri().query()),
             headers: Headers(request.headers()),
-            client: peer.ip(),
+            client: origin.client,
         };
         let Some(found) = table.find(&seen) else {
             return (not_routed(table.allowed(&seen), &seen), no_route);
@@ -123,14 +130,27 @@ impl Pipeline {
             drop(host);
             forward::set_path(&mut request, &path);
         }
-        let facts = Facts {
-            is_idempotent: request.method().is_idempotent()
-                || request.headers().contains_key(IDEMPOTENCY_KEY),
-            criticality: route.criticality,
-            ..Facts::new(begun)
-        };
-        let answer = match forward::request(request, peer, may_switch).await {
-            Ok(request) => view.callers[route.service].call(Call { request, facts }).await,
+        let is_idempotent =
+            request.method().is_idempotent() || request.headers().contains_key(IDEMPOTENCY_KEY);
+        forward::strip(request.headers_mut());
+        forward::name_host(&mut request);
+        client.tell(request.headers_mut());
+        settings.forwarded.tell(request.headers_mut(), &origin, &client.hop);
+        let version = request.version();
+        if !forwarded::passed(request.headers_mut(), version) {
+            let detail = "the request has passed this gateway, or others that call themselves mainstay, 8 times: look where its services send what they are sent";
+            return (forward::told(&Problem::new(Code::LoopDetected, detail)), &route.meters);
+        }
+        let answer = match forward::request(request, may_switch).await {
+            Ok(request) => {
+                // A body that is kept has come by now: how long its client took is not the service's time.
+                let facts = Facts {
+                    is_idempotent,
+                    criticality: route.criticality,
+                    ..Facts::new(self.shared.env.now())
+                };
+                view.callers[route.service].call(Call { request, facts }).await
+            }
             Err(error) => Err(mainstay_resilience::Error::Service(error)),
         };
         let answer = match answer {
@@ -141,8 +161,8 @@ impl Pipeline {
     }
 
     /// What clients may do, as of now.
-    pub(crate) fn settings(&self) -> Settings {
-        self.shared.snapshot.load().settings.clone()
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.shared.snapshot.load().settings)
     }
 }
 

@@ -1,23 +1,24 @@
 //! Workers and their listeners: started, given new ones, and drained.
 
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use mainstay_resilience::Env;
-use tokio::net::TcpSocket;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::census::Census;
+use crate::listener::{Bound, Greeting, Listener};
 use crate::meters::Meters;
 use crate::snapshot::{Maker, Snapshot};
 use crate::worker::{self, Listening};
 
-/// Connections that may wait in the kernel to be accepted, for each worker. The kernel takes less if it is set so.
-const BACKLOG: u32 = 4096;
+/// The most listeners at a time.
+pub const LISTENERS_MAX: usize = 64;
 
 /// What workers share.
 #[derive(Clone)]
@@ -28,60 +29,36 @@ pub struct Shared {
     pub meters: Meters,
     /// Time and chance, without what policies decide.
     pub env: Env,
+    pub(crate) census: Arc<Census>,
 }
 
 impl Shared {
     /// This in force, with what its maker has.
     pub fn new(maker: &Maker, snapshot: Arc<ArcSwap<Snapshot>>) -> Self {
-        Self { snapshot, meters: maker.meters.clone(), env: maker.env_of("none") }
+        let census = Arc::new(Census::new(maker.meters.connections.clone()));
+        Self { snapshot, meters: maker.meters.clone(), env: maker.env_of("none"), census }
     }
 }
 
-/// An address that is taken by as many sockets as there are workers, and not served yet.
-#[derive(Debug)]
-pub struct Bound {
-    address: SocketAddr,
-    sockets: Vec<std::net::TcpListener>,
-}
+/// Workers that serve. Clones are the same ones.
+#[derive(Clone)]
+pub struct Server(Arc<Parts>);
 
-impl Bound {
-    /// Takes an address for so many workers. Within a runtime. Errors: the system's answer, also if another process has the address.
-    pub fn bind(address: SocketAddr, workers: usize) -> io::Result<Self> {
-        // Sockets that share a port do so also with those of other processes: a first one that does not share tells.
-        let probe = socket(address)?;
-        probe.set_reuseaddr(true)?;
-        probe.bind(address)?;
-        let address = SocketAddr::new(address.ip(), probe.local_addr()?.port());
-        drop(probe.listen(1)?);
-        let open = || {
-            let socket = socket(address)?;
-            socket.set_reuseaddr(true)?;
-            socket.set_reuseport(true)?;
-            socket.bind(address)?;
-            socket.listen(BACKLOG)?.into_std()
-        };
-        let sockets = (0..workers).map(|_| open()).collect::<io::Result<_>>()?;
-        Ok(Self { address, sockets })
-    }
-
-    /// The address that was taken, also where port 0 left the choice to the system.
-    pub const fn address(&self) -> SocketAddr {
-        self.address
-    }
-}
-
-fn socket(address: SocketAddr) -> io::Result<TcpSocket> {
-    if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }
-}
-
-/// Workers that serve.
-pub struct Server {
-    workers: Vec<JoinHandle<usize>>,
+struct Parts {
+    shared: Shared,
+    count: usize,
+    /// None before there is something to listen to.
+    workers: Mutex<Vec<Worker>>,
     stop: Stop,
 }
 
-/// How workers are told to stop.
-#[derive(Clone)]
+struct Worker {
+    thread: JoinHandle<usize>,
+    listen: mpsc::Sender<Listening>,
+}
+
+/// How connections are told to stop.
+#[derive(Debug, Clone)]
 pub(crate) struct Stop {
     /// From here on each answer is the last of its connection.
     pub(crate) draining: CancellationToken,
@@ -91,45 +68,78 @@ pub(crate) struct Stop {
     pub(crate) killed: CancellationToken,
 }
 
-impl Server {
-    /// Starts workers that serve these addresses. Errors: the system has no threads.
-    pub fn start(bound: Vec<Bound>, workers: usize, shared: &Shared) -> io::Result<Self> {
-        let stop = Stop {
-            draining: CancellationToken::new(),
-            closing: CancellationToken::new(),
-            killed: CancellationToken::new(),
-        };
-        // Where nothing is served nobody is needed.
-        let workers = if bound.is_empty() { 0 } else { workers };
-        let mut sockets: Vec<Vec<Listening>> = (0..workers).map(|_| Vec::new()).collect();
-        for Bound { address, sockets: of_workers } in bound {
-            for (worker, socket) in of_workers.into_iter().enumerate() {
-                sockets[worker].push(Listening { address, socket });
-            }
+impl Stop {
+    fn new() -> Self {
+        let [draining, closing, killed] = [(); 3].map(|()| CancellationToken::new());
+        Self { draining, closing, killed }
+    }
+
+    /// One that is told with this one, and can be told alone.
+    fn child(&self) -> Self {
+        Self {
+            draining: self.draining.child_token(),
+            closing: self.closing.child_token(),
+            killed: self.killed.child_token(),
         }
-        let start = |(number, listening)| {
-            let (shared, stop) = (shared.clone(), stop.clone());
-            std::thread::Builder::new()
-                .name(format!("gateway-{number}"))
-                .spawn(move || worker::run(listening, shared, stop))
-        };
-        let workers = sockets.into_iter().enumerate().map(start).collect::<io::Result<_>>()?;
-        Ok(Self { workers, stop })
+    }
+}
+
+impl Server {
+    /// So many workers, which start with the first listener.
+    pub fn new(workers: usize, shared: Shared) -> Self {
+        Self(Arc::new(Parts { shared, count: workers, workers: Mutex::default(), stop: Stop::new() }))
+    }
+
+    /// How many workers there are: as many sockets a listener needs.
+    pub fn workers(&self) -> usize {
+        self.0.count
+    }
+
+    /// Serves an address. Errors: the system has no threads, or there are [`LISTENERS_MAX`] already.
+    pub fn listen(&self, bound: Bound, greeting: Greeting) -> io::Result<Listener> {
+        let mut workers = self.workers_mut();
+        while workers.len() < self.0.count {
+            let worker = self.start(workers.len())?;
+            workers.push(worker);
+        }
+        let listener = Listener::new(bound.address(), greeting, self.0.stop.child());
+        for (worker, socket) in workers.iter().zip(bound.sockets) {
+            let listening = Listening { listener: listener.clone(), socket };
+            worker
+                .listen
+                .try_send(listening)
+                .map_err(|_| io::Error::other("there are too many listeners"))?;
+        }
+        Ok(listener)
+    }
+
+    fn start(&self, number: usize) -> io::Result<Worker> {
+        let (shared, stop) = (self.0.shared.clone(), self.0.stop.clone());
+        let (listen, listening) = mpsc::channel(LISTENERS_MAX);
+        let thread = std::thread::Builder::new()
+            .name(format!("gateway-{number}"))
+            .spawn(move || worker::run(listening, shared, stop))?;
+        Ok(Worker { thread, listen })
+    }
+
+    fn workers_mut(&self) -> MutexGuard<'_, Vec<Worker>> {
+        // Each worker in it is one that runs.
+        self.0.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Stops in two steps. For `linger` connections are still served, new ones too, each answer being the last of its connection. Then the listeners close, and requests in
     /// flight may finish until `deadline`. Returns how many connections were cut off.
-    pub async fn drain(self, deadline: Instant, linger: Duration) -> usize {
-        self.stop.draining.cancel();
-        if self.workers.is_empty() {
+    pub async fn drain(&self, deadline: Instant, linger: Duration) -> usize {
+        let Stop { draining, closing, killed } = &self.0.stop;
+        draining.cancel();
+        let workers = std::mem::take(&mut *self.workers_mut());
+        if workers.is_empty() {
             return 0;
         }
         tokio::time::sleep_until((Instant::now() + linger).min(deadline)).await;
-        self.stop.closing.cancel();
-        let killed = self.stop.killed.clone();
-        let workers = self.workers;
+        closing.cancel();
         let joined = tokio::task::spawn_blocking(move || {
-            workers.into_iter().map(|worker| worker.join().unwrap_or(0)).sum::<usize>()
+            workers.into_iter().map(|worker| worker.thread.join().unwrap_or(0)).sum::<usize>()
         });
         let mut joined = std::pin::pin!(joined);
         tokio::select! {

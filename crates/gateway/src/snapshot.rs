@@ -15,7 +15,8 @@ use crate::routes::Table;
 /// What is in force. It never changes: a change is a new one, and requests that have begun go on with theirs.
 pub struct Snapshot {
     pub(crate) generation: u64,
-    pub(crate) settings: Settings,
+    /// In one piece, as connections keep it.
+    pub(crate) settings: Arc<Settings>,
     pub(crate) services: Vec<Arc<Service>>,
     pub(crate) table: Table,
     /// In the order of the table.
@@ -82,7 +83,7 @@ impl Maker {
         let no_route = self.meters.route("none");
         Snapshot {
             generation: previous.map_or(1, |it| it.generation + 1),
-            settings,
+            settings: Arc::new(settings),
             services,
             table,
             routes,

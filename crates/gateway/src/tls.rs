@@ -56,7 +56,7 @@ pub struct Pair {
 }
 
 /// The text of a file in PEM (RFC 7468). It may be a secret, and is never printed.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Pem {
     /// What the file is called in messages.
     pub from: String,

@@ -6,6 +6,7 @@
 mod ask;
 mod backup;
 mod bench;
+mod certs;
 mod check;
 mod collections;
 mod inspect;
@@ -57,6 +58,9 @@ enum Command {
     Backup(backup::Backup),
     /// Make a new data directory of a backup
     Restore(backup::Restore),
+    /// Make certificates for a machine that is developed on
+    #[command(subcommand)]
+    Certs(certs::Certs),
     /// Read and change the definitions of collections, by the node that is up
     #[command(subcommand)]
     Collections(collections::Collections),
@@ -158,6 +162,7 @@ fn run(command: Command) -> io::Result<u8> {
         }
         Command::Backup(backup) => backup::backup(backup),
         Command::Restore(restore) => backup::restore(restore),
+        Command::Certs(certs) => certs::run(certs),
         Command::Collections(collections) => collections::run(&collections),
         Command::Items(items) => items::run(&items),
         Command::Bench(bench) => bench::run(bench),

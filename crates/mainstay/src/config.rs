@@ -13,7 +13,7 @@ pub(crate) mod directory;
 pub mod document;
 mod entries;
 pub mod explain;
-mod file;
+pub(crate) mod file;
 pub mod layers;
 mod mask;
 pub mod names;
@@ -21,7 +21,7 @@ pub mod reference;
 pub mod request;
 pub mod schema;
 pub mod schemas;
-mod secret;
+pub mod secret;
 pub mod source;
 pub mod tree;
 pub mod value;
@@ -36,6 +36,7 @@ use serde_path_to_error::Segment;
 
 use mainstay_base::id::{Name, NodeId, Tenant};
 use mainstay_gateway::config::{Route, Settings};
+use mainstay_gateway::proxy_protocol;
 use mainstay_log::Durability;
 use mainstay_machine::settings::{Limits, Retention};
 use mainstay_machine::task::Declare;
@@ -52,6 +53,7 @@ use tree::{Node as Tree, Value};
 use value::{Address, FilePath, Place, Reference, Secret};
 
 use crate::shards::config::{Backups, Inbox, Snapshots, Store};
+use crate::tls;
 
 /// The configuration of one Mainstay node. An empty file is valid: a single node on loopback.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -154,7 +156,7 @@ pub struct Listen {
     /// Where the API listens. Loopback, unless `api.token` is set: whoever reaches the API operates the node.
     /// Port 0 lets the system choose; the log and the lock file name the port. Needs a restart to change.
     pub api: Address,
-    /// Where the gateway listens for the application's clients. By default nowhere. Needs a restart to change.
+    /// Where the gateway listens for the application's clients, at most 64 addresses. By default nowhere.
     pub gateway: Vec<Listener>,
 }
 
@@ -164,6 +166,12 @@ pub struct Listen {
 pub struct Listener {
     /// Its address. Port 0 lets the system choose; the log names the port.
     pub address: Address,
+    /// TLS, with HTTP/2 or HTTP/1.1 over it. By default the listener speaks HTTP in the clear.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<tls::Config>,
+    /// The PROXY protocol, version 2, by which a balancer says whom a connection is from. By default the listener does not speak it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<proxy_protocol::Config>,
 }
 
 impl Default for Listen {
@@ -232,15 +240,27 @@ impl Config {
     }
 
     /// Every secret with its path and what it must be like.
-    fn secrets(&mut self) -> Vec<(&'static [&'static str], &mut Secret, Rule)> {
+    fn secrets(&mut self) -> Vec<(Vec<String>, &mut Secret, Rule)> {
         let (of_api, of_store) = (Rule::header(crate::api::TOKEN_CHARS_MIN), Rule::header(1));
-        let found: [(&'static [&'static str], _, _); 4] = [
-            (&["api", "token"], &mut self.api.token, of_api),
-            (&["s3", "access_key"], &mut self.s3.access_key, of_store),
-            (&["s3", "secret_key"], &mut self.s3.secret_key, of_store),
-            (&["s3", "session_token"], &mut self.s3.session_token, of_store),
+        let found = [
+            (["api", "token"], &mut self.api.token, of_api),
+            (["s3", "access_key"], &mut self.s3.access_key, of_store),
+            (["s3", "secret_key"], &mut self.s3.secret_key, of_store),
+            (["s3", "session_token"], &mut self.s3.session_token, of_store),
         ];
-        found.into_iter().filter_map(|(path, secret, rule)| Some((path, secret.as_mut()?, rule))).collect()
+        let given = found.into_iter().filter_map(|(path, secret, rule)| {
+            Some((path.map(str::to_owned).to_vec(), secret.as_mut()?, rule))
+        });
+        let listeners = self.listen.gateway.iter_mut().enumerate();
+        let keys = listeners.flat_map(|(number, listener)| {
+            let keys = listener.tls.iter_mut().flat_map(tls::Config::secrets).enumerate();
+            keys.map(move |(key, (secret, rule))| {
+                let (number, key) = (number.to_string(), key.to_string());
+                let path = ["listen", "gateway", &number, "tls", "certificates", &key, "key"];
+                (path.map(str::to_owned).to_vec(), secret, rule)
+            })
+        });
+        given.chain(keys).collect()
     }
 
     /// The keys that differ in `next` and that a running process cannot change.
@@ -256,11 +276,6 @@ impl Config {
         compare("node.id", &self.node.id, &next.node.id);
         compare("listen.api", &self.listen.api, &next.listen.api);
         let durability = |config: &Self| Durability::from(config.log.durability);
-        let listens = |config: &Self| {
-            let addresses = config.listen.gateway.iter().map(|listener| listener.address.to_string());
-            addresses.collect::<Vec<_>>().join(", ")
-        };
-        compare("listen.gateway", &listens(self), &listens(next));
         let workers = |config: &Self| {
             config.gateway.workers.map_or_else(|| "one for each core".to_owned(), |it| it.to_string())
         };
@@ -323,7 +338,8 @@ pub fn load(request: &Request) -> Result<Loaded, Findings> {
     }
     let tree = effective(&schema, layers.trees, findings.sources());
     match typed(&schema, &tree, request, findings.sources()) {
-        Ok(config) => {
+        Ok((config, warnings)) => {
+            findings.add(warnings);
             let request = Request { file: layers.file, env: layers.env.clone(), ..request.clone() };
             Ok(Loaded { config, tree, findings, env: layers.env, files: layers.files, request })
         }
@@ -348,13 +364,13 @@ fn effective(schema: &Schema, layers: Vec<Tree>, sources: &Sources) -> Tree {
     tree
 }
 
-/// The typed value of a tree, with its secrets loaded.
+/// The typed value of a tree, with its secrets loaded and the files that it names read, and what is odd in it.
 fn typed(
     schema: &Schema,
     tree: &Tree,
     request: &Request,
     sources: &Sources,
-) -> Result<Config, Vec<Diagnostic>> {
+) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
     let missing = check::merged(schema, tree, sources);
     if !missing.is_empty() {
         return Err(missing);
@@ -366,26 +382,28 @@ fn typed(
         .into_iter()
         .map(|it| Diagnostic::error(at(it.path), tree::display_path(it.path), it.message).help(it.help))
         .collect();
-    for misfit in crate::gateway::misfits(&config) {
-        let path: Vec<_> = misfit.path.iter().map(String::as_str).collect();
-        let told = Diagnostic::error(at(&path), tree.display(&misfit.path), misfit.message);
-        found.push(misfit.help.into_iter().fold(told, Diagnostic::help));
-    }
+    let placed = |path: &[String], message: String, help: Option<String>| {
+        let keys: Vec<_> = path.iter().map(String::as_str).collect();
+        help.into_iter().fold(Diagnostic::error(at(&keys), tree.display(path), message), Diagnostic::help)
+    };
+    found
+        .extend(crate::gateway::misfits(&config).into_iter().map(|it| placed(&it.path, it.message, it.help)));
     for (path, secret, rule) in config.secrets() {
         match secret::read(secret.reference(), request, rule) {
             Ok(value) => secret.load(&value),
-            Err((message, help)) => {
-                found.push(Diagnostic::error(at(path), tree::display_path(path), message).help(help));
-            }
+            Err((message, help)) => found.push(placed(&path, message, Some(help))),
         }
     }
+    let (mistakes, odd) = crate::gateway::read_certificates(&mut config);
+    found.extend(mistakes.into_iter().map(|it| placed(&it.path, it.message, it.help)));
+    let warnings = odd.into_iter().map(|it| placed(&it.path, it.message, it.help).warning()).collect();
     for (name, collection) in &mut config.collections {
         if let Err((message, help)) = schemas::read(collection, Path::new("")) {
             let path = ["collections", name.as_str(), "schema", "file"];
             found.push(Diagnostic::error(at(&path), tree::display_path(&path), message).help(help));
         }
     }
-    if found.is_empty() { Ok(config) } else { Err(found) }
+    if found.is_empty() { Ok((config, warnings)) } else { Err(found) }
 }
 
 /// The value of type `T` that a tree is. What a type refuses though its schema does not is refused at its place.

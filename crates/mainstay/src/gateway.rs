@@ -1,20 +1,23 @@
 //! The gateway of this node: its addresses taken, its workers started and stopped, its definitions put in force.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
 use mainstay_base::time::{Clock, Entropy};
 use mainstay_gateway::config::{Definitions, Misfit};
+use mainstay_gateway::listener::{Bound, Greeting, Listener};
 use mainstay_gateway::meters::Meters;
-use mainstay_gateway::server::{Bound, Server, Shared};
+use mainstay_gateway::server::{LISTENERS_MAX, Server, Shared};
 use mainstay_gateway::snapshot::{Maker, Snapshot};
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::life::Unfinished;
+use crate::system::SystemClock;
 use crate::telemetry::metrics::{LATENCY_SECONDS, Metrics};
+use crate::tls;
 
 /// What the configuration defines.
 pub fn definitions(config: &Config) -> Definitions {
@@ -38,6 +41,16 @@ pub fn misfits(config: &Config) -> Vec<Misfit> {
             ),
         });
     }
+    if config.listen.gateway.len() > LISTENERS_MAX {
+        found.push(Misfit {
+            path: ["listen", "gateway"].map(str::to_owned).to_vec(),
+            message: format!(
+                "there are {} listeners, and at most {LISTENERS_MAX}",
+                config.listen.gateway.len()
+            ),
+            help: Some("leave some of them out".into()),
+        });
+    }
     let addresses: Vec<_> = config.listen.gateway.iter().map(|listener| listener.address.socket()).collect();
     for (number, address) in addresses.iter().enumerate() {
         if address.port() != 0 && addresses[..number].contains(address) {
@@ -51,7 +64,31 @@ pub fn misfits(config: &Config) -> Vec<Misfit> {
     found
 }
 
-/// Why the gateway could not start.
+/// Reads the files of listeners with TLS, whose keys are loaded. Returns what is wrong with them, and what is odd.
+pub fn read_certificates(config: &mut Config) -> (Vec<Misfit>, Vec<Misfit>) {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let (mut wrong, mut odd) = (Vec::new(), Vec::new());
+    for (number, listener) in config.listen.gateway.iter_mut().enumerate() {
+        let Some(section) = &mut listener.tls else { continue };
+        let place = |found: tls::Found| {
+            let path = ["listen", "gateway", &number.to_string(), "tls"].map(str::to_owned);
+            let path = path.into_iter().chain(found.path).collect();
+            Misfit { path, message: found.message, help: Some(found.help) }
+        };
+        let unread = section.read();
+        if !unread.is_empty() {
+            wrong.extend(unread.into_iter().map(place));
+            continue;
+        }
+        match section.tls(None, &clock) {
+            Ok(tls) => odd.extend(tls.warnings().iter().cloned().map(|it| place(it.into()))),
+            Err(found) => wrong.extend(found.into_iter().map(place)),
+        }
+    }
+    (wrong, odd)
+}
+
+/// Why the gateway could not start, or be configured anew.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// One of its addresses.
@@ -67,57 +104,129 @@ pub enum Error {
     /// The threads.
     #[error("cannot start the gateway's workers: {0}")]
     Workers(std::io::Error),
+    /// The certificates of a listener.
+    #[error("TLS of the listener on {address}: {reasons}")]
+    Tls {
+        /// The address.
+        address: SocketAddr,
+        /// What is wrong with them.
+        reasons: String,
+    },
 }
 
 /// The gateway of a node. Clones are the same one.
 #[derive(Clone)]
-pub struct NodeGateway {
+pub struct NodeGateway(Arc<Parts>);
+
+struct Parts {
     maker: Maker,
     snapshot: Arc<ArcSwap<Snapshot>>,
-    addresses: Vec<SocketAddr>,
+    server: Server,
+    /// With the addresses as they are configured.
+    listeners: Mutex<Vec<(SocketAddr, Listener)>>,
+    clock: Arc<dyn Clock>,
+}
+
+/// Listeners as a configuration wants them: nothing of it can fail any more but the start of threads.
+pub struct Prepared(Vec<(SocketAddr, Wanted)>);
+
+enum Wanted {
+    Kept(Listener, Greeting),
+    New(Bound, Greeting),
 }
 
 impl NodeGateway {
-    /// Takes the addresses and serves what the configuration defines.
-    pub fn start(
+    /// What a configuration defines, which is served by nobody yet.
+    pub fn new(
         config: &Config,
         (clock, entropy): (&Arc<dyn Clock>, &Arc<dyn Entropy>),
         metrics: &Metrics,
-    ) -> Result<(Self, Server), Error> {
+    ) -> Self {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let workers = config.gateway.workers.map_or_else(cores, |workers| workers.get() as usize);
-        let bind =
-            |address| Bound::bind(address, workers).map_err(|source| Error::Listen { address, source });
-        let listeners = config.listen.gateway.iter().map(|listener| listener.address.socket());
-        let bound = listeners.map(bind).collect::<Result<Vec<_>, _>>()?;
-        let addresses = bound.iter().map(Bound::address).collect();
         let meters = Meters::new(&LATENCY_SECONDS);
         meters.collectors().into_iter().for_each(|collector| metrics.collect_boxed(collector));
         let maker = Maker { clock: Arc::clone(clock), entropy: Arc::clone(entropy), meters };
         let snapshot = maker.snapshot(&definitions(config), config.gateway.clone(), None);
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
-        let shared = Shared::new(&maker, Arc::clone(&snapshot));
-        let server = Server::start(bound, workers, &shared).map_err(Error::Workers)?;
-        Ok((Self { maker, snapshot, addresses }, server))
+        let server = Server::new(workers, Shared::new(&maker, Arc::clone(&snapshot)));
+        let clock = Arc::clone(clock);
+        Self(Arc::new(Parts { maker, snapshot, server, listeners: Mutex::default(), clock }))
     }
 
-    /// Puts in force what a configuration defines, which was checked. Requests that have begun go on as they began.
-    pub fn configure(&self, next: &Config) {
-        let snapshot =
-            self.maker.snapshot(&definitions(next), next.gateway.clone(), Some(&self.snapshot.load()));
-        self.snapshot.store(Arc::new(snapshot));
+    /// Takes what addresses a configuration wants and are not served yet, and makes TLS of its certificates. Within a runtime. Errors: nothing has changed.
+    pub fn prepare(&self, config: &Config) -> Result<Prepared, Error> {
+        let mut known = self.listeners().clone();
+        let prepare = |wanted: &config::Listener| {
+            let address = wanted.address.socket();
+            let place = known.iter().position(|(configured, _)| *configured == address);
+            let kept = place.map(|place| known.swap_remove(place).1);
+            let greeting = self.greeting(wanted, kept.as_ref())?;
+            let wanted = match kept {
+                Some(listener) => Wanted::Kept(listener, greeting),
+                None => {
+                    let bound = Bound::bind(address, self.0.server.workers());
+                    let bound = bound.map_err(|source| Error::Listen { address, source })?;
+                    Wanted::New(bound, greeting)
+                }
+            };
+            Ok((address, wanted))
+        };
+        config.listen.gateway.iter().map(prepare).collect::<Result<_, _>>().map(Prepared)
+    }
+
+    fn greeting(&self, wanted: &config::Listener, kept: Option<&Listener>) -> Result<Greeting, Error> {
+        let previous = kept.and_then(|listener| listener.greeting().tls.clone());
+        let tls = wanted.tls.as_ref().map(|section| {
+            section.tls(previous.as_deref(), &self.0.clock).map(Arc::new).map_err(|found| {
+                let reasons: Vec<_> =
+                    found.into_iter().map(|it| format!("{}; {}", it.message, it.help)).collect();
+                Error::Tls { address: wanted.address.socket(), reasons: reasons.join("; ") }
+            })
+        });
+        Ok(Greeting { tls: tls.transpose()?, proxy_protocol: wanted.proxy_protocol.clone() })
+    }
+
+    /// Puts in force what a configuration defines, which was checked, and serves what was prepared. Requests that have begun go on as they began; listeners that stay never close, and
+    /// those that go answer what they have. Errors: the system has no threads.
+    pub fn configure(&self, next: &Config, Prepared(wanted): Prepared) -> Result<(), Error> {
+        let Parts { maker, snapshot, server, .. } = &*self.0;
+        let made = maker.snapshot(&definitions(next), next.gateway.clone(), Some(&snapshot.load()));
+        snapshot.store(Arc::new(made));
+        let mut listeners = self.listeners();
+        let before = std::mem::take(&mut *listeners);
+        for (address, wanted) in wanted {
+            let listener = match wanted {
+                Wanted::Kept(listener, greeting) => {
+                    listener.greet(greeting);
+                    listener
+                }
+                Wanted::New(bound, greeting) => server.listen(bound, greeting).map_err(Error::Workers)?,
+            };
+            listeners.push((address, listener));
+        }
+        let stays = |gone: &Listener| listeners.iter().any(|(_, listener)| listener.is(gone));
+        for (_, gone) in before.iter().filter(|(_, listener)| !stays(listener)) {
+            gone.close();
+        }
+        Ok(())
     }
 
     /// Where it listens.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners().iter().map(|(_, listener)| listener.address()).collect()
     }
-}
 
-/// Stops the workers, as a part of a node's stop.
-pub async fn drain(server: Server, deadline: Instant, linger: std::time::Duration) -> Result<(), Unfinished> {
-    match server.drain(deadline, linger).await {
-        0 => Ok(()),
-        cut => Err(Unfinished { part: "gateway".into(), unfinished: vec![format!("{cut} connections")] }),
+    /// Stops the workers, as a part of a node's stop.
+    pub async fn drain(&self, deadline: Instant, linger: std::time::Duration) -> Result<(), Unfinished> {
+        match self.0.server.drain(deadline, linger).await {
+            0 => Ok(()),
+            cut => Err(Unfinished { part: "gateway".into(), unfinished: vec![format!("{cut} connections")] }),
+        }
+    }
+
+    fn listeners(&self) -> MutexGuard<'_, Vec<(SocketAddr, Listener)>> {
+        // Each listener in it is one that is served.
+        self.0.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

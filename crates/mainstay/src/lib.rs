@@ -16,3 +16,4 @@ pub mod s3;
 pub mod shards;
 pub mod system;
 pub mod telemetry;
+pub mod tls;

@@ -165,12 +165,15 @@ async fn start(
     let lock = DataLock::acquire(config.data.as_path(), holder)?;
     readiness.up("data");
 
-    allow_open_files(config.api.connections_max);
+    allow_open_files(connections_max(&config));
     let address = config.listen.api.socket();
     let bound = serve::Bound::bind(address).await.map_err(|source| Error::Listen { address, source })?;
     let api = bound.address();
     hold(lock, api, started)?;
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    let gateway = NodeGateway::new(&config, (&clock, &entropy), &metrics);
+    // Taken early: whoever has a port in use is told before there is a log to be closed.
+    let listeners = gateway.prepare(&config)?;
     let (log, shards) = open_data(&config, (&clock, &entropy), scope, started, disk).await?;
     log.count_in(&metrics);
     shards.count_in(&metrics);
@@ -196,18 +199,17 @@ async fn start(
         server.drain(deadline, linger)
     });
     readiness.up("api");
-    let gateway = serve_gateway(&config, (&clock, &entropy), &metrics, started)?;
+    serve_gateway(&config, &gateway, listeners, started)?;
     readiness.up("gateway");
 
-    let (current, served, routed) = (Arc::clone(&config), shards.clone(), gateway.clone());
+    let (current, served) = (Arc::clone(&config), shards.clone());
     let swap = move |next: &Config| {
         logs.configure(&next.telemetry.logs);
         settings.store(Arc::new(next.api.clone()));
         served.configure(next);
-        routed.configure(next);
         current.store(Arc::new(next.clone()));
     };
-    let apply = declaring(shards.clone(), swap);
+    let apply = applying(shards.clone(), gateway.clone(), swap);
     let (reload, requests) = mpsc::channel(1);
     scope.spawn("config reload", reloading(requests, reloads, apply, scope.closing()));
     Ok(Running { api, gateway, readiness, log, shards, config, declared, reload })
@@ -226,24 +228,31 @@ fn hold(mut lock: DataLock, api: std::net::SocketAddr, started: &mut Started) ->
 /// Serves the gateway, and has it stopped before the API: whoever operates the node sees how that goes.
 fn serve_gateway(
     config: &Arc<ArcSwap<Config>>,
-    kept: (&Arc<dyn Clock>, &Arc<dyn Entropy>),
-    metrics: &Metrics,
+    gateway: &NodeGateway,
+    listeners: gateway::Prepared,
     started: &mut Started,
-) -> Result<NodeGateway, Error> {
-    let (gateway, workers) = NodeGateway::start(&config.load(), kept, metrics)?;
-    let at_stop = Arc::clone(config);
-    started.push("gateway", move |deadline| {
+) -> Result<(), Error> {
+    gateway.configure(&config.load(), listeners)?;
+    let (at_stop, served) = (Arc::clone(config), gateway.clone());
+    started.push("gateway", move |deadline| async move {
         let linger = at_stop.load().shutdown.linger.as_std();
-        gateway::drain(workers, deadline, linger)
+        served.drain(deadline, linger).await
     });
-    Ok(gateway)
+    Ok(())
 }
 
 /// Puts in force what may be refused, and then the rest.
-fn declaring(shards: shards::NodeShards, swap: impl Fn(&Config) + Send + Sync + 'static) -> Apply {
+fn applying(
+    shards: shards::NodeShards,
+    gateway: NodeGateway,
+    swap: impl Fn(&Config) + Send + Sync + 'static,
+) -> Apply {
     let runtime = Handle::current();
     Box::new(move |loaded| {
+        let _within = runtime.enter();
+        let listeners = gateway.prepare(&loaded.config).map_err(|error| error.to_string())?;
         runtime.block_on(shards.declare(loaded.declare()))?;
+        gateway.configure(&loaded.config, listeners).map_err(|error| error.to_string())?;
         swap(&loaded.config);
         Ok(())
     })
@@ -292,8 +301,8 @@ async fn open_log(
 }
 
 /// Raises the process's limit of open files to what the system allows, and says so when that is too few.
-pub(crate) fn allow_open_files(connections_max: u32) {
-    /// For the listener, the log, the lock and what is to come.
+pub(crate) fn allow_open_files(connections_max: u64) {
+    /// For the listeners, the log, the lock and what is to come.
     const OTHER_FILES: u64 = 128;
     let before = getrlimit(Resource::Nofile);
     let limit = Rlimit { current: before.maximum, maximum: before.maximum };
@@ -301,15 +310,25 @@ pub(crate) fn allow_open_files(connections_max: u32) {
         tracing::debug!(target: "mainstay::life", %error, "cannot raise the limit of open files");
     }
     let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let needed = u64::from(connections_max) + OTHER_FILES;
+    let needed = connections_max + OTHER_FILES;
     if allowed < needed {
         tracing::warn!(
             target: "mainstay::life",
             allowed,
             needed,
-            "fewer files may be open than `api.connections_max` needs; raise `ulimit -n` or lower the setting"
+            "fewer files may be open than `api.connections_max` and `gateway.connections.max` need; raise `ulimit -n` or lower the settings"
         );
     }
+}
+
+/// How many connections a node may have at a time.
+fn connections_max(config: &Config) -> u64 {
+    let of_gateway = match config.listen.gateway.len() {
+        0 => 0,
+        // Each may need one to a service besides its own.
+        _ => 2 * u64::from(config.gateway.connections.max.get()),
+    };
+    u64::from(config.api.connections_max) + of_gateway
 }
 
 /// Until the node must stop. Returns whether it was asked to stop, rather than had to. `ready` is called once, when every shard is

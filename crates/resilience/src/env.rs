@@ -28,6 +28,11 @@ impl Env {
         self.0.clock.now()
     }
 
+    /// The time of day.
+    pub fn wall(&self) -> Timestamp {
+        self.0.clock.wall()
+    }
+
     pub(crate) fn entropy(&self) -> &dyn Entropy {
         &*self.0.entropy
     }

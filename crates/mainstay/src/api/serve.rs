@@ -4,7 +4,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -17,7 +16,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+
+use mainstay_gateway::accept::accept;
 
 use super::Context;
 use super::flights::Flights;
@@ -27,8 +27,6 @@ use super::stalling::Stalling;
 use crate::life::rare::Rare;
 use crate::life::{Scope, Unfinished};
 
-/// Pause after an accept that failed for want of file descriptors or memory.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Time to get rid of a connection over the limit.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time for a connection without a request to end by itself when asked to.
@@ -68,7 +66,6 @@ impl Bound {
         let counts = Counts::new(&context.metrics);
         let pipeline = Arc::new(Pipeline::new(context.clone(), counts.clone()));
         let acceptor = Acceptor {
-            listener: self.listener,
             open: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
             context,
             pipeline: Arc::clone(&pipeline),
@@ -78,7 +75,10 @@ impl Bound {
         let connections = acceptor.connections.clone();
         let accepting = scope.sibling("api");
         let closing = accepting.closing();
-        accepting.spawn("api acceptor", acceptor.run(closing));
+        let accepted = async move {
+            accept(self.listener, closing, |stream, peer| acceptor.admit(stream, peer)).await;
+        };
+        accepting.spawn("api acceptor", accepted);
         Server { accepting, connections, pipeline }
     }
 }
@@ -104,7 +104,6 @@ impl Server {
 }
 
 struct Acceptor {
-    listener: TcpListener,
     /// Counts connections; the limit itself may change while they are open.
     open: Arc<Semaphore>,
     context: Context,
@@ -114,40 +113,6 @@ struct Acceptor {
 }
 
 impl Acceptor {
-    async fn run(self, closing: CancellationToken) {
-        let mut failing = false;
-        while let Some(accepted) = closing.run_until_cancelled(self.listener.accept()).await {
-            match accepted {
-                Ok((stream, peer)) => {
-                    failing = false;
-                    self.admit(stream, peer);
-                }
-                Err(error) if is_of_connection(&error) => {
-                    tracing::debug!(target: "mainstay::api", %error, "connection lost before it was accepted");
-                }
-                Err(error) => {
-                    if !std::mem::replace(&mut failing, true) {
-                        tracing::warn!(target: "mainstay::api", %error, "cannot accept connections, trying on");
-                    }
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-        // Closing the listener resets what waits in its queue, so that is accepted first.
-        while let Some(Ok((stream, peer))) = self.waiting().await {
-            self.admit(stream, peer);
-        }
-    }
-
-    /// The next connection in the queue; `None` when it is empty.
-    async fn waiting(&self) -> Option<io::Result<(TcpStream, SocketAddr)>> {
-        std::future::poll_fn(|context| match self.listener.poll_accept(context) {
-            Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
-            Poll::Pending => Poll::Ready(None),
-        })
-        .await
-    }
-
     fn admit(&self, stream: TcpStream, peer: SocketAddr) {
         let open = Semaphore::MAX_PERMITS - self.open.available_permits();
         let limit = self.context.settings.load().connections_max as usize;
@@ -158,8 +123,6 @@ impl Acceptor {
             self.connections.spawn_contained("api refusal", refuse(stream, self.pipeline.refusal(limit)));
             return;
         };
-        // An error leaves Nagle's delay on, which is slower and not wrong.
-        let _ = stream.set_nodelay(true);
         let connection = self.connection(stream, permit);
         self.connections.spawn_contained("api connection", connection);
     }
@@ -270,15 +233,4 @@ async fn refuse(mut stream: TcpStream, answer: String) {
     };
     // Whether it got through or not, the connection is closed.
     let _ = tokio::time::timeout(REFUSAL_TIMEOUT, sent).await;
-}
-
-/// Errors of `accept` that concern the one connection, by `accept(2)`.
-fn is_of_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::Interrupted
-    )
 }

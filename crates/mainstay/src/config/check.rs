@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 
 use mainstay_base::id::Name;
 use mainstay_base::units::{Duration, Size};
+use mainstay_gateway::network::Network;
 use mainstay_machine::content::ContentType;
 
 use super::diagnostic::Diagnostic;
@@ -236,6 +237,7 @@ fn parser(schema: &Json) -> Option<Parser> {
         "Content type" => Some(parse::<ContentType>),
         "Duration" => Some(parse::<Duration>),
         "Name" => Some(parse::<Name>),
+        "Network" => Some(parse::<Network>),
         "Path" => Some(parse::<FilePath>),
         "Place" => Some(parse::<value::Place>),
         "Secret" => Some(parse::<Secret>),

@@ -8,7 +8,7 @@ use super::file;
 use super::request::{Request, Variable};
 use super::value::Reference;
 
-/// A secret is a line of text; a larger file is a mistake.
+/// A secret is a line of text or a key; a larger file is a mistake.
 const FILE_MAX: Size = Size::from_kib(64);
 
 /// What a secret must be like to be of use.
@@ -30,6 +30,11 @@ impl Rule {
             allowed: |it| it.is_ascii_graphic(),
             allowed_words: "visible ASCII characters without spaces",
         }
+    }
+
+    /// A secret of many lines that its user checks, such as a private key.
+    pub const fn document() -> Self {
+        Self { chars_min: 0, allowed: |_| true, allowed_words: "text" }
     }
 }
 

@@ -10,6 +10,8 @@ use rustix::process::Signal;
 
 use crate::support::{Answer, Client, Node, metric, run};
 
+mod listeners;
+
 /// A service that answers every request with what it was sent, until the test ends.
 struct Echo(SocketAddr);
 

@@ -3,6 +3,7 @@
 mod api;
 mod backup;
 mod bench;
+mod certs;
 mod changes;
 mod check;
 mod collections;

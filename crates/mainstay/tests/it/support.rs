@@ -139,9 +139,14 @@ pub fn run_with(folder: &Path, arguments: &[&str], input: &str) -> (Option<i32>,
 
 /// One connection.
 pub struct Client {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Duplex>>,
     address: SocketAddr,
 }
+
+/// What can be spoken over.
+pub trait Duplex: Read + Write + Send {}
+
+impl<T: Read + Write + Send> Duplex for T {}
 
 /// One answer.
 #[derive(Debug)]
@@ -160,13 +165,18 @@ impl Client {
     pub fn try_connect(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        Ok(Self { stream: BufReader::new(stream), address })
+        Ok(Self::over(stream, address))
+    }
+
+    /// Over a connection that was made otherwise.
+    pub fn over(stream: impl Duplex + 'static, address: SocketAddr) -> Self {
+        Self { stream: BufReader::new(Box::new(stream)), address }
     }
 
     /// On a connection that is there.
     pub fn of(stream: TcpStream) -> Self {
         let address = stream.peer_addr().expect("it is connected");
-        Self { stream: BufReader::new(stream), address }
+        Self::over(stream, address)
     }
 
     /// Sends bytes as they are.

@@ -9,7 +9,7 @@ const BINARY: &str = "mainstay";
 const FEATURES: [&str; 4] = ["conformance", "faulty", "fuzz", "postgres"];
 
 /// Crates that a node has no use for.
-const FOREIGN: [&str; 5] = ["insta", "proptest", "rcgen", "tokio-postgres", "tokio-postgres-rustls"];
+const FOREIGN: [&str; 4] = ["insta", "proptest", "tokio-postgres", "tokio-postgres-rustls"];
 
 /// What the log is compared with; only `xtask` links it.
 const PEERS: [&str; 3] = ["fjall", "libsqlite3-sys", "rusqlite"];

@@ -1,0 +1,120 @@
+//! How a connection begins: for whom it is, and TLS.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use mainstay_base::units::Duration;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+
+use crate::census::Counted;
+use crate::client::Client;
+use crate::config::Settings;
+use crate::listener::{Greeting, Listener};
+use crate::pipeline::Pipeline;
+use crate::proxy_protocol::{self, Source};
+use crate::stream::Stream;
+use crate::tls::{PROTOCOLS, Peer, Tls, Unfit};
+
+/// A connection that has begun.
+pub(super) struct Begun {
+    pub(super) stream: Stream,
+    pub(super) client: Client,
+    /// As the two have agreed on.
+    pub(super) is_http2: bool,
+    pub(super) counted: Counted,
+}
+
+/// Why a connection is closed before a request.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failed {
+    #[error("it did not begin within {0}")]
+    Late(Duration),
+    #[error("its source has as many connections as it may")]
+    Source,
+    #[error("it is not from a proxy that the listener is for")]
+    Stranger,
+    #[error(transparent)]
+    Proxy(proxy_protocol::Error),
+    #[error("no handshake: {0}")]
+    Tls(std::io::Error),
+    #[error(transparent)]
+    Unfit(Unfit),
+}
+
+impl Failed {
+    /// In metrics.
+    pub(super) const fn reason(&self) -> &'static str {
+        match self {
+            Self::Late(_) => "begin_timeout",
+            Self::Source => "source_connections",
+            Self::Stranger | Self::Proxy(_) => "proxy_protocol",
+            Self::Tls(_) => "tls_handshake",
+            Self::Unfit(_) => "client_certificate",
+        }
+    }
+}
+
+/// Has a connection begin as its listener says.
+pub(super) async fn begin(
+    stream: TcpStream,
+    peer: SocketAddr,
+    listener: &Listener,
+    (pipeline, settings, mut counted): (&Pipeline, &Settings, Counted),
+) -> Result<Begun, Failed> {
+    let greeting = listener.greeting();
+    let begun = async {
+        let (stream, address) = introduced(stream, peer, &greeting).await?;
+        if !counted.is_from(address.ip(), settings.connections) {
+            return Err(Failed::Source);
+        }
+        let stop = listener.stop().clone();
+        match &greeting.tls {
+            None => {
+                let client = Client::new(address, false, None, stop);
+                Ok(Begun { stream: Stream::Plain(stream), client, is_http2: false, counted })
+            }
+            Some(tls) => {
+                let (stream, peer, is_http2) = secured(stream, tls, pipeline).await?;
+                Ok(Begun {
+                    stream,
+                    client: Client::new(address, true, peer.as_ref(), stop),
+                    is_http2,
+                    counted,
+                })
+            }
+        }
+    };
+    let limit = settings.patience;
+    tokio::time::timeout(limit.as_std(), begun).await.map_err(|_| Failed::Late(limit))?
+}
+
+/// Whom the connection is for, by the proxy before the gateway where there is one.
+async fn introduced(
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    greeting: &Greeting,
+) -> Result<(TcpStream, SocketAddr), Failed> {
+    let Some(config) = &greeting.proxy_protocol else { return Ok((stream, peer)) };
+    if !config.from.iter().any(|network| network.contains(peer.ip())) {
+        return Err(Failed::Stranger);
+    }
+    let source = proxy_protocol::read(&mut stream).await.map_err(Failed::Proxy)?;
+    Ok(match source {
+        Source::Proxy => (stream, peer),
+        Source::Client { client, .. } => (stream, client),
+    })
+}
+
+async fn secured(
+    stream: TcpStream,
+    tls: &Tls,
+    pipeline: &Pipeline,
+) -> Result<(Stream, Option<Peer>, bool), Failed> {
+    let acceptor = TlsAcceptor::from(Arc::clone(tls.server()));
+    let stream = acceptor.accept(stream).await.map_err(Failed::Tls)?;
+    let session = stream.get_ref().1;
+    let peer = Peer::of(session, pipeline.wall()).map_err(Failed::Unfit)?;
+    let is_http2 = session.alpn_protocol() == Some(PROTOCOLS[0]);
+    Ok((Stream::Tls(Box::new(stream)), peer, is_http2))
+}
