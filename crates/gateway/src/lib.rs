@@ -4,6 +4,7 @@
 //! [`head`], which refuses what two parsers could read differently, before hyper parses them. A request is matched by [`routes`] and passes the stages of its route.
 
 pub mod accept;
+pub mod actions;
 mod body;
 pub mod census;
 mod client;

@@ -42,7 +42,7 @@ pub use explain::{Explained, Other, Why};
 pub use mistake::Mistake;
 pub use order::Criterion;
 pub use seen::{Headers, NAMES, Query, Seen};
-pub use template::{Place, RenderError, Template, TemplateError};
+pub use template::{Escape, Place, RenderError, Template, TemplateError};
 pub use when::When;
 
 use order::World;

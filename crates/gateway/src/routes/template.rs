@@ -1,18 +1,21 @@
-//! Texts with parts of a request in them, for paths, locations and headers: `/v2/{rest}` and `${{ request.host }}`.
+//! Texts with parts of a request in them, for paths, locations, headers and bodies: `/v2/{rest}` and `${{ request.host }}`.
 //!
 //! `{name}` is a part of the path by its name in the route's pattern, as it stands in the path: it is encoded already, and may hold slashes if it is the rest.
 //! `${{ expression }}` is data from anywhere: in a path or a location everything in it is encoded but unreserved characters, so that it is never a separator; in a
-//! header, what is not ASCII. An expression knows the names of [`NAMES`], and each part of the path, decoded, as `params.name`.
+//! header, what is not ASCII; in a body, what means something there. In a body, whose braces are mostly its own, `{name}` is text. An expression knows the names of [`NAMES`], and each part of the path, decoded, as `params.name`.
 
 use std::borrow::Cow;
 
 use http::HeaderValue;
 use mainstay_machine::expression::{self, Answer, Formula, Given, ParseError, Subject};
+use serde_json::Value;
 
 use super::config::{Match, Pattern};
 use super::seen::{NAMES, Seen};
 use super::{Found, When};
 use crate::path;
+
+mod host;
 
 /// A text with parts of a request in it, parsed for one route.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,10 +29,23 @@ pub struct Template {
 pub enum Place {
     /// The path of the request that is sent on; without query.
     Path,
-    /// A `Location`: a path or a URL, with or without query.
+    /// A `Location`: a path or a URL, with or without query. The host is what the template says: it is text, ends with text such as `.example.com`, or is the request's own.
     Location,
     /// The value of any other header.
     Header,
+    /// A body.
+    Body(Escape),
+}
+
+/// How data is written into a body, so that it stays data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Escape {
+    /// As it is, where nothing in it can mean anything.
+    Plain,
+    /// As what stands between the quotes of a text in JSON (RFC 8259, section 7).
+    Json,
+    /// With character references for `&`, `<`, `>` and quotes, as text and quoted attributes of HTML and XML take it.
+    Markup,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,15 +123,33 @@ impl Template {
     /// The longest template, in bytes.
     pub const BYTES_MAX: usize = 8192;
 
+    /// The longest template of a body, in bytes.
+    pub const BODY_BYTES_MAX: usize = 64 << 10;
+
     /// Parses a template for a route. Errors: [`TemplateError`], also for names that the route's path does not have.
     pub fn parse(text: &str, route: &Match, place: Place) -> Result<Self, TemplateError> {
-        if text.len() > Self::BYTES_MAX {
-            let reason = format!("it has {} bytes, and at most {} are allowed", text.len(), Self::BYTES_MAX);
-            return Err(TemplateError::Text(reason));
-        }
-        let template = Self { place, parts: parse(text, route)?.into() };
+        check_length(text.len(), place)?;
+        let template = Self { place, parts: parse(text, route, place)?.into() };
         template.check().map_err(TemplateError::Text)?;
         Ok(template)
+    }
+
+    /// A document as a body, of which each text, but no name of a member, is a template. Errors: [`TemplateError`].
+    pub fn json(document: &Value, route: &Match) -> Result<Self, TemplateError> {
+        let mut parts = Vec::new();
+        push_document(&mut parts, document, route)?;
+        let len = |part: &Part| if let Part::Text(text) = part { text.len() } else { 0 };
+        check_length(parts.iter().map(len).sum(), Place::Body(Escape::Json))?;
+        Ok(Self { place: Place::Body(Escape::Json), parts: parts.into() })
+    }
+
+    /// What it makes of every request; none if that depends on the request.
+    pub fn constant(&self) -> Option<&str> {
+        match &*self.parts {
+            [] => Some(""),
+            [Part::Text(text)] => Some(text),
+            _ => None,
+        }
     }
 
     /// What the text between the parts has to be, checked on the template with a letter for each part.
@@ -130,11 +164,14 @@ impl Template {
                 Place::Header => {
                     return Err("it goes into a header: write visible ASCII characters only".to_owned());
                 }
-                Place::Location if text.bytes().all(|byte| byte.is_ascii_graphic()) => return Ok(()),
+                Place::Location if text.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                    return host::check(&self.parts);
+                }
                 Place::Location => return Err(
                     "it is a location: write it percent-encoded, in visible ASCII characters without spaces"
                         .to_owned(),
                 ),
+                Place::Body(_) => return Ok(()),
                 Place::Path => text,
             };
         if path.contains(['?', '#']) {
@@ -179,6 +216,11 @@ impl Template {
         HeaderValue::try_from(value).map_err(|_| RenderError::Control)
     }
 
+    /// The body for a request. The template is one for [`Place::Body`], of the route that was found. Errors: [`RenderError`].
+    pub fn render_body(&self, request: &Seen<'_>, found: &Found<'_, '_>) -> Result<String, RenderError> {
+        self.render(request, found)
+    }
+
     fn render(&self, request: &Seen<'_>, found: &Found<'_, '_>) -> Result<String, RenderError> {
         let subject = Matched { request, found };
         let mut out = String::new();
@@ -191,6 +233,7 @@ impl Template {
                     match self.place {
                         Place::Path | Place::Location => path::push_data(&mut out, &text),
                         Place::Header => push_header(&mut out, &text),
+                        Place::Body(escape) => push_body(&mut out, &text, escape),
                     }
                 }
             }
@@ -217,14 +260,94 @@ fn push_header(out: &mut String, text: &str) {
     }
 }
 
-fn parse(text: &str, route: &Match) -> Result<Vec<Part>, TemplateError> {
+fn push_body(out: &mut String, text: &str, escape: Escape) {
+    match escape {
+        Escape::Plain => out.push_str(text),
+        Escape::Json => out.push_str(&json_text(text)),
+        Escape::Markup => {
+            for char in text.chars() {
+                match char {
+                    '&' => out.push_str("&amp;"),
+                    '<' => out.push_str("&lt;"),
+                    '>' => out.push_str("&gt;"),
+                    '"' => out.push_str("&quot;"),
+                    '\'' => out.push_str("&#39;"),
+                    char => out.push(char),
+                }
+            }
+        }
+    }
+}
+
+/// A text as it stands in JSON, without its quotes.
+fn json_text(text: &str) -> String {
+    let quoted = Value::from(text).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
+}
+
+fn check_length(bytes: usize, place: Place) -> Result<(), TemplateError> {
+    let bytes_max = match place {
+        Place::Body(_) => Template::BODY_BYTES_MAX,
+        Place::Path | Place::Location | Place::Header => Template::BYTES_MAX,
+    };
+    if bytes > bytes_max {
+        let reason = format!("it has {bytes} bytes, and at most {bytes_max} are allowed");
+        return Err(TemplateError::Text(reason));
+    }
+    Ok(())
+}
+
+/// Appends a document as JSON, with what its texts are templates of.
+fn push_document(parts: &mut Vec<Part>, document: &Value, route: &Match) -> Result<(), TemplateError> {
+    match document {
+        Value::Array(items) => {
+            for (place, item) in items.iter().enumerate() {
+                push_text(parts, if place == 0 { "[" } else { "," });
+                push_document(parts, item, route)?;
+            }
+            push_text(parts, if items.is_empty() { "[]" } else { "]" });
+        }
+        Value::Object(members) => {
+            for (place, (name, member)) in members.iter().enumerate() {
+                let separator = if place == 0 { "{" } else { "," };
+                push_text(parts, &format!("{separator}\"{}\":", json_text(name)));
+                push_document(parts, member, route)?;
+            }
+            push_text(parts, if members.is_empty() { "{}" } else { "}" });
+        }
+        Value::String(text) => {
+            push_text(parts, "\"");
+            for part in parse(text, route, Place::Body(Escape::Json))? {
+                match part {
+                    Part::Text(text) => push_text(parts, &json_text(&text)),
+                    other => parts.push(other),
+                }
+            }
+            push_text(parts, "\"");
+        }
+        other => push_text(parts, &other.to_string()),
+    }
+    Ok(())
+}
+
+fn push_text(parts: &mut Vec<Part>, text: &str) {
+    match parts.last_mut() {
+        Some(Part::Text(last)) => *last = format!("{last}{text}").into(),
+        _ => parts.push(Part::Text(text.into())),
+    }
+}
+
+fn parse(text: &str, route: &Match, place: Place) -> Result<Vec<Part>, TemplateError> {
     let params: Vec<&str> = route.path.iter().flat_map(Pattern::params).collect();
     let mut names: Vec<Cow<'_, str>> = NAMES.iter().map(|name| Cow::Borrowed(*name)).collect();
     names.extend(params.iter().map(|name| Cow::Owned(format!("params.{name}"))));
     let names: Vec<&str> = names.iter().map(|name| &**name).collect();
     let (mut parts, mut at) = (Vec::new(), 0);
-    while let Some(found) = text[at..].find(['{', '}']) {
-        let brace = at + found;
+    let next = |at: usize| match place {
+        Place::Body(_) => text[at..].find("${{").map(|found| at + found + 1),
+        Place::Path | Place::Location | Place::Header => text[at..].find(['{', '}']).map(|found| at + found),
+    };
+    while let Some(brace) = next(at) {
         let is_expression = text[at..brace].ends_with('$') && text[brace..].starts_with("{{");
         let plain = &text[at..brace - usize::from(is_expression)];
         if !plain.is_empty() {

@@ -16,6 +16,7 @@ fn render(text: &str, place: Place, request: &str, config: &path::Config) -> Res
     let found = table.find(&request.seen()).expect("it is the route's");
     match place {
         Place::Path => template.render_path(&request.seen(), &found, config),
+        Place::Body(_) => template.render_body(&request.seen(), &found),
         _ => template.render_header(&request.seen(), &found).map(|value| value.to_str().unwrap().to_owned()),
     }
 }
@@ -88,6 +89,11 @@ fn locations_lead_where_their_template_says() {
             ("https://${{ request.host }}/{one}", "GET x.org/a/1/b", "https://x.org/1"),
             ("//cdn.example.com/{rest}", "GET x/a/1/b", "//cdn.example.com/b"),
             ("/q?x=${{ request.query.q }}", "GET x/a/1?q=a%26b%3Dc+d", "/q?x=a%26b%3Dc%20d"),
+            ("https://${{ request.host }}:8443/", "GET x.org/a/1/b", "https://x.org:8443/"),
+            ("https://${{ params.one }}.example.com:8443", "GET x/a/b/c", "https://b.example.com:8443"),
+            ("https://${{ params.one }}.example.com/", "GET x/a/b@c:d/c", "https://b%40c%3Ad.example.com/"),
+            ("https://example.com?{rest}", "GET x/a/b/c", "https://example.com?c"),
+            ("app://open/{rest}", "GET x/a/b/c", "app://open/c"),
         ],
     );
     // With empty segments kept, the rest may begin with a slash.
@@ -116,6 +122,40 @@ fn headers_hold_what_headers_can() {
 }
 
 #[test]
+fn data_in_a_body_is_written_as_the_body_takes_it() {
+    let text = "{one} ${{ request.query.q }} ${x} }";
+    let request = "GET x/a/1?q=<a+b=%22%27%22>%26%5C%0A";
+    makes(Place::Body(Escape::Plain), &[(text, request, "{one} <a b=\"'\">&\\\n ${x} }"), ("", request, "")]);
+    makes(
+        Place::Body(Escape::Markup),
+        &[(text, request, "{one} &lt;a b=&quot;&#39;&quot;&gt;&amp;\\\n ${x} }")],
+    );
+    makes(Place::Body(Escape::Json), &[(text, request, "{one} <a b=\\\"'\\\">&\\\\\\n ${x} }")]);
+    let long = |bytes| Template::parse(&"a".repeat(bytes), &Match::default(), Place::Body(Escape::Plain));
+    assert!(long(Template::BODY_BYTES_MAX).is_ok());
+    assert!(long(Template::BODY_BYTES_MAX + 1).unwrap_err().to_string().contains("at most 65536"));
+}
+
+#[test]
+fn texts_of_a_document_are_templates() {
+    let document = serde_json::json!({
+        "${{ no }}": ["${{ request.headers[\"x-user\"] }}", {}, [], 1.5, null, true, { "a\"b": "c\"${{ params.one }}\\" }],
+    });
+    let route = one(serde_json::json!({ "path": PATH }));
+    let template = Template::json(&document, &route).unwrap();
+    let (table, request) =
+        (table(&format!("{{\"a\": {{\"path\": \"{PATH}\"}}}}")), Request::new("GET x/a/1\nx-user: \"}, \\"));
+    let found = table.find(&request.seen()).unwrap();
+    let made = template.render_body(&request.seen(), &found).unwrap();
+    let expected = serde_json::json!({
+        "${{ no }}": ["\"}, \\", {}, [], 1.5, null, true, { "a\"b": "c\"1\\" }],
+    });
+    assert_eq!(serde_json::from_str::<Value>(&made).unwrap(), expected, "{made}");
+    assert!(Template::json(&serde_json::json!(["${{ params.two }}"]), &route).is_err());
+    assert!(Template::json(&serde_json::json!(["a".repeat(70_000)]), &route).is_err());
+}
+
+#[test]
 fn what_is_no_template_says_what_to_write() {
     for (text, place, words) in [
         ("/v2/{reset}", Place::Path, "there is no {reset} in the path of the route: it has {one}, {rest}"),
@@ -135,6 +175,26 @@ fn what_is_no_template_says_what_to_write() {
         ("/v2/{rest}?a=b", Place::Path, "leave the query"),
         ("/a b", Place::Path, "\"/a%20b\""),
         ("/a b", Place::Location, "without spaces"),
+        ("", Place::Location, "begin it with \"/\""),
+        ("new/{rest}", Place::Location, "begin it with \"/\""),
+        ("{rest}", Place::Location, "begin it with \"/\""),
+        ("${{ request.query.to }}", Place::Location, "begin it with \"/\""),
+        ("https:/{rest}", Place::Location, "begin it with \"/\""),
+        ("h{rest}://x", Place::Location, "begin it with \"/\""),
+        ("/\\evil.example", Place::Location, "begin it with \"/\""),
+        ("https:///{rest}", Place::Location, "begin it with \"/\""),
+        ("https://", Place::Location, "begin it with \"/\""),
+        ("https://example.com{rest}", Place::Location, "a part of the path stands in its host"),
+        ("//{one}.example.com/", Place::Location, "a part of the path stands in its host"),
+        ("https://${{ params.one }}:{rest}/", Place::Location, "a part of the path stands in its host"),
+        ("https://${{ request.query.to }}/", Place::Location, "could be any"),
+        ("https://${{ request.query.to }}:8443/", Place::Location, "could be any"),
+        ("https://${{ request.query.to }}./", Place::Location, "could be any"),
+        ("https://example.com${{ params.one }}/", Place::Location, "could be any"),
+        ("https://a@${{ request.host }}/", Place::Location, "could be any"),
+        ("https://${{ request.host }}${{ request.host }}", Place::Location, "could be any"),
+        ("a ${{ 1 + }}", Place::Body(Escape::Plain), "in the expression after byte 5"),
+        ("a ${{ 1", Place::Body(Escape::Plain), "the brace at byte 3"),
         ("a\nb", Place::Header, "visible ASCII"),
         ("é", Place::Header, "visible ASCII"),
     ] {
@@ -146,7 +206,48 @@ fn what_is_no_template_says_what_to_write() {
     assert!(bare.contains("it has no names"), "{bare}");
 }
 
+/// The host of a location as browsers read it: what is behind `//` up to one of its ends, without user and port.
+fn host_of(location: &str) -> Option<&str> {
+    let authority =
+        location.split_once("://").map(|(_, rest)| rest).or_else(|| location.strip_prefix("//"))?;
+    let authority = authority.split(['/', '\\', '?', '#']).next()?;
+    authority.rsplit('@').next()?.split(':').next()
+}
+
 proptest! {
+    #[test]
+    fn whatever_the_request_a_location_stays_at_its_host(rest in "[!-~é]{0,16}", data in "[ -~é]{0,12}") {
+        let mut request = Request::new("GET x.org/a/1/b");
+        let raw = format!("/a/1/{rest}");
+        let Ok(path) = path::normalise(&raw, &path::Config::PERMISSIVE) else { return Ok(()) };
+        request.path = path.into_owned();
+        request.headers.insert("x-to", http::HeaderValue::from_bytes(data.as_bytes()).unwrap());
+        let table = table(&format!("{{\"a\": {{\"path\": \"{PATH}\"}}}}"));
+        let Some(found) = table.find(&request.seen()) else { return Ok(()) };
+        for (text, host) in [
+            ("/{rest}", None),
+            ("/{rest}?to=${{ request.headers['x-to'] }}", None),
+            ("//a.example/{rest}", Some("a.example")),
+            ("https://a.example/{one}/{rest}#${{ request.headers['x-to'] }}", Some("a.example")),
+            ("https://a.example?{rest}", Some("a.example")),
+            ("https://${{ request.host }}/${{ request.headers['x-to'] }}{rest}", Some("x.org")),
+        ] {
+            let template = parse(text, Place::Location).unwrap();
+            if let Ok(made) = template.render_header(&request.seen(), &found) {
+                let made = made.to_str().unwrap();
+                let is_there = match host {
+                    None => made.starts_with('/') && !made[1..].starts_with(['/', '\\']),
+                    host => host_of(made) == host,
+                };
+                prop_assert!(is_there, "{text} makes {made}");
+            }
+        }
+        let below = parse("https://${{ request.headers['x-to'] }}.a.example/{rest}", Place::Location).unwrap();
+        let made = below.render_header(&request.seen(), &found).unwrap();
+        let made = made.to_str().unwrap();
+        prop_assert!(host_of(made).unwrap().ends_with(".a.example"), "{made}");
+    }
+
     #[test]
     fn whatever_the_data_a_path_keeps_its_segments(data in "[ -~é]{0,12}", query in "[!-~]{0,12}") {
         let mut request = Request::new("GET x/a/1/b");
