@@ -2,6 +2,9 @@
 //!
 //! Each function panics when it does not hold.
 
+use mainstay_base::units::Size;
+
+use crate::coding::{Coding, Decompression, PIECE_BYTES_MAX, Refusal, pieces};
 use crate::head::{Guard, Limits, Reason, State};
 
 /// What became of a stream.
@@ -78,4 +81,29 @@ pub fn head(bytes: &[u8]) {
     assert_eq!(whole, feed(limits, bytes.chunks(1)));
     let size = bytes.iter().take(2).fold(1, |size, byte| size + usize::from(*byte % 32));
     assert_eq!(whole, feed(limits, bytes.chunks(size)));
+}
+
+/// The bytes as a client's coded body, whose first chooses the coding: whole and cut at places that the next chooses it is decoded to the same text, in bounded pieces and below the limit,
+/// or refused for the same reason, but for limits, which are looked at where pieces end.
+pub fn coding(bytes: &[u8]) {
+    let [chosen, size, bytes @ ..] = bytes else { return };
+    let coding = Coding::ALL[usize::from(*chosen) % Coding::ALL.len()];
+    let limits = Decompression { max: Size::from_mib(1), ..Decompression::default() };
+    let (whole, largest, end) = pieces((coding, limits, PIECE_BYTES_MAX), [bytes]);
+    assert!(largest <= PIECE_BYTES_MAX);
+    let size = usize::from(*size) + 1;
+    let (cut, largest, cut_end) = pieces((coding, limits, PIECE_BYTES_MAX / 8), bytes.chunks(size));
+    assert!(largest <= PIECE_BYTES_MAX / 8);
+    assert!(whole.len().max(cut.len()) as u64 <= limits.max.bytes());
+    let is_limit =
+        |end: &Result<(), Refusal>| matches!(end, Err(Refusal::Expanded { .. } | Refusal::Ratio { .. }));
+    if is_limit(&end) || is_limit(&cut_end) {
+        return;
+    }
+    assert_eq!(end.is_ok(), cut_end.is_ok(), "{end:?} {cut_end:?}");
+    if end.is_ok() {
+        assert_eq!(whole, cut);
+    } else {
+        assert!(whole.starts_with(&cut) || cut.starts_with(&whole));
+    }
 }

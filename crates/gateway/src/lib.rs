@@ -8,6 +8,7 @@ pub mod actions;
 mod body;
 pub mod census;
 mod client;
+pub mod coding;
 pub mod config;
 mod connection;
 mod forward;
