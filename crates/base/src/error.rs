@@ -95,12 +95,12 @@ pub enum Code {
     Deadline,
     /// The change may or may not have been made.
     OutcomeUnknown,
-    /// The request has passed here too often: it is sent round in a ring.
-    LoopDetected,
     /// The disk, or the space kept for this, is full.
     StorageFull,
     /// The tenant's quota of storage is used up.
     QuotaExceeded,
+    /// The request has passed here too often: it is sent round in a ring.
+    LoopDetected,
 }
 
 /// Who can mend it.
@@ -129,7 +129,7 @@ pub enum Retry {
 
 impl Code {
     /// Every code, in the order of HTTP numbers.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::Malformed,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -161,6 +161,7 @@ impl Code {
         Self::OutcomeUnknown,
         Self::StorageFull,
         Self::QuotaExceeded,
+        Self::LoopDetected,
     ];
 
     /// The code as it is written on the wire: snake case.
@@ -224,9 +225,9 @@ impl Code {
             Self::Overloaded => ("overloaded", 503, "There is too much work", Us, SOON),
             Self::Deadline => ("deadline", 504, "The time allowed ran out", Us, WithIdempotencyKey),
             Self::OutcomeUnknown => ("outcome_unknown", 504, "The change may or may not have been made", Us, WithIdempotencyKey),
-            Self::LoopDetected => ("loop_detected", 508, "The request goes round in a ring", Us, Never),
             Self::StorageFull => ("storage_full", 507, "The storage is full", Us, Never),
             Self::QuotaExceeded => ("quota_exceeded", 507, "The quota is used up", Caller, Never),
+            Self::LoopDetected => ("loop_detected", 508, "The request goes round in a ring", Us, Never),
         }
     }
 }

@@ -49,7 +49,7 @@ pub use answer::compress;
 pub use background::Background;
 pub use bounded::{Bounded, bound};
 pub use compressed::Compressed;
-pub use config::{BodyLimit, Coding, Compression, Decompression, Levels, Switch};
+pub use config::{BodyLimit, Coding, Compression, Decompression, Levels};
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use decode::pieces;
 pub use decoded::{Decoded, decode};

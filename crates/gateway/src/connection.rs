@@ -25,7 +25,7 @@ use crate::config::Settings;
 use crate::head::{Refusal, State};
 use crate::line::{Guarded, Line, Progress, Standing};
 use crate::listener::Listener;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Aborted, Pipeline};
 use crate::prefixed::Prefixed;
 use crate::stream::Stream;
 use crate::{census, forward};
@@ -131,7 +131,7 @@ enum End {
     Http2,
 }
 
-type Served = Pin<Box<dyn Future<Output = Result<Response<Body>, std::convert::Infallible>> + Send>>;
+type Served = Pin<Box<dyn Future<Output = Result<Response<Body>, Aborted>> + Send>>;
 
 async fn serve(
     stream: Stream,

@@ -1,79 +1,34 @@
 //! From a client's request to a service's, and from a service's answer to a client's.
 
 use std::num::NonZeroU32;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, UPGRADE,
+    ACCEPT_ENCODING, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, UPGRADE,
 };
-use http::{Request, Response, StatusCode, Uri, Version};
-use http_body::{Body as _, Frame, SizeHint};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use http::request::Parts;
+use http::{Response, StatusCode, Uri, Version};
 use mainstay_base::error::{Classify, Code};
 use mainstay_base::problem::Problem;
 use mainstay_base::units::Duration;
-use mainstay_upstream::{AnswerBody, Error, Head, Payload};
+use mainstay_resilience::fault::Slow;
+use mainstay_upstream::{AnswerBody, Head, Payload};
 
 use crate::body::Body;
+use crate::coding;
 use crate::head::Refusal;
 use crate::line::Switched;
 
-/// The largest body that is taken in before it is sent on, so that it can be sent again.
-const KEPT_BODY_BYTES_MAX: u64 = 16 << 10;
-
-/// The request as it is sent to a service. Errors: its body did not arrive.
-pub(crate) async fn request(
-    request: Request<Incoming>,
-    may_switch: bool,
-) -> Result<mainstay_upstream::Request, Error> {
-    let (parts, body) = request.into_parts();
-    let headers = parts.headers;
+/// The request as it is sent to a service.
+pub(crate) fn request(parts: Parts, payload: Payload, may_switch: bool) -> mainstay_upstream::Request {
+    let Parts { method, uri, headers, .. } = parts;
     let upgrade = headers.get(UPGRADE).filter(|_| may_switch).cloned();
-    let uri = match parts.uri.into_parts().path_and_query {
+    let uri = match uri.into_parts().path_and_query {
         Some(target) => Uri::from(target),
         None => Uri::from_static("/"),
     };
-    let payload = payload(body).await?;
-    let head = Arc::new(Head { method: parts.method, uri, headers, upgrade });
-    Ok(mainstay_upstream::Request { head, payload })
-}
-
-async fn payload(body: Incoming) -> Result<Payload, Error> {
-    if body.is_end_stream() {
-        return Ok(Payload::Empty);
-    }
-    if body.size_hint().exact().is_some_and(|bytes| bytes <= KEPT_BODY_BYTES_MAX) {
-        let whole = body.collect().await.map_err(|_| Error::Body)?;
-        return Ok(Payload::Whole(whole.to_bytes()));
-    }
-    Ok(Payload::once(Arriving(body)))
-}
-
-/// A client's body, as it comes.
-struct Arriving(Incoming);
-
-impl http_body::Body for Arriving {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        Pin::new(&mut self.0).poll_frame(context).map_err(|_| Error::Body)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
-    }
+    mainstay_upstream::Request { head: Arc::new(Head { method, uri, headers, upgrade }), payload }
 }
 
 /// Takes out what `Connection` names, and what is of the single connection without being named there (RFC 9110, section 7.6.1). Connections and framings themselves are made
@@ -93,16 +48,20 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
     for name in named {
         headers.remove(name);
     }
-    for name in ["keep-alive", "proxy-connection", "proxy-authorization"] {
+    // Whoever asked for 100 (Continue) has been told it when its body was read.
+    for name in ["keep-alive", "proxy-connection", "proxy-authorization", "expect"] {
         headers.remove(name);
     }
 }
 
 /// The answer as it is sent to the client.
-pub(crate) fn answer(mut answer: Response<AnswerBody>) -> Response<Body> {
+pub(crate) fn answer(mut answer: Response<AnswerBody>, slow: Option<Slow>) -> Response<Body> {
     // What the service speaks is between the two of us.
     *answer.version_mut() = Version::default();
-    answer.map(Body::answer)
+    answer.map(|body| match slow {
+        None => Body::answer(body),
+        Some(slow) => Body::answer(body.slowed(slow)),
+    })
 }
 
 /// Takes the service's connection out of an answer by which it speaks another protocol, where the client's may too.
@@ -121,27 +80,36 @@ pub(crate) fn switch(answer: &mut Response<Body>, may_switch: bool) -> Option<Sw
 }
 
 /// Has `Host` say what the target does, where that names a host: over HTTP/2, and in the absolute form (RFC 9112, section 3.2.2).
-pub(crate) fn name_host(request: &mut Request<Incoming>) {
-    if let Some(authority) = request.uri().authority() {
+pub(crate) fn name_host(request: &mut Parts) {
+    if let Some(authority) = request.uri.authority() {
         let host = authority.as_str().try_into().expect("an authority is visible ASCII");
-        request.headers_mut().insert(HOST, host);
+        request.headers.insert(HOST, host);
     }
 }
 
 /// Has the service see the path in its normal form.
-pub(crate) fn set_path(request: &mut Request<Incoming>, path: &str) {
-    let target = match request.uri().query() {
+pub(crate) fn set_path(request: &mut Parts, path: &str) {
+    let target = match request.uri.query() {
         Some(query) => format!("{path}?{query}"),
         None => path.to_owned(),
     };
-    let mut parts = std::mem::take(request.uri_mut()).into_parts();
+    let mut parts = std::mem::take(&mut request.uri).into_parts();
     parts.path_and_query = target.try_into().ok();
-    *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
+    request.uri = Uri::from_parts(parts).unwrap_or_default();
 }
 
 /// What is told instead of an answer of the service.
 pub(crate) fn problem(error: &(impl Classify + std::fmt::Display)) -> Response<Body> {
     told(&Problem::new(error.code(), error.to_string()))
+}
+
+/// What is told whose body is refused.
+pub(crate) fn refused(refusal: &coding::Refusal) -> Response<Body> {
+    let mut answer = problem(refusal);
+    if let Some(accepted) = refusal.accept_encoding() {
+        answer.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static(accepted));
+    }
+    answer
 }
 
 /// A problem as an answer.

@@ -4,6 +4,7 @@
 //! [`head`], which refuses what two parsers could read differently, before hyper parses them. A request is matched by [`routes`] and passes the stages of its route.
 
 pub mod accept;
+pub mod access;
 pub mod actions;
 mod body;
 pub mod census;
@@ -16,17 +17,21 @@ pub mod forwarded;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
 pub mod head;
+pub mod limits;
 mod line;
 pub mod listener;
 pub mod meters;
+mod mirror;
 pub mod network;
 pub mod path;
+mod payload;
 mod pipeline;
 mod prefixed;
 pub mod proxy_protocol;
 pub mod routes;
 pub mod server;
 pub mod snapshot;
+pub mod split;
 mod stream;
 pub mod tls;
 mod worker;

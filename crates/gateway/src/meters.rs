@@ -17,6 +17,8 @@ pub struct Meters {
     latencies: HistogramVec,
     decisions: IntCounterVec,
     refused: IntCounterVec,
+    /// Copies for mirrors that were not sent.
+    pub(crate) mirrors_left_out: IntCounter,
 }
 
 impl Meters {
@@ -44,7 +46,12 @@ impl Meters {
             Opts::new("mainstay_gateway_refused_total", "Connections that were refused, by reason."),
             &["reason"],
         );
+        let mirrors_left_out = IntCounter::new(
+            "mainstay_gateway_mirrors_left_out_total",
+            "Copies of requests that were not sent to a mirror: their bodies are not kept, or too many were under way.",
+        );
         Self {
+            mirrors_left_out: mirrors_left_out.expect(valid),
             decisions: decisions.expect(valid),
             refused: refused.expect(valid),
             connections: connections.expect(valid),
@@ -61,6 +68,7 @@ impl Meters {
             Box::new(self.latencies.clone()),
             Box::new(self.decisions.clone()),
             Box::new(self.refused.clone()),
+            Box::new(self.mirrors_left_out.clone()),
         ]
     }
 

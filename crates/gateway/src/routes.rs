@@ -27,6 +27,7 @@ use mainstay_base::id::Name;
 mod build;
 mod config;
 mod explain;
+mod key;
 mod mistake;
 mod order;
 mod seen;
@@ -39,6 +40,7 @@ pub use config::{
     WordError, host,
 };
 pub use explain::{Explained, Other, Why};
+pub use key::KeyBy;
 pub use mistake::Mistake;
 pub use order::Criterion;
 pub use seen::{Headers, NAMES, Query, Seen};
@@ -94,12 +96,17 @@ impl Table {
 
     /// The route that takes a request; none if no route matches it, when [`Table::allowed`] says whether it is for its method.
     pub fn find<'t, 'r>(&'t self, request: &Seen<'r>) -> Option<Found<'t, 'r>> {
+        self.find_for(request.method, request)
+    }
+
+    /// The route that would take a request if it had this method, as far as that is not looked at in conditions.
+    pub fn find_for<'t, 'r>(&'t self, method: &Method, request: &Seen<'r>) -> Option<Found<'t, 'r>> {
         if !request.path.starts_with('/') {
             return None;
         }
         let path = self.trie.segments(request.path);
-        let world = World::of(request.method);
-        let mut first = |leaf: usize| match self.first(&self.leaves[leaf], world, request) {
+        let world = World::of(method);
+        let mut first = |leaf: usize| match self.first(&self.leaves[leaf], (world, method), request) {
             Some(route) => ControlFlow::Break(route),
             None => ControlFlow::Continue(()),
         };
@@ -137,10 +144,10 @@ impl Table {
         explain::explain(self, request)
     }
 
-    fn first(&self, leaf: &Leaf, world: World, request: &Seen<'_>) -> Option<usize> {
+    fn first(&self, leaf: &Leaf, (world, method): (World, &Method), request: &Seen<'_>) -> Option<usize> {
         let places = if world == World::Head { &leaf.head } else { &leaf.others };
         let matches = |wanted: &Match| {
-            (world == World::Head || order::takes(wanted, request.method)) && conditions_hold(wanted, request)
+            (world == World::Head || order::takes(wanted, method)) && conditions_hold(wanted, request)
         };
         places.iter().map(|place| *place as usize).find(|place| matches(&self.routes[*place].wanted))
     }

@@ -1,17 +1,19 @@
 //! Workers and their listeners: started, given new ones, and drained.
 
 use std::io;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use mainstay_resilience::Env;
+use mainstay_resilience::{Env, fault};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::census::Census;
+use crate::coding::Background;
 use crate::listener::{Bound, Greeting, Listener};
 use crate::meters::Meters;
 use crate::snapshot::{Maker, Snapshot};
@@ -29,14 +31,19 @@ pub struct Shared {
     pub meters: Meters,
     /// Time and chance, without what policies decide.
     pub env: Env,
+    /// Faults that are injected.
+    pub faults: fault::Handle,
     pub(crate) census: Arc<Census>,
+    pub(crate) background: Background,
 }
 
 impl Shared {
     /// This in force, with what its maker has.
-    pub fn new(maker: &Maker, snapshot: Arc<ArcSwap<Snapshot>>) -> Self {
+    pub fn new(maker: &Maker, snapshot: Arc<ArcSwap<Snapshot>>, faults: fault::Handle) -> Self {
         let census = Arc::new(Census::new(maker.meters.connections.clone()));
-        Self { snapshot, meters: maker.meters.clone(), env: maker.env_of("none"), census }
+        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let background = Background::new(cores);
+        Self { snapshot, meters: maker.meters.clone(), env: maker.env_of("none"), faults, census, background }
     }
 }
 

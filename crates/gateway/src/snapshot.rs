@@ -4,31 +4,80 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mainstay_base::id::Name;
+use mainstay_base::switch::Switch;
 use mainstay_base::time::{Clock, Entropy};
+use mainstay_base::units::Ratio;
+use mainstay_resilience::policy::{Guard, Policy};
 use mainstay_resilience::{Criticality, Env};
 use mainstay_upstream::Service;
 
-use crate::config::{Definitions, Settings};
+use crate::access;
+use crate::actions::Actions;
+use crate::coding::{BodyLimit, Compression, Decompression};
+use crate::config::{self, Definitions, Settings};
+use crate::limits::Limits;
 use crate::meters::{Meters, RouteMeters};
-use crate::routes::Table;
+use crate::routes::{KeyBy, Table};
+use crate::split::Parts;
 
 /// What is in force. It never changes: a change is a new one, and requests that have begun go on with theirs.
 pub struct Snapshot {
     pub(crate) generation: u64,
     /// In one piece, as connections keep it.
     pub(crate) settings: Arc<Settings>,
-    pub(crate) services: Vec<Arc<Service>>,
+    services: Vec<Arc<Service>>,
+    /// What requests are sent to.
+    pub(crate) targets: Vec<Target>,
     pub(crate) table: Table,
     /// In the order of the table.
     pub(crate) routes: Vec<Route>,
     pub(crate) no_route: RouteMeters,
 }
 
+/// A service with what guards it: its own policy, or that of a route.
+pub(crate) struct Target {
+    pub(crate) service: Arc<Service>,
+    pub(crate) guard: Guard,
+    /// The route and its policy, if it is not the service's own.
+    of_route: Option<(Name, Policy)>,
+}
+
+/// A route, ready for requests. What it does not use is none.
 pub(crate) struct Route {
-    /// The place of its service.
-    pub(crate) service: usize,
+    pub(crate) name: Name,
+    /// What faults call it.
+    pub(crate) label: Box<str>,
     pub(crate) criticality: Criticality,
+    /// Where its requests go; none if it answers them itself.
+    pub(crate) to: Option<To>,
+    pub(crate) mirror: Option<(usize, Ratio)>,
+    pub(crate) limits: Option<Box<Limits>>,
+    pub(crate) actions: Option<Box<Actions>>,
+    pub(crate) has_cors: bool,
+    pub(crate) body: Option<BodyLimit>,
+    pub(crate) decompression: Option<Decompression>,
+    pub(crate) compression: Option<Box<Compression>>,
+    pub(crate) access_log: access::Config,
     pub(crate) meters: RouteMeters,
+}
+
+/// Where requests go: places of targets.
+pub(crate) enum To {
+    One(usize),
+    Split { targets: Vec<usize>, parts: Parts, sticky_by: Option<KeyBy> },
+}
+
+impl Route {
+    /// The target whose turn it is; `number` says where a request is among all numbers.
+    ///
+    /// # Panics
+    /// If it answers by itself.
+    pub(crate) fn target(&self, number: impl FnOnce() -> u64) -> usize {
+        match self.to.as_ref().expect("it was checked") {
+            To::One(target) => *target,
+            To::Split { targets, parts, .. } => targets[parts.of(number())],
+        }
+    }
 }
 
 /// What snapshots are made with.
@@ -43,7 +92,7 @@ pub struct Maker {
 }
 
 impl Maker {
-    /// What is in force with these definitions and settings, which were checked, after what was. A service that stays as it was keeps its breaker, its budgets and its connections.
+    /// What is in force with these definitions and settings, which were checked, after what was. What stays as it was keeps its breakers, budgets, limits and connections.
     ///
     /// # Panics
     /// If they are not right.
@@ -53,47 +102,122 @@ impl Maker {
         settings: Settings,
         previous: Option<&Snapshot>,
     ) -> Snapshot {
-        let before: BTreeMap<&Name, &Arc<Service>> =
-            previous.iter().flat_map(|it| &it.services).map(|service| (service.name(), service)).collect();
-        let services: Vec<_> = definitions
-            .services
-            .iter()
-            .map(|(name, config)| {
-                let policy = definitions.policy(config);
-                let same = before.get(name).filter(|service| service.is(config, &policy));
-                let make = || {
-                    Arc::new(Service::new(
-                        name.clone(),
-                        config.clone(),
-                        policy.clone(),
-                        self.env_of(name.as_str()),
-                    ))
-                };
-                same.map_or_else(make, |service| Arc::clone(service))
-            })
-            .collect();
-        let place = |name: &Name| services.iter().position(|it| it.name() == name).expect("it was checked");
-        let routes = definitions.routes.iter().map(|route| Route {
-            service: place(&route.to.service),
-            criticality: route.criticality,
-            meters: self.meters.route(route.name.as_str()),
-        });
-        let routes = routes.collect();
+        let services = self.services(definitions, previous);
+        let own = |service: &Arc<Service>| Target {
+            service: Arc::clone(service),
+            guard: service.guard().clone(),
+            of_route: None,
+        };
+        let mut making = Making {
+            maker: self,
+            definitions,
+            previous,
+            settings: &settings,
+            targets: services.iter().map(own).collect(),
+        };
+        let routes = definitions.routes.iter().map(|route| making.route(route)).collect();
+        let targets = making.targets;
         let table = definitions.table().unwrap_or_else(|mistakes| panic!("they were checked: {mistakes:?}"));
-        let no_route = self.meters.route("none");
         Snapshot {
             generation: previous.map_or(1, |it| it.generation + 1),
+            no_route: self.meters.route("none"),
             settings: Arc::new(settings),
             services,
+            targets,
             table,
             routes,
-            no_route,
         }
     }
 
+    fn services(&self, definitions: &Definitions, previous: Option<&Snapshot>) -> Vec<Arc<Service>> {
+        let before: BTreeMap<&Name, &Arc<Service>> =
+            previous.iter().flat_map(|it| &it.services).map(|service| (service.name(), service)).collect();
+        let make = |(name, config): (&Name, &mainstay_upstream::Config)| {
+            let policy = definitions.policy(config.policy.as_ref());
+            let same = before.get(name).filter(|service| service.is(config, &policy));
+            let make = || {
+                let env = self.env_of(name.as_str());
+                Arc::new(Service::new(name.clone(), config.clone(), policy.clone(), env))
+            };
+            same.map_or_else(make, |service| Arc::clone(service))
+        };
+        definitions.services.iter().map(make).collect()
+    }
+
     /// Time, chance and counts for what has this name.
-    pub(crate) fn env_of(&self, name: &str) -> Env {
+    pub fn env_of(&self, name: &str) -> Env {
         let watch = self.meters.decisions(name);
         Env::new(Arc::clone(&self.clock), Arc::clone(&self.entropy), Arc::new(watch))
+    }
+}
+
+/// A snapshot that is being made.
+struct Making<'a> {
+    maker: &'a Maker,
+    definitions: &'a Definitions,
+    previous: Option<&'a Snapshot>,
+    settings: &'a Settings,
+    /// First the services in their order, then those with policies of routes.
+    targets: Vec<Target>,
+}
+
+impl Making<'_> {
+    fn route(&mut self, route: &config::Route) -> Route {
+        let name = route.name.as_str();
+        let before = self.previous.and_then(|it| it.routes.iter().find(|known| known.name == route.name));
+        let limits_before = before.and_then(|route| route.limits.as_deref());
+        let limits = (!route.limit.is_empty())
+            .then(|| Limits::new(name, &route.limit, limits_before, &self.maker.env_of(name)));
+        let actions = Actions::build(&route.actions(), &route.matching);
+        let compression = route.compression.as_ref().unwrap_or(&self.settings.compression);
+        Route {
+            name: route.name.clone(),
+            label: format!("route:{name}").into(),
+            criticality: route.criticality,
+            to: route.to.as_ref().map(|to| self.to(route, to)),
+            mirror: route.mirror.as_ref().map(|mirror| (self.service(&mirror.service), mirror.ratio)),
+            limits: limits.map(Box::new),
+            actions: actions
+                .unwrap_or_else(|mistakes| panic!("they were checked: {mistakes:?}"))
+                .map(Box::new),
+            has_cors: route.cors.is_some(),
+            body: route.body.or(self.settings.body),
+            decompression: route.decompression.as_ref().and_then(Switch::on).copied(),
+            compression: compression.on().cloned().map(Box::new),
+            access_log: route.access_log.unwrap_or(self.settings.access_log),
+            meters: self.maker.meters.route(name),
+        }
+    }
+
+    fn to(&mut self, route: &config::Route, to: &config::Target) -> To {
+        let targets: Vec<_> = to.shares().map(|(service, _)| self.target(route, service)).collect();
+        match targets.as_slice() {
+            [one] => To::One(*one),
+            _ => {
+                let weights: Vec<_> = to.shares().map(|(_, weight)| weight).collect();
+                To::Split { targets, parts: Parts::new(weights.into_iter()), sticky_by: to.sticky_by.clone() }
+            }
+        }
+    }
+
+    /// The place of a service with what guards it on a route.
+    fn target(&mut self, route: &config::Route, service: &Name) -> usize {
+        let place = self.service(service);
+        let Some(policy) = &route.policy else { return place };
+        let (service, policy) =
+            (Arc::clone(&self.targets[place].service), self.definitions.policy(Some(policy)));
+        let of_route = (route.name.clone(), policy);
+        let same = |known: &&Target| {
+            known.of_route.as_ref() == Some(&of_route) && known.service.name() == service.name()
+        };
+        let known = self.previous.and_then(|it| it.targets.iter().find(same));
+        let make = || Guard::new(&of_route.1, self.maker.env_of(service.name().as_str()));
+        let guard = known.map_or_else(make, |known| known.guard.clone());
+        self.targets.push(Target { service, guard, of_route: Some(of_route) });
+        self.targets.len() - 1
+    }
+
+    fn service(&self, name: &Name) -> usize {
+        self.targets.iter().position(|target| target.service.name() == name).expect("it was checked")
     }
 }

@@ -41,6 +41,7 @@ use mainstay_log::Durability;
 use mainstay_machine::settings::{Limits, Retention};
 use mainstay_machine::task::Declare;
 use mainstay_machine::{Collection, definition};
+use mainstay_resilience::fault::Faults;
 use mainstay_resilience::policy::Policy;
 use mainstay_upstream::Config as Service;
 
@@ -93,6 +94,9 @@ pub struct Config {
     pub services: BTreeMap<Name, Service>,
     /// Which requests the gateway sends to which service. Their order does not count.
     pub routes: Vec<Route>,
+    /// Whether faults may be injected, by routes and by `/v1/faults`: `refused` or `allowed`. By default `refused`: where users are served it takes a decision. Needs a restart
+    /// to change.
+    pub faults: Faults,
     /// Copies of a shard's rows, from which a store is made again and with which the log is trimmed.
     pub snapshots: Snapshots,
     /// Copies to restore from, best kept where the loss of the data directory does not reach them.
@@ -124,6 +128,7 @@ impl Default for Config {
             policies: BTreeMap::new(),
             services: BTreeMap::new(),
             routes: Vec::new(),
+            faults: Faults::Refused,
             snapshots: Snapshots::default(),
             backups: Backups::default(),
             s3: crate::s3::Config::default(),
@@ -280,6 +285,11 @@ impl Config {
             config.gateway.workers.map_or_else(|| "one for each core".to_owned(), |it| it.to_string())
         };
         compare("gateway.workers", &workers(self), &workers(next));
+        let faults = |config: &Self| match config.faults {
+            Faults::Refused => "refused",
+            Faults::Allowed => "allowed",
+        };
+        compare("faults", &faults(self), &faults(next));
         compare("log.durability", &durability(self), &durability(next));
         compare("log.pin_bytes_max", &self.log.pin_bytes_max, &next.log.pin_bytes_max);
         let format = |config: &Self| config.telemetry.logs.format;

@@ -7,11 +7,13 @@ use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
 use mainstay_base::time::{Clock, Entropy};
-use mainstay_gateway::config::{Definitions, Misfit};
+use mainstay_gateway::config::{Definitions, Misfit, Route};
 use mainstay_gateway::listener::{Bound, Greeting, Listener};
 use mainstay_gateway::meters::Meters;
 use mainstay_gateway::server::{LISTENERS_MAX, Server, Shared};
 use mainstay_gateway::snapshot::{Maker, Snapshot};
+
+use mainstay_resilience::fault::{self, Rule};
 
 use crate::config::{self, Config};
 use crate::life::Unfinished;
@@ -28,6 +30,11 @@ pub fn definitions(config: &Config) -> Definitions {
     }
 }
 
+/// The faults that routes inject.
+fn rules(config: &Config) -> Vec<Rule> {
+    config.routes.iter().flat_map(Route::rules).collect()
+}
+
 /// What the types of the configuration cannot state.
 pub fn misfits(config: &Config) -> Vec<Misfit> {
     let mut found = config.gateway.check();
@@ -40,6 +47,10 @@ pub fn misfits(config: &Config) -> Vec<Misfit> {
                 "say where the gateway listens: `listen: { gateway: [{ address: 127.0.0.1:8080 }] }`".into(),
             ),
         });
+    }
+    let faults = fault::Config { faults: config.faults, rules: rules(config) };
+    if let Err(wrong) = faults.check() {
+        found.push(Misfit::new(&["faults"], wrong));
     }
     if config.listen.gateway.len() > LISTENERS_MAX {
         found.push(Misfit {
@@ -54,11 +65,9 @@ pub fn misfits(config: &Config) -> Vec<Misfit> {
     let addresses: Vec<_> = config.listen.gateway.iter().map(|listener| listener.address.socket()).collect();
     for (number, address) in addresses.iter().enumerate() {
         if address.port() != 0 && addresses[..number].contains(address) {
-            found.push(Misfit {
-                path: ["listen", "gateway", &number.to_string(), "address"].map(str::to_owned).to_vec(),
-                message: format!("{address} is there twice"),
-                help: Some("leave one of them out".into()),
-            });
+            let path = ["listen", "gateway", &number.to_string(), "address"];
+            let told = Misfit::new(&path, format!("{address} is there twice"));
+            found.push(told.help("leave one of them out"));
         }
     }
     found
@@ -104,6 +113,9 @@ pub enum Error {
     /// The threads.
     #[error("cannot start the gateway's workers: {0}")]
     Workers(std::io::Error),
+    /// Faults that are injected.
+    #[error(transparent)]
+    Faults(fault::InstallError),
     /// The certificates of a listener.
     #[error("TLS of the listener on {address}: {reasons}")]
     Tls {
@@ -122,6 +134,7 @@ struct Parts {
     maker: Maker,
     snapshot: Arc<ArcSwap<Snapshot>>,
     server: Server,
+    faults: fault::Handle,
     /// With the addresses as they are configured.
     listeners: Mutex<Vec<(SocketAddr, Listener)>>,
     clock: Arc<dyn Clock>,
@@ -149,9 +162,11 @@ impl NodeGateway {
         let maker = Maker { clock: Arc::clone(clock), entropy: Arc::clone(entropy), meters };
         let snapshot = maker.snapshot(&definitions(config), config.gateway.clone(), None);
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
-        let server = Server::new(workers, Shared::new(&maker, Arc::clone(&snapshot)));
+        let faults = fault::Handle::new(config.faults, maker.env_of("gateway"));
+        let shared = Shared::new(&maker, Arc::clone(&snapshot), faults.clone());
+        let server = Server::new(workers, shared);
         let clock = Arc::clone(clock);
-        Self(Arc::new(Parts { maker, snapshot, server, listeners: Mutex::default(), clock }))
+        Self(Arc::new(Parts { maker, snapshot, server, faults, listeners: Mutex::default(), clock }))
     }
 
     /// Takes what addresses a configuration wants and are not served yet, and makes TLS of its certificates. Within a runtime. Errors: nothing has changed.
@@ -190,9 +205,13 @@ impl NodeGateway {
     /// Puts in force what a configuration defines, which was checked, and serves what was prepared. Requests that have begun go on as they began; listeners that stay never close, and
     /// those that go answer what they have. Errors: the system has no threads.
     pub fn configure(&self, next: &Config, Prepared(wanted): Prepared) -> Result<(), Error> {
-        let Parts { maker, snapshot, server, .. } = &*self.0;
+        let Parts { maker, snapshot, server, faults, .. } = &*self.0;
         let made = maker.snapshot(&definitions(next), next.gateway.clone(), Some(&snapshot.load()));
         snapshot.store(Arc::new(made));
+        let rules = rules(next);
+        if faults.rules() != rules {
+            faults.install(rules).map_err(Error::Faults)?;
+        }
         let mut listeners = self.listeners();
         let before = std::mem::take(&mut *listeners);
         for (address, wanted) in wanted {

@@ -11,6 +11,7 @@ use axum::response::Response;
 use axum::routing::get;
 use http::StatusCode;
 use mainstay_base::error::Classify as _;
+use mainstay_base::switch::Switch;
 use mainstay_base::time::SeededEntropy;
 use mainstay_resilience::policy::{Guard, Policy};
 use mainstay_resilience::{Counts, Env, Error, Facts, TokioClock, Verdict};
@@ -21,7 +22,7 @@ use tower::{ServiceBuilder, ServiceExt};
 pub async fn main() {
     let (clock, entropy) = (Arc::new(TokioClock::new()), Arc::new(SeededEntropy::new(7)));
     let env = Env::new(clock, entropy, Arc::new(Counts::new("orders")));
-    let guard = Guard::new(&Policy { breaker: None, ..Policy::default() }, env.clone());
+    let guard = Guard::new(&Policy { breaker: Switch::Off, ..Policy::default() }, env.clone());
     let facts = move |_: &Request| Facts::new(env.now());
     let judge = |_: Result<&Response, &Infallible>| Verdict::Success;
     let guarded =

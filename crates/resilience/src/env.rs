@@ -3,8 +3,11 @@
 use std::fmt::{self, Debug, Formatter};
 use std::sync::Arc;
 
+use mainstay_base::id::RequestId;
 use mainstay_base::time::{Clock, Entropy, Instant, Timestamp};
+use mainstay_base::units::Ratio;
 
+use crate::chance::happens;
 use crate::watch::{Decision, Watch};
 
 /// What layers get from outside. Clones share it.
@@ -31,6 +34,25 @@ impl Env {
     /// The time of day.
     pub fn wall(&self) -> Timestamp {
         self.0.clock.wall()
+    }
+
+    /// A number by chance.
+    pub fn draw(&self) -> u64 {
+        let mut bytes = [0; 8];
+        self.0.entropy.fill(&mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+
+    /// Whether something happens that does in this share of all cases.
+    pub fn happens(&self, share: Ratio) -> bool {
+        happens(share, &*self.0.entropy)
+    }
+
+    /// The id of a request that comes now.
+    pub fn request_id(&self) -> RequestId {
+        let mut random = [0; 10];
+        self.0.entropy.fill(&mut random);
+        RequestId::new(self.wall(), random)
     }
 
     pub(crate) fn entropy(&self) -> &dyn Entropy {

@@ -20,7 +20,7 @@ use mainstay_base::units::Duration;
 
 pub use config::{Config, Delay, Fault, Faults, Rule, Slow, Spread};
 pub use future::Future;
-pub use layer::{Handle, InstallError, Layer, Slowing, Unslowed};
+pub use layer::{Handle, InstallError, Label, Layer, Meant, Slowing, Unslowed};
 pub use schedule::Schedule;
 pub use service::Service;
 
@@ -49,24 +49,28 @@ pub enum End {
     Hang,
 }
 
-/// Rules, and since when they are there.
-#[derive(Debug, Clone)]
-pub struct Rules {
-    rules: Vec<Rule>,
-    since: Instant,
-}
+/// Rules, and since when each is there.
+#[derive(Debug, Clone, Default)]
+pub struct Rules(Vec<(Rule, Instant)>);
 
 impl Rules {
     /// These, from now on.
-    pub const fn new(rules: Vec<Rule>, now: Instant) -> Self {
-        Self { rules, since: now }
+    pub fn new(rules: Vec<Rule>, now: Instant) -> Self {
+        Self::default().next(rules, now)
+    }
+
+    /// These instead, from now on; those that were there already go on.
+    #[must_use]
+    pub fn next(&self, rules: Vec<Rule>, now: Instant) -> Self {
+        let since = |rule: &Rule| self.0.iter().find(|(known, _)| known == rule).map_or(now, |known| known.1);
+        Self(rules.into_iter().map(|rule| (since(&rule), rule)).map(|(since, rule)| (rule, since)).collect())
     }
 
     /// What is done to a call that comes now. `is_for` says whether a rule's `calls` mean it.
     pub fn decide(&self, is_for: impl Fn(&str) -> bool, now: Instant, entropy: &dyn Entropy) -> Injection {
-        let elapsed = now.saturating_since(self.since);
         let mut injection = Injection::default();
-        for rule in &self.rules {
+        for (rule, since) in &self.0 {
+            let elapsed = now.saturating_since(*since);
             // Chance is drawn last, so that a rule that does not fit a call leaves the draws of others as they are.
             if rule.schedule.is_on(elapsed) && is_for(&rule.calls) && happens(rule.ratio, entropy) {
                 injection.add(&rule.fault, entropy);

@@ -1,11 +1,12 @@
 //! One policy for what is called: which of the single ones guard it, in which order.
 //!
-//! From the outside: the operation's deadline; retries, each of which goes through all that follows; the second try beside a slow first one; the breaker, so that nobody
+//! From the outside: the operation's deadline; shedding; retries, each of which goes through all that follows; the second try beside a slow first one; the breaker, so that nobody
 //! waits for what is known to be down; the limit that is learned; the bulkhead; the timeout of a single try. What has a memory (the budget of retries, the breaker,
 //! latencies, limits) is made once for what is called, and shared by everyone who calls it.
 //!
-//! Rate limits, shedding, coalescing and fallbacks belong to what is served and not to what is called, and stand before all of it.
+//! Rate limits, coalescing and fallbacks belong to what is served and not to what is called, and stand before all of it.
 
+use mainstay_base::switch::Switch;
 use mainstay_base::units::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ use tower_layer::Layer as _;
 
 use crate::either::{Either, Maybe};
 use crate::env::Env;
-use crate::{breaker, bulkhead, call, deadline, hedge, retry};
+use crate::{breaker, bulkhead, call, deadline, hedge, retry, shed};
 
 /// Which policies guard calls to a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -23,14 +24,17 @@ pub struct Policy {
     pub timeout: Duration,
     /// How long each try may take, at most `timeout`. By default a third of `timeout`: what hangs leaves time for others.
     pub try_timeout: Option<Duration>,
-    /// Tries again what failed and is safe to; by default as [`retry::Config`] says. `null` never does.
-    pub retry: Option<retry::Config>,
+    /// Tries again what failed and is safe to; by default as [`retry::Config`] says. `false` never does.
+    pub retry: Switch<retry::Config>,
     /// A second try beside a slow first one. By default there is none: it makes more calls, and is worth it only where the slowest calls count.
-    pub hedge: Option<hedge::Config>,
-    /// Leaves alone what fails too often; by default as [`breaker::Config`] says. `null` never does.
-    pub breaker: Option<breaker::Config>,
-    /// Bounds how many calls run at a time; by default as [`bulkhead::Config`] says. `null` never does.
-    pub bulkhead: Option<bulkhead::Config>,
+    pub hedge: Switch<hedge::Config>,
+    /// Leaves alone what fails too often; by default as [`breaker::Config`] says. `false` never does.
+    pub breaker: Switch<breaker::Config>,
+    /// Bounds how many calls run at a time; by default as [`bulkhead::Config`] says. `false` never does.
+    pub bulkhead: Switch<bulkhead::Config>,
+    /// Turns the less critical calls away while the bulkhead is close to full or its queue stands. By default there is none: it is worth it where calls differ in how
+    /// critical they are.
+    pub shed: Switch<shed::Config>,
 }
 
 impl Default for Policy {
@@ -38,10 +42,11 @@ impl Default for Policy {
         Self {
             timeout: deadline::Config::default().timeout,
             try_timeout: None,
-            retry: Some(retry::Config::default()),
-            hedge: None,
-            breaker: Some(breaker::Config::default()),
-            bulkhead: Some(bulkhead::Config::default()),
+            retry: Switch::On(retry::Config::default()),
+            hedge: Switch::Off,
+            breaker: Switch::On(breaker::Config::default()),
+            bulkhead: Switch::On(bulkhead::Config::default()),
+            shed: Switch::Off,
         }
     }
 }
@@ -54,10 +59,15 @@ impl Policy {
             Some(Ok(())) | None => Ok(()),
         };
         self.deadline().check()?;
-        within("retry", self.retry.as_ref().map(retry::Config::check))?;
-        within("hedge", self.hedge.as_ref().map(hedge::Config::check))?;
-        within("breaker", self.breaker.as_ref().map(breaker::Config::check))?;
-        within("bulkhead", self.bulkhead.as_ref().map(bulkhead::Config::check))
+        within("retry", self.retry.on().map(retry::Config::check))?;
+        within("hedge", self.hedge.on().map(hedge::Config::check))?;
+        within("breaker", self.breaker.on().map(breaker::Config::check))?;
+        within("bulkhead", self.bulkhead.on().map(bulkhead::Config::check))?;
+        within("shed", self.shed.on().map(shed::Config::check))?;
+        if self.shed.on().is_some() && self.bulkhead.on().is_none() {
+            return Err("`shed` goes by what the bulkhead tells, and `bulkhead` is off: switch it on, or leave `shed` out".to_owned());
+        }
+        Ok(())
     }
 
     fn deadline(&self) -> deadline::Config {
@@ -74,16 +84,18 @@ pub struct Guard {
     hedge: Option<hedge::Handle>,
     breaker: Option<breaker::Handle>,
     bulkhead: Option<bulkhead::Handle>,
+    shed: Option<shed::Handle>,
     env: Env,
 }
 
 /// A service behind a guard. It takes calls of requests that can be cloned, since they may be sent again.
-pub type Guarded<S, J> = Timed<MaybeRetried<MaybeHedged<Tried<S, J>, J>, J>>;
+pub type Guarded<S, J> = Timed<MaybeShed<MaybeRetried<MaybeHedged<Tried<S, J>, J>, J>>>;
 
 /// A service behind a guard that sends each call once.
-pub type GuardedOnce<S, J> = Timed<Tried<S, J>>;
+pub type GuardedOnce<S, J> = Timed<MaybeShed<Tried<S, J>>>;
 
 type Tried<S, J> = MaybeBroken<MaybeBounded<Timed<S>>, J>;
+type MaybeShed<S> = Either<shed::Service<S>, S>;
 type MaybeRetried<S, J> = Either<retry::Service<S, J>, S>;
 type MaybeHedged<S, J> = Either<hedge::Service<S, J>, S>;
 type MaybeBroken<S, J> = Either<breaker::Service<S, J>, S>;
@@ -93,13 +105,19 @@ type Timed<S> = deadline::Service<S>;
 impl Guard {
     /// One with nothing in its memory.
     pub fn new(policy: &Policy, env: Env) -> Self {
-        let Policy { retry, hedge, breaker, bulkhead, .. } = policy;
+        let Policy { retry, hedge, breaker, bulkhead, shed, .. } = policy;
+        let shed = shed.on().map(|config| shed::Handle::new(*config, env.clone()));
+        let bulkhead = bulkhead.on().map(|config| bulkhead::Handle::new(*config, env.clone()));
         Self {
             deadline: policy.deadline(),
-            retry: retry.map(|config| (config, retry::Handle::new(config.budget, env.clone()))),
-            hedge: hedge.map(|config| hedge::Handle::new(config, env.clone())),
-            breaker: breaker.map(|config| breaker::Handle::new(config, env.clone())),
-            bulkhead: bulkhead.map(|config| bulkhead::Handle::new(config, env.clone())),
+            retry: retry.on().map(|config| (*config, retry::Handle::new(config.budget, env.clone()))),
+            hedge: hedge.on().map(|config| hedge::Handle::new(*config, env.clone())),
+            breaker: breaker.on().map(|config| breaker::Handle::new(*config, env.clone())),
+            bulkhead: match (&shed, bulkhead) {
+                (Some(shed), Some(bulkhead)) => Some(bulkhead.telling(shed.clone())),
+                (_, bulkhead) => bulkhead,
+            },
+            shed,
             env,
         }
     }
@@ -110,12 +128,16 @@ impl Guard {
         let retry = retry.map(|(config, handle)| retry::Layer::new(config, handle, judge.clone()));
         let hedge = self.hedge.clone().map(|handle| hedge::Layer::new(handle, judge.clone()));
         let hedged = Maybe(hedge).layer(self.tried(inner, judge));
-        self.timed(Maybe(retry).layer(hedged))
+        self.timed(self.shedding(Maybe(retry).layer(hedged)))
     }
 
     /// The same for requests that cannot be cloned: there are no retries and no hedges, whatever the policy says.
     pub fn guard_once<S, J: Clone>(&self, inner: S, judge: &J) -> GuardedOnce<S, J> {
-        self.timed(self.tried(inner, judge))
+        self.timed(self.shedding(self.tried(inner, judge)))
+    }
+
+    fn shedding<S>(&self, inner: S) -> MaybeShed<S> {
+        Maybe(self.shed.clone().map(shed::Layer::new)).layer(inner)
     }
 
     fn tried<S, J: Clone>(&self, inner: S, judge: &J) -> Tried<S, J> {
@@ -146,6 +168,11 @@ impl Guard {
     /// The bulkhead, if there is one, for operators.
     pub const fn bulkhead(&self) -> Option<&bulkhead::Handle> {
         self.bulkhead.as_ref()
+    }
+
+    /// What is shed, if anything is, for operators.
+    pub const fn shed(&self) -> Option<&shed::Handle> {
+        self.shed.as_ref()
     }
 }
 

@@ -123,7 +123,7 @@ impl Shed {
     /// Tells that a call has gone away or was turned away after it had waited so long. It would have waited longer, so that a short time says nothing. Returns
     /// what was decided if the level changes.
     pub fn gave_up(&mut self, delay: Duration, now: Instant) -> Option<Decision> {
-        let is_long = self.config.target.is_some_and(|target| delay >= target);
+        let is_long = self.config.target.on().is_some_and(|target| delay >= *target);
         if is_long { self.began(delay, now) } else { self.pass(now) }
     }
 
@@ -205,11 +205,11 @@ impl Seen {
         // A queue that is being worked off is long for a while when enough is shed already.
         let falls =
             self.delay.zip(delay_before).is_some_and(|(now, before)| secs(now) <= FALLING * secs(before));
-        let by_delay = match of(self.delay.map(secs), target.map(secs)) {
+        let by_delay = match of(self.delay.map(secs), target.on().copied().map(secs)) {
             Load::TooMuch if falls => Load::Between,
             load => load,
         };
-        let by_utilisation = of(self.utilisation.map(Ratio::get), utilisation.map(Ratio::get));
+        let by_utilisation = of(self.utilisation.map(Ratio::get), utilisation.on().copied().map(Ratio::get));
         match (by_delay, by_utilisation) {
             (Load::TooMuch, _) | (_, Load::TooMuch) => Load::TooMuch,
             (Load::Calm, Load::Calm) => Load::Calm,

@@ -8,10 +8,12 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use mainstay_resilience::fault::Slow;
 use tokio::net::TcpStream;
 
 use crate::error::{Broken, Error};
 use crate::http1::Http1Body;
+use crate::slow::Slowed;
 
 type Streamed = Pin<Box<dyn Body<Data = Bytes, Error = Error> + Send>>;
 
@@ -106,6 +108,7 @@ pub struct AnswerBody(Kind);
 enum Kind {
     Http1(Http1Body),
     Http2(Incoming),
+    Slowed(Slowed),
 }
 
 impl AnswerBody {
@@ -117,11 +120,17 @@ impl AnswerBody {
         Self(Kind::Http2(body))
     }
 
+    /// The same, coming slowly.
+    pub fn slowed(self, slow: Slow) -> Self {
+        Self(Kind::Slowed(Slowed::new(self, slow)))
+    }
+
     /// The connection itself, of an answer with status 101 over HTTP/1.1; and what came already of the protocol that is spoken from here on.
     pub fn switched(self) -> Option<(TcpStream, Bytes)> {
         match self.0 {
             Kind::Http1(body) => body.switched(),
             Kind::Http2(_) => None,
+            Kind::Slowed(slowed) => slowed.into_body().switched(),
         }
     }
 }
@@ -137,6 +146,7 @@ impl Body for AnswerBody {
         match &mut self.get_mut().0 {
             Kind::Http1(body) => body.poll_frame(context),
             Kind::Http2(body) => Pin::new(body).poll_frame(context).map_err(Broken::Http2),
+            Kind::Slowed(slowed) => slowed.poll_frame(context),
         }
     }
 
@@ -144,6 +154,7 @@ impl Body for AnswerBody {
         match &self.0 {
             Kind::Http1(body) => body.is_end_stream(),
             Kind::Http2(body) => body.is_end_stream(),
+            Kind::Slowed(slowed) => slowed.is_over(),
         }
     }
 
@@ -151,6 +162,7 @@ impl Body for AnswerBody {
         match &self.0 {
             Kind::Http1(body) => body.size_hint(),
             Kind::Http2(body) => body.size_hint(),
+            Kind::Slowed(slowed) => slowed.size_hint(),
         }
     }
 }

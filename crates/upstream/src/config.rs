@@ -51,7 +51,7 @@ pub enum Protocol {
 }
 
 /// Connections that are kept between calls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Idle {
     /// How many are kept to each endpoint by each core, from 0. By default 256: as many as calls run at a time by default.

@@ -15,6 +15,7 @@ mod judge;
 mod pool;
 mod request;
 mod service;
+mod slow;
 mod worker;
 
 pub use body::{AnswerBody, Payload};

@@ -58,9 +58,13 @@ impl Service {
         self.config.idle
     }
 
-    /// The endpoint whose turn it is.
-    pub(crate) fn next(&self) -> SocketAddr {
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = SocketAddr> {
+        self.config.endpoints.iter().map(|endpoint| endpoint.0)
+    }
+
+    /// The place of the endpoint whose turn it is.
+    pub(crate) fn next(&self) -> usize {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        self.config.endpoints[turn % self.config.endpoints.len()].0
+        turn % self.config.endpoints.len()
     }
 }

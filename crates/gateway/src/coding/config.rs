@@ -8,10 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use super::media::MediaRange;
 
-mod switch;
-
-pub use switch::Switch;
-
 /// A content coding (RFC 9110, section 8.4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -148,7 +144,7 @@ impl Decompression {
 }
 
 impl BodyLimit {
-    const MOST: Size = Size::from_mib(1 << 20);
+    pub(crate) const MOST: Size = Size::from_mib(1 << 20);
 
     /// What the types cannot state. Errors: what is wrong and what to do.
     pub fn check(&self) -> Result<(), String> {

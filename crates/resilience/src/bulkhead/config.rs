@@ -32,7 +32,7 @@ impl Config {
     pub fn check(&self) -> Result<(), String> {
         if self.concurrent.get() > Self::CONCURRENT_MAX {
             return Err(format!(
-                "has {} `concurrent` calls, and there are at most {}: make it smaller, or leave the bulkhead out with `null`",
+                "has {} `concurrent` calls, and there are at most {}: make it smaller, or switch the bulkhead off with `false`",
                 self.concurrent,
                 Self::CONCURRENT_MAX
             ));

@@ -8,6 +8,7 @@ use mainstay_base::time::Instant;
 use thiserror::Error;
 
 use super::{Config, Faults, Injection, Rule, Rules, Service, Slow};
+use crate::call::Call;
 use crate::env::Env;
 use crate::watch::Decision;
 
@@ -62,7 +63,7 @@ impl Handle {
         Ok(handle)
     }
 
-    /// Exchanges all rules for these; their schedules begin now. Errors, with the rules as they were: faults are refused, or the rules cannot work.
+    /// Exchanges all rules for these; schedules of new ones begin now. Errors, with the rules as they were: faults are refused, or the rules cannot work.
     pub fn install(&self, rules: Vec<Rule>) -> Result<(), InstallError> {
         if self.shared.faults == Faults::Refused {
             return Err(InstallError::Refused);
@@ -84,11 +85,11 @@ impl Handle {
 
     /// The rules that there are.
     pub fn rules(&self) -> Vec<Rule> {
-        self.current().rules.clone()
+        self.current().0.iter().map(|(rule, _)| rule.clone()).collect()
     }
 
-    /// What is done to a call that comes now.
-    pub(super) fn decide(&self, is_for: impl Fn(&str) -> bool, now: Instant) -> Injection {
+    /// What is done to a call that comes now. `is_for` says whether a rule's `calls` mean it.
+    pub fn decide(&self, is_for: impl Fn(&str) -> bool, now: Instant) -> Injection {
         if !self.is_active() {
             return Injection::default();
         }
@@ -106,13 +107,37 @@ impl Handle {
     fn put(&self, rules: Vec<Rule>) {
         let is_active = !rules.is_empty();
         let mut current = self.shared.rules.lock().unwrap_or_else(PoisonError::into_inner);
-        *current = Arc::new(Rules::new(rules, self.env.now()));
+        *current = Arc::new(current.next(rules, self.env.now()));
         // Within the lock, so that of two that put rules at once the same one has both.
         self.shared.is_active.store(is_active, Ordering::Relaxed);
     }
 
     fn current(&self) -> Arc<Rules> {
         self.shared.rules.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Says which calls rules are for.
+///
+/// A function of a [`Call`] and of a rule's `calls` is one, and so is a [`Label`].
+pub trait Meant<R> {
+    /// Whether a rule with these `calls` means this call.
+    fn is_meant(&self, call: &Call<R>, calls: &str) -> bool;
+}
+
+impl<R, F: Fn(&Call<R>, &str) -> bool> Meant<R> for F {
+    fn is_meant(&self, call: &Call<R>, calls: &str) -> bool {
+        self(call, calls)
+    }
+}
+
+/// The same label for all calls, as [`super::matches`] compares it.
+#[derive(Debug, Clone)]
+pub struct Label(pub Arc<str>);
+
+impl<R> Meant<R> for Label {
+    fn is_meant(&self, _: &Call<R>, calls: &str) -> bool {
+        super::matches(calls, &self.0)
     }
 }
 
@@ -149,7 +174,7 @@ pub struct Layer<M, L = Unslowed> {
 }
 
 impl<M> Layer<M> {
-    /// By these rules. `is_for` is a function of a [`Call`](crate::Call) and of a rule's `calls`, which says whether they mean it, as by [`super::matches`].
+    /// By these rules. `is_for` says which calls they are for.
     pub const fn new(handle: Handle, is_for: M) -> Self {
         Self { handle, is_for, slowing: Unslowed }
     }

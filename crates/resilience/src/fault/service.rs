@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 
 use super::future::Future;
-use super::layer::{Handle, Slowing};
+use super::layer::{Handle, Meant, Slowing};
 use crate::call::Call;
 use crate::error::Error;
 
@@ -25,7 +25,7 @@ impl<S, M, L> Service<S, M, L> {
 impl<R, S, M, L, E> tower_service::Service<Call<R>> for Service<S, M, L>
 where
     S: tower_service::Service<Call<R>, Error = Error<E>> + Clone,
-    M: Fn(&Call<R>, &str) -> bool,
+    M: Meant<R>,
     L: Slowing<S::Response> + Clone,
 {
     type Response = S::Response;
@@ -37,7 +37,7 @@ where
     }
 
     fn call(&mut self, call: Call<R>) -> Self::Future {
-        let injection = self.handle.decide(|calls| (self.is_for)(&call, calls), call.facts.now);
+        let injection = self.handle.decide(|calls| self.is_for.is_meant(&call, calls), call.facts.now);
         if injection.is_none() {
             return Future::untouched(self.inner.call(call));
         }

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 
+use mainstay_base::switch::Switch;
 use mainstay_base::units::{Duration, Ratio};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,15 +11,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// It is too much when no call of an interval waited for less; never by that if it is null. By default 5ms, as RFC 8289 has it: a twentieth of an interval.
+    /// It is too much when no call of an interval waited for less; never by that if it is `false`. By default 5ms, as RFC 8289 has it: a twentieth of an interval.
     /// With 50ms more critical calls are lost (`mainstay lab run defaults`).
-    pub target: Option<Duration>,
+    pub target: Switch<Duration>,
     /// How long calls are looked at before a step more is shed, from 1ms. By default 100ms, as RFC 8289 has it: longer than a call usually takes, so that what
     /// a step does is seen before the next. With 50ms it sheds too much, and with 200ms too late (`mainstay lab run defaults`).
     pub interval: Duration,
-    /// It is too much when no call of an interval found less to be in use, above 0; never by that if it is null. By default 0.95: what is left is for bursts of
+    /// It is too much when no call of an interval found less to be in use, above 0; never by that if it is `false`. By default 0.95: what is left is for bursts of
     /// those that are more critical.
-    pub utilisation: Option<Ratio>,
+    pub utilisation: Switch<Ratio>,
     /// It is calm while both are below this share of what is too much; between the two nothing changes. By default 0.8: a step less of one class is about that
     /// much.
     pub calm_ratio: Ratio,
@@ -46,12 +47,12 @@ impl Config {
 
     /// What the types cannot state. Errors: what is wrong and what to do.
     pub fn check(&self) -> Result<(), String> {
-        if self.target.is_none() && self.utilisation.is_none() {
+        if self.target.on().is_none() && self.utilisation.on().is_none() {
             return Err("never sheds: give it `target` or `utilisation`, or leave it out".to_owned());
         }
-        if self.target.is_some_and(Duration::is_zero) || self.utilisation == Some(Ratio::ZERO) {
+        if self.target.on().is_some_and(|it| it.is_zero()) || self.utilisation == Switch::On(Ratio::ZERO) {
             return Err(
-                "has a `target` or `utilisation` of 0, so that it is always too much: make it more, or null"
+                "has a `target` or `utilisation` of 0, so that it is always too much: make it more, or `false`"
                     .to_owned(),
             );
         }
@@ -97,9 +98,9 @@ impl Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            target: Some(Duration::from_millis(5)),
+            target: Switch::On(Duration::from_millis(5)),
             interval: Duration::from_millis(100),
-            utilisation: Some(Ratio::new(0.95).expect("it is a ratio")),
+            utilisation: Switch::On(Ratio::new(0.95).expect("it is a ratio")),
             calm_ratio: Ratio::new(0.8).expect("it is a ratio"),
             calm: Duration::from_millis(500),
             calm_max: Duration::from_secs(1),

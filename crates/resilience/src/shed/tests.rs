@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 
+use mainstay_base::switch::Switch;
 use mainstay_base::time::SeededEntropy;
 use proptest::prelude::*;
 
@@ -198,9 +199,9 @@ fn shed_calls_are_told_a_time_with_a_spread() {
 #[test]
 fn configurations_that_cannot_work_are_refused() {
     let cases: [(&str, Config); 8] = [
-        ("never sheds", Config { target: None, utilisation: None, ..whole() }),
-        ("always too much", Config { target: Some(Duration::ZERO), ..whole() }),
-        ("always too much", Config { utilisation: Some(Ratio::ZERO), ..whole() }),
+        ("never sheds", Config { target: Switch::Off, utilisation: Switch::Off, ..whole() }),
+        ("always too much", Config { target: Switch::On(Duration::ZERO), ..whole() }),
+        ("always too much", Config { utilisation: Switch::On(Ratio::ZERO), ..whole() }),
         ("below 1ms", Config { interval: Duration::from_micros(999), ..whole() }),
         ("below `interval`", Config { calm: Duration::from_millis(99), ..whole() }),
         ("below `calm`", Config { calm_max: Duration::from_millis(999), ..whole() }),
@@ -211,9 +212,9 @@ fn configurations_that_cannot_work_are_refused() {
         let error = config.check().unwrap_err();
         assert!(error.contains(part), "{error}");
     }
-    let text = r#"{"steps": 1, "target": null, "calm": "500ms", "calm_max": "1s"}"#;
+    let text = r#"{"steps": 1, "target": false, "calm": "500ms", "calm_max": "1s"}"#;
     let read: Config = serde_json::from_str(text).unwrap();
-    assert_eq!(read, Config { target: None, steps: NonZeroU32::MIN, ..Config::default() });
+    assert_eq!(read, Config { target: Switch::Off, steps: NonZeroU32::MIN, ..Config::default() });
 }
 
 #[derive(Debug, Clone, Copy)]

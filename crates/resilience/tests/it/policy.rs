@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use mainstay_base::error::Code;
+use mainstay_base::switch::Switch;
 use mainstay_base::units::Duration;
 use mainstay_resilience::call::Inner;
 use mainstay_resilience::policy::{Guard, Policy};
@@ -28,9 +29,9 @@ fn what_is_not_said_is_the_default_and_null_is_none() {
             "breaker": {"failure_ratio": 0.5, "window": "10s", "minimum": 20, "open": "5s"},
             "bulkhead": {"concurrent": 256, "queue": 64, "max_wait": "100ms"}}"#,
     );
-    assert_eq!(read.retry, Some(retry::Config::default()));
-    assert_eq!(read.breaker.map(|breaker| breaker.open), Some(Duration::from_secs(5)));
-    assert_eq!(policy(r#"{"retry": null}"#).retry, None);
+    assert_eq!(read.retry, Switch::On(retry::Config::default()));
+    assert_eq!(read.breaker.on().map(|breaker| breaker.open), Some(Duration::from_secs(5)));
+    assert_eq!(policy(r#"{"retry": false}"#).retry, Switch::Off);
     let wrong: Policy = serde_json::from_str(r#"{"breaker": {"open": "0s"}}"#).unwrap();
     assert!(wrong.check().unwrap_err().starts_with("`breaker` has an `open` of no time"));
     let wrong: Policy = serde_json::from_str(r#"{"timeout": "1s", "try_timeout": "2s"}"#).unwrap();
@@ -60,8 +61,8 @@ async fn what_hangs_is_given_up_opens_the_breaker_and_ends_by_the_deadline() {
     let world = World::new();
     let policy = Policy {
         timeout: Duration::from_secs(3),
-        retry: None,
-        breaker: Some(breaker::Config {
+        retry: Switch::Off,
+        breaker: Switch::On(breaker::Config {
             consecutive: Some(std::num::NonZeroU32::MIN),
             ..breaker::Config::default()
         }),

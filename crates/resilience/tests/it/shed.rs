@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 
 use mainstay_base::error::{Classify, Code, Retry};
+use mainstay_base::switch::Switch;
 use mainstay_base::units::{Duration, Ratio};
 use mainstay_resilience::call::Inner;
 use mainstay_resilience::shed::{Config, Handle, Layer};
@@ -87,7 +88,7 @@ where
 #[tokio::test(start_paused = true)]
 async fn in_front_of_a_bulkhead_it_sheds_while_calls_wait_there() {
     let world = World::new();
-    let handle = Handle::new(Config { utilisation: None, ..config() }, world.env.clone());
+    let handle = Handle::new(Config { utilisation: Switch::Off, ..config() }, world.env.clone());
     let limits = bulkhead::Config { concurrent: NonZeroU32::MIN, queue: 4, ..bulkhead::Config::default() };
     let bulkhead = bulkhead::Handle::new(limits, world.env.clone()).telling(handle.clone());
     let inner = bulkhead::Layer::new(bulkhead).layer(Inner::new(service()));
@@ -102,7 +103,7 @@ async fn in_front_of_a_bulkhead_it_sheds_while_calls_wait_there() {
 async fn whatever_becomes_of_those_that_wait_tells_that_they_did() {
     for (max_wait_ms, gives_up_ms) in [(20, 1_000), (1_000, 20)] {
         let world = World::new();
-        let handle = Handle::new(Config { utilisation: None, ..config() }, world.env.clone());
+        let handle = Handle::new(Config { utilisation: Switch::Off, ..config() }, world.env.clone());
         let max_wait = Duration::from_millis(max_wait_ms);
         let limits =
             bulkhead::Config { concurrent: NonZeroU32::MIN, max_wait, ..bulkhead::Config::default() };
@@ -124,7 +125,7 @@ async fn whatever_becomes_of_those_that_wait_tells_that_they_did() {
 async fn in_front_of_limits_it_sheds_while_they_are_in_use() {
     let world = World::new();
     let four = NonZeroU32::MIN.saturating_add(3);
-    let handle = Handle::new(Config { target: None, ..config() }, world.env.clone());
+    let handle = Handle::new(Config { target: Switch::Off, ..config() }, world.env.clone());
     let limits = bulkhead::Config { concurrent: four, queue: 0, ..bulkhead::Config::default() };
     let bulkhead = bulkhead::Handle::new(limits, world.env.clone()).telling(handle.clone());
     let within_bulkhead = bulkhead::Layer::new(bulkhead).layer(Inner::new(service()));

@@ -13,7 +13,7 @@ async fn in_pieces(answer: &str) -> Vec<Result<(u16, String, HeaderMap), String>
     let mut answers = Vec::new();
     for cut in 1..answer.len() {
         let script = Script::new().await;
-        let world = World::new(&[script.address()], r#"{"retry": null}"#);
+        let world = World::new(&[script.address()], r#"{"retry": false}"#);
         let serve = async {
             let mut connection = script.accept().await;
             connection.until("\r\n\r\n").await;
@@ -135,7 +135,7 @@ async fn a_connection_is_kept_when_its_answer_is_over_and_only_then() {
 #[tokio::test]
 async fn one_that_was_closed_while_nobody_used_it_is_not_used() {
     let script = Script::new().await;
-    let world = World::new(&[script.address()], r#"{"retry": null}"#);
+    let world = World::new(&[script.address()], r#"{"retry": false}"#);
     let serve = script.repeat("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", true);
     let call = async {
         for _ in 0..20 {
@@ -167,7 +167,7 @@ async fn a_body_is_dropped_with_its_connection() {
 #[tokio::test]
 async fn what_is_sent_is_the_request_with_its_framing_and_what_is_left_of_its_time() {
     let script = Script::new().await;
-    let world = World::new(&[script.address()], r#"{"timeout": "2s", "retry": null}"#);
+    let world = World::new(&[script.address()], r#"{"timeout": "2s", "retry": false}"#);
     let mut headers = HeaderMap::new();
     for (name, value) in [
         ("host", "shop"),
@@ -223,7 +223,7 @@ async fn what_is_sent_is_the_request_with_its_framing_and_what_is_left_of_its_ti
 #[tokio::test]
 async fn an_answer_that_comes_before_the_request_has_ended_is_taken() {
     let script = Script::new().await;
-    let world = World::new(&[script.address()], r#"{"retry": null}"#);
+    let world = World::new(&[script.address()], r#"{"retry": false}"#);
     let serve = async {
         let mut connection = script.accept().await;
         connection.until("\r\n\r\n").await;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use http_body_util::BodyExt;
 use mainstay_base::time::SeededEntropy;
+use mainstay_resilience::fault::{Faults, Handle};
 use mainstay_resilience::policy::Policy;
 use mainstay_resilience::{Call, Counts, Env, Facts, TokioClock};
 use mainstay_upstream::{Answered, Caller, Config, Head, Payload, Request, Service, Worker};
@@ -89,7 +90,9 @@ impl World {
         };
         config.check().expect("it can work");
         let service = Arc::new(Service::new("test".parse().expect("a name"), config, policy, env.clone()));
-        let caller = Worker::new(env.clone()).caller(service);
+        let guard = service.guard().clone();
+        let faults = Handle::new(Faults::Allowed, env.clone());
+        let caller = Worker::new(env.clone()).caller(service, &guard, &faults);
         Self { env, caller }
     }
 

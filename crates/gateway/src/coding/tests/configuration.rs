@@ -1,5 +1,6 @@
 //! What can be configured.
 
+use mainstay_base::switch::Switch;
 use serde_json::{Value, json};
 
 use super::*;
@@ -46,7 +47,7 @@ fn a_switch_is_off_on_or_settings_and_says_what_is_wrong_in_them() {
         assert_eq!(serde_json::to_value(read(settings.clone()).unwrap()).unwrap(), settings);
     }
     for (settings, expected) in [
-        (json!("yes"), "true, false, or settings"),
+        (json!("yes"), "invalid type: string"),
         (json!({"maxx": "1MiB"}), "unknown field `maxx`"),
         (json!({"max": 7}), "a size as text with its unit"),
     ] {

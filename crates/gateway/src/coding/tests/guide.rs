@@ -1,5 +1,6 @@
 //! The examples of the guide, and that it leaves nothing out.
 
+use mainstay_base::switch::Switch;
 use serde::Deserialize;
 
 use super::*;

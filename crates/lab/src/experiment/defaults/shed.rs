@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 
 use anyhow::Result;
+use mainstay_base::switch::Switch;
 use mainstay_base::units::Duration;
 use mainstay_resilience::shed::Config;
 
@@ -50,7 +51,7 @@ pub(super) fn judge(report: &mut Report, seed: u64) -> Result<()> {
     ];
     let measure = |config: &Config| measure(seed, *config);
     let targets = settings(["1ms", "5ms", "10ms", "20ms", "50ms", "100ms"], |target| {
-        Ok(Config { target: Some(target.parse()?), ..default })
+        Ok(Config { target: Switch::On(target.parse()?), ..default })
     })?;
     Choice { title: "shed: target", default, settings: targets, costs: &costs }.judge(report, measure);
     let intervals = settings(["20ms", "50ms", "100ms", "200ms", "500ms"], |interval| {

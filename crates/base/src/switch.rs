@@ -1,4 +1,4 @@
-//! `true`, `false`, or what there is to say.
+//! What is off, or on with what there is to say of it.
 
 use std::borrow::Cow;
 use std::fmt::{self, Formatter};
@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IntoDeserializer as _, MapAccess, Visitor};
 use serde::{Serialize, Serializer};
 
 /// Something that is off, or on with its settings: `false`, `true` for all defaults, or the settings. Off is said where a route is not to have what the gateway has by default.
@@ -21,6 +21,14 @@ pub enum Switch<T> {
 impl<T> Switch<T> {
     /// The settings, if it is on.
     pub const fn on(&self) -> Option<&T> {
+        match self {
+            Self::Off => None,
+            Self::On(settings) => Some(settings),
+        }
+    }
+
+    /// The settings themselves, if it is on.
+    pub fn into_on(self) -> Option<T> {
         match self {
             Self::Off => None,
             Self::On(settings) => Some(settings),
@@ -54,6 +62,18 @@ impl<'de, T: Default + Deserialize<'de>> Visitor<'de> for SwitchVisitor<T> {
 
     fn visit_bool<E: Error>(self, is_on: bool) -> Result<Switch<T>, E> {
         Ok(if is_on { Switch::On(T::default()) } else { Switch::Off })
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Switch<T>, E> {
+        T::deserialize(text.into_deserializer()).map(Switch::On)
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Switch<T>, E> {
+        T::deserialize(number.into_deserializer()).map(Switch::On)
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Switch<T>, E> {
+        T::deserialize(number.into_deserializer()).map(Switch::On)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Switch<T>, A::Error> {

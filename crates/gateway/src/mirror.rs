@@ -1,0 +1,47 @@
+//! Copies of requests that are sent to another service, whose answers nobody sees.
+
+use std::sync::Arc;
+
+use http_body_util::BodyExt as _;
+use mainstay_resilience::Call;
+use mainstay_upstream::{Caller, Payload, Request};
+use prometheus::IntCounter;
+use tokio::sync::Semaphore;
+
+/// Copies of one worker that may be under way at a time: what a slow service has more is not sent.
+const UNDER_WAY_MAX: usize = 256;
+
+/// Sends copies.
+#[derive(Debug)]
+pub(crate) struct Mirrors {
+    places: Arc<Semaphore>,
+    left_out: IntCounter,
+}
+
+impl Mirrors {
+    pub(crate) fn new(left_out: IntCounter) -> Self {
+        Self { places: Arc::new(Semaphore::new(UNDER_WAY_MAX)), left_out }
+    }
+
+    /// Sends a copy of a call, if its body is all there and there are not too many under way.
+    pub(crate) fn send(&self, call: &Call<Request>, caller: &Caller) {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok();
+        let Some(place) = place.filter(|_| !matches!(call.request.payload, Payload::Once(_))) else {
+            self.left_out.inc();
+            return;
+        };
+        let answer = caller.call(call.clone());
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "it has a place of those there are, and the time that its policy gives it, and ends with its thread's runtime"
+        )]
+        tokio::spawn(async move {
+            let _place = place;
+            // Read to its end, so that the connection can be used again. How it goes is counted by the policies.
+            if let Ok(answer) = answer.await {
+                let mut body = answer.into_body();
+                while let Some(Ok(_)) = body.frame().await {}
+            }
+        });
+    }
+}
