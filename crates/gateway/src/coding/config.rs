@@ -64,7 +64,7 @@ pub struct Compression {
 pub struct Levels {
     /// Of `gzip`, from 1 to 9. By default 4: 5 takes an eighth longer and more for 3% less, and 3 saves a tenth of the time for 8% more of JSON.
     pub gzip: u32,
-    /// Of `br`, from 0 to 7: above it an encoder takes more than 12 MiB. By default 4: 5 takes more than twice as long for 6% less of prose, and 3 is 6% more of JSON.
+    /// Of `br`, from 0 to 7: above it an encoder takes more than 12 MiB. By default 4: 5 takes about twice as long for 6% less of prose and no less of JSON, and 3 is 6% more of JSON.
     pub br: u32,
     /// Of `zstd`, from 1 to 9: above it an encoder takes more than 12 MiB. By default 3: 5 takes twice as long for 3% to 6% less, and 2 is 4% more of prose.
     pub zstd: u32,

@@ -150,6 +150,10 @@ fn a_client_that_takes_nothing_uncoded_is_sent_everything_coded_that_may_be() {
             &[("content-type", "image/png"), ("content-length", "7")],
             &[("content-type", "image/png"), CODED, VARIES],
         ),
+        Case {
+            request: &[("accept-encoding", "gzip, *;q=0")],
+            ..must(&[("content-length", "7")], &[CODED, VARIES])
+        },
         must(&[("content-length", "0")], &[("content-length", "0")]),
         must(&[JSON, ("cache-control", "no-transform")], &[JSON, ("cache-control", "no-transform")]),
         Case { request: &[("accept-encoding", "*;q=0")], ..must(&[JSON], &[JSON, VARIES]) },

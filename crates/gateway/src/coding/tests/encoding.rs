@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::background::Work as _;
+use super::encode::{Encoding, Then};
 use super::*;
 
 /// A body that comes as it is sent.
@@ -70,12 +72,17 @@ async fn nothing_is_held_back() {
     }
 }
 
+/// A flush ends a block, which is read at once and is longer.
 #[tokio::test]
 async fn what_is_ready_at_once_is_not_flushed_piece_by_piece() {
-    let text = b"an order, and another; ".repeat(400);
+    let text = b"an order, and another; ".repeat(20_000);
     for coding in Coding::ALL {
-        let ready = all(&mut coded(Script::cut(&text, 10), coding, 3)).await.bytes;
-        let whole = all(&mut coded(Script::cut(&text, text.len()), coding, 3)).await.bytes;
+        let mut encoding = Encoding::new(How { coding, level: 3, length: None });
+        encoding.input = text.chunks(PIECE_BYTES_MAX).map(Bytes::copy_from_slice).collect();
+        encoding.then = Then::End;
+        encoding.run();
+        let whole = encoding.take().unwrap();
+        let ready = all(&mut coded(Script::cut(&text, 1000), coding, 3)).await.bytes;
         assert_eq!(ready.len(), whole.len(), "{coding:?}");
     }
 }

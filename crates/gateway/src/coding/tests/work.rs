@@ -113,28 +113,31 @@ async fn short_pieces_are_coded_here_and_long_ones_elsewhere() {
     }
 }
 
-/// An encoder may have kept all that was short, and do its work with the next piece.
+/// An encoder may have kept all that went in, and do its work with the next piece.
 #[tokio::test]
 async fn what_went_in_before_counts_until_it_came_out() {
+    let background = Background::new(NonZeroUsize::MIN);
     let how = How { coding: Coding::Zstd, level: 3, length: None };
-    let half = Bytes::from(vec![b'x'; how.short_bytes_max() / 2 + 1]);
-    let (data, pause) = (Step::Data(half), Step::Pause);
-    for (steps, is_short) in
-        [(vec![data.clone(), data.clone()], false), (vec![data.clone(), pause, data], true)]
-    {
-        let body = Script::new(steps);
-        let comes = comes_at_once(|background| {
-            let mut body = Compressed::coded(body, how, background);
-            if is_short {
-                // The first half comes out here.
-                let polled =
-                    Pin::new(&mut body).poll_frame(&mut Context::from_waker(std::task::Waker::noop()));
-                assert!(polled.is_ready());
-            }
-            body
-        });
-        assert_eq!(comes.await, is_short);
+    let steps = [vec![b'x'; PIECE_BYTES_MAX], vec![b'x'; 10]].map(|bytes| Step::Data(bytes.into()));
+    let mut body = Compressed::coded(Script::new(steps), how, &background);
+    let mut is_ready_now =
+        async || poll_fn(|context| Poll::Ready(Pin::new(&mut body).poll_frame(context).is_ready())).await;
+    assert!(!is_ready_now().await, "the first piece is long");
+    let (told, seen) = sync_channel(1);
+    let (release, go) = sync_channel(1);
+    let mut busy = Desk::new(Seen { told, go: Some(go) }, &background);
+    busy.begin(false);
+    while seen.try_recv().is_err() {
+        assert!(!is_ready(&mut busy).await);
+        tokio::task::yield_now().await;
     }
+    for _ in 0..1000 {
+        assert!(!is_ready_now().await, "the second waits for its place");
+        tokio::task::yield_now().await;
+    }
+    release.send(()).unwrap();
+    done(&mut busy).await;
+    assert_eq!(undo(Coding::Zstd, &all(&mut body).await.bytes).len(), PIECE_BYTES_MAX + 10);
 }
 
 #[tokio::test]
@@ -150,4 +153,28 @@ async fn short_pieces_are_decoded_here_and_long_ones_elsewhere() {
             assert_eq!(comes.await, is_short, "{coding:?} {}", text.len());
         }
     }
+}
+
+#[tokio::test]
+async fn short_pieces_that_are_ready_are_decoded_here_until_they_are_long() {
+    let background = Background::new(NonZeroUsize::MIN);
+    let (told, _seen) = sync_channel(1);
+    let (release, go) = sync_channel(1);
+    let mut busy = Desk::new(Seen { told, go: Some(go) }, &background);
+    busy.begin(false);
+    assert!(!is_ready(&mut busy).await);
+    let parts = [7000, 3 << 20].map(|bytes| Step::Data(code(Coding::Gzip, &vec![0; bytes]).into()));
+    let mut fields = headers(&[("content-encoding", "gzip")]);
+    let limits = Decompression { ratio_max: 2000.try_into().unwrap(), ..Decompression::default() };
+    let mut body = decode(&mut fields, Script::new(parts), &limits, &background).unwrap();
+    let mut here = 0;
+    while let Poll::Ready(frame) =
+        poll_fn(|context| Poll::Ready(Pin::new(&mut body).poll_frame(context))).await
+    {
+        here += frame.unwrap().unwrap().data_ref().unwrap().len();
+    }
+    assert!((7000..=16 << 10).contains(&here), "{here}");
+    release.send(()).unwrap();
+    done(&mut busy).await;
+    assert_eq!(here + all(&mut body).await.bytes.len(), 7000 + (3 << 20));
 }
