@@ -1,5 +1,7 @@
 //! The access log: a line for a request, once its answer has been sent.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use mainstay_base::id::RequestId;
 use mainstay_base::time::Instant;
@@ -39,8 +41,8 @@ pub(crate) struct Entry {
     uri: Uri,
     host: Option<HeaderValue>,
     agent: Option<HeaderValue>,
-    route: Box<str>,
-    service: Option<Box<str>>,
+    route: Arc<str>,
+    service: Option<Arc<str>>,
     status: StatusCode,
     bytes: u64,
     is_whole: bool,
@@ -58,7 +60,7 @@ pub(crate) struct Asked<'r> {
 
 impl Config {
     /// What is kept of a request to log it; none if it is not logged however it ends.
-    pub(crate) fn begin(&self, asked: &Asked<'_>, route: &str, env: &Env) -> Option<Box<Entry>> {
+    pub(crate) fn begin(&self, asked: &Asked<'_>, route: &Arc<str>, env: &Env) -> Option<Box<Entry>> {
         let is_sampled = env.happens(self.sample);
         if !is_sampled && !self.errors {
             return None;
@@ -74,7 +76,7 @@ impl Config {
             uri: (*uri).clone(),
             host: headers.get(header::HOST).cloned(),
             agent: headers.get(header::USER_AGENT).cloned(),
-            route: route.into(),
+            route: Arc::clone(route),
             service: None,
             status: StatusCode::OK,
             bytes: 0,
@@ -84,8 +86,8 @@ impl Config {
 }
 
 impl Entry {
-    pub(crate) fn sent_to(&mut self, service: &str) {
-        self.service = Some(service.into());
+    pub(crate) fn sent_to(&mut self, service: &Arc<str>) {
+        self.service = Some(Arc::clone(service));
     }
 
     pub(crate) fn answered(&mut self, status: StatusCode) {

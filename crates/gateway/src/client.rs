@@ -3,14 +3,15 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderValue};
 
 use crate::forwarded::Hop;
+use crate::noted::{Note, Noted};
 use crate::server::Stop;
 use crate::tls::{Peer, San};
 
 /// The client's certificate, as Envoy writes it and services know it: `Hash=..;Subject="..";URI=..;DNS=..`.
-const CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
+const CLIENT_CERT: Note = Note::ForwardedClientCert;
 
 /// Who is at the other end of a connection, as all its requests share it.
 #[derive(Debug)]
@@ -30,10 +31,10 @@ impl Client {
     }
 
     /// Has the headers say who the client is by its certificate, and nobody else.
-    pub(crate) fn tell(&self, headers: &mut HeaderMap) {
+    pub(crate) fn tell(&self, headers: &mut HeaderMap, noted: Noted) {
         match &self.certificate {
-            Some(certificate) => drop(headers.insert(CLIENT_CERT, certificate.clone())),
-            None => drop(headers.remove(CLIENT_CERT)),
+            Some(certificate) => drop(headers.insert(CLIENT_CERT.header(), certificate.clone())),
+            None => noted.remove(headers, CLIENT_CERT),
         }
     }
 }

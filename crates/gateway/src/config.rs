@@ -115,3 +115,6 @@ impl Settings {
         found
     }
 }
+
+#[cfg(test)]
+mod tests;

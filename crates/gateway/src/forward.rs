@@ -19,11 +19,12 @@ use crate::body::Body;
 use crate::coding;
 use crate::head::Refusal;
 use crate::line::Switched;
+use crate::noted::{Note, Noted};
 
 /// The request as it is sent to a service.
 pub(crate) fn request(parts: Parts, payload: Payload, may_switch: bool) -> mainstay_upstream::Request {
     let Parts { method, uri, headers, .. } = parts;
-    let upgrade = headers.get(UPGRADE).filter(|_| may_switch).cloned();
+    let upgrade = if may_switch { headers.get(UPGRADE).cloned() } else { None };
     let uri = match uri.into_parts().path_and_query {
         Some(target) => Uri::from(target),
         None => Uri::from_static("/"),
@@ -32,26 +33,34 @@ pub(crate) fn request(parts: Parts, payload: Payload, may_switch: bool) -> mains
 }
 
 /// Takes out what `Connection` names, and what is of the single connection without being named there (RFC 9110, section 7.6.1). Connections and framings themselves are made
-/// anew by whoever sends.
-pub(crate) fn strip(headers: &mut HeaderMap) {
-    let names_others = |value: &&HeaderValue| {
-        !matches!(value.as_bytes(), b"keep-alive" | b"close" | b"upgrade" | b"Upgrade")
-    };
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter(names_others)
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in named {
-        headers.remove(name);
+/// anew by whoever sends. Returns which headers the request has of those that are looked at.
+pub(crate) fn strip(headers: &mut HeaderMap) -> Noted {
+    let mut noted = Noted::of(headers);
+    if noted.has(Note::Connection) {
+        let names_others = |value: &&HeaderValue| {
+            !matches!(value.as_bytes(), b"keep-alive" | b"close" | b"upgrade" | b"Upgrade")
+        };
+        let named: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .filter(names_others)
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|name| name.trim().parse().ok())
+            .collect();
+        let names_any = !named.is_empty();
+        for name in named {
+            headers.remove(name);
+        }
+        if names_any {
+            noted = Noted::of(headers);
+        }
     }
     // Whoever asked for 100 (Continue) has been told it when its body was read.
-    for name in ["keep-alive", "proxy-connection", "proxy-authorization", "expect"] {
-        headers.remove(name);
+    for note in [Note::KeepAlive, Note::ProxyConnection, Note::ProxyAuthorization, Note::Expect] {
+        noted.remove(headers, note);
     }
+    noted
 }
 
 /// The answer as it is sent to the client.

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::network::Network;
+use crate::noted::{Note, Noted};
 
 mod element;
 
@@ -19,11 +20,7 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 /// What other proxies write, which services may believe.
-const OTHERS: [HeaderName; 3] = [
-    HeaderName::from_static("x-forwarded-port"),
-    HeaderName::from_static("x-forwarded-server"),
-    HeaderName::from_static("x-real-ip"),
-];
+const OTHERS: [Note; 3] = [Note::ForwardedPort, Note::ForwardedServer, Note::RealIp];
 
 /// The name of the gateway in `Via`.
 const PSEUDONYM: &str = "mainstay";
@@ -145,16 +142,16 @@ impl Config {
     }
 
     /// Has the headers say whom the request is from.
-    pub(crate) fn tell(&self, headers: &mut HeaderMap, origin: &Origin, hop: &Hop) {
-        OTHERS.iter().for_each(|name| drop(headers.remove(name)));
+    pub(crate) fn tell(&self, headers: &mut HeaderMap, noted: Noted, origin: &Origin, hop: &Hop) {
+        OTHERS.into_iter().for_each(|note| noted.remove(headers, note));
         match self.format {
             Format::XForwarded => {
-                headers.remove(FORWARDED);
+                noted.remove(headers, Note::Forwarded);
                 let chain = self.chain(headers, origin, &hop.value);
                 headers.insert(FORWARDED_FOR, chain);
                 let scheme = if origin.is_https { "https" } else { "http" };
                 headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme));
-                if !(origin.is_proxied && headers.contains_key(&FORWARDED_HOST))
+                if !(origin.is_proxied && noted.has(Note::ForwardedHost))
                     && let Some(host) = headers.get(HOST).cloned()
                 {
                     headers.insert(FORWARDED_HOST, host);
@@ -173,11 +170,13 @@ impl Config {
 }
 
 /// Has `Via` say that a request came over this version of HTTP and passed here. Returns false if it has done so too often.
-pub(crate) fn passed(headers: &mut HeaderMap, version: http::Version) -> bool {
-    let passes = headers.get_all(VIA).iter().filter_map(|value| value.to_str().ok());
-    let is_own = |part: &&str| part.split_whitespace().nth(1) == Some(PSEUDONYM);
-    if passes.flat_map(|value| value.split(',')).filter(is_own).count() >= PASSES_MAX {
-        return false;
+pub(crate) fn passed(headers: &mut HeaderMap, noted: Noted, version: http::Version) -> bool {
+    if noted.has(Note::Via) {
+        let passes = headers.get_all(VIA).iter().filter_map(|value| value.to_str().ok());
+        let is_own = |part: &&str| part.split_whitespace().nth(1) == Some(PSEUDONYM);
+        if passes.flat_map(|value| value.split(',')).filter(is_own).count() >= PASSES_MAX {
+            return false;
+        }
     }
     let value = match version {
         http::Version::HTTP_2 => HeaderValue::from_static("2 mainstay"),

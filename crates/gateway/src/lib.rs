@@ -23,6 +23,7 @@ pub mod listener;
 pub mod meters;
 mod mirror;
 pub mod network;
+mod noted;
 pub mod path;
 mod payload;
 mod pipeline;

@@ -98,7 +98,7 @@ impl Listener {
 
     /// Takes no connections any more. Those that are open go on until their requests are answered.
     pub fn close(&self) {
-        self.0.stop.draining.cancel();
+        self.0.stop.drain();
         self.0.stop.closing.cancel();
     }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -64,11 +65,11 @@ struct Worker {
     listen: mpsc::Sender<Listening>,
 }
 
-/// How connections are told to stop.
+/// How connections are told to stop: those of all listeners, or those of one.
 #[derive(Debug, Clone)]
 pub(crate) struct Stop {
-    /// From here on each answer is the last of its connection.
-    pub(crate) draining: CancellationToken,
+    /// Each answer is the last of its connection: of all listeners, and of this one. They are looked at with each request.
+    drains: [Arc<AtomicBool>; 2],
     /// From here on no connection is accepted, and those without a request end.
     pub(crate) closing: CancellationToken,
     /// From here on nothing is waited for.
@@ -77,17 +78,27 @@ pub(crate) struct Stop {
 
 impl Stop {
     fn new() -> Self {
-        let [draining, closing, killed] = [(); 3].map(|()| CancellationToken::new());
-        Self { draining, closing, killed }
+        let all: Arc<AtomicBool> = Arc::default();
+        let [closing, killed] = [(); 2].map(|()| CancellationToken::new());
+        Self { drains: [Arc::clone(&all), all], closing, killed }
     }
 
     /// One that is told with this one, and can be told alone.
     fn child(&self) -> Self {
         Self {
-            draining: self.draining.child_token(),
+            drains: [Arc::clone(&self.drains[0]), Arc::default()],
             closing: self.closing.child_token(),
             killed: self.killed.child_token(),
         }
+    }
+
+    /// From here on each answer is the last of its connection.
+    pub(crate) fn drain(&self) {
+        self.drains[1].store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.drains.iter().any(|drains| drains.load(Ordering::Relaxed))
     }
 }
 
@@ -137,8 +148,8 @@ impl Server {
     /// Stops in two steps. For `linger` connections are still served, new ones too, each answer being the last of its connection. Then the listeners close, and requests in
     /// flight may finish until `deadline`. Returns how many connections were cut off.
     pub async fn drain(&self, deadline: Instant, linger: Duration) -> usize {
-        let Stop { draining, closing, killed } = &self.0.stop;
-        draining.cancel();
+        let Stop { closing, killed, .. } = &self.0.stop;
+        self.0.stop.drain();
         let workers = std::mem::take(&mut *self.workers_mut());
         if workers.is_empty() {
             return 0;

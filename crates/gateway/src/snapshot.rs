@@ -32,12 +32,15 @@ pub struct Snapshot {
     /// In the order of the table.
     pub(crate) routes: Vec<Route>,
     pub(crate) no_route: RouteMeters,
+    pub(crate) no_route_name: Arc<str>,
 }
 
 /// A service with what guards it: its own policy, or that of a route.
 pub(crate) struct Target {
     pub(crate) service: Arc<Service>,
     pub(crate) guard: Guard,
+    /// The service's name, as the access log keeps it.
+    pub(crate) label: Arc<str>,
     /// The route and its policy, if it is not the service's own.
     of_route: Option<(Name, Policy)>,
 }
@@ -45,6 +48,8 @@ pub(crate) struct Target {
 /// A route, ready for requests. What it does not use is none.
 pub(crate) struct Route {
     pub(crate) name: Name,
+    /// The same, as the access log keeps it.
+    pub(crate) log_name: Arc<str>,
     /// What faults call it.
     pub(crate) label: Box<str>,
     pub(crate) criticality: Criticality,
@@ -106,6 +111,7 @@ impl Maker {
         let own = |service: &Arc<Service>| Target {
             service: Arc::clone(service),
             guard: service.guard().clone(),
+            label: service.name().as_str().into(),
             of_route: None,
         };
         let mut making = Making {
@@ -121,6 +127,7 @@ impl Maker {
         Snapshot {
             generation: previous.map_or(1, |it| it.generation + 1),
             no_route: self.meters.route("none"),
+            no_route_name: "none".into(),
             settings: Arc::new(settings),
             services,
             targets,
@@ -172,6 +179,7 @@ impl Making<'_> {
         let compression = route.compression.as_ref().unwrap_or(&self.settings.compression);
         Route {
             name: route.name.clone(),
+            log_name: name.into(),
             label: format!("route:{name}").into(),
             criticality: route.criticality,
             to: route.to.as_ref().map(|to| self.to(route, to)),
@@ -213,7 +221,8 @@ impl Making<'_> {
         let known = self.previous.and_then(|it| it.targets.iter().find(same));
         let make = || Guard::new(&of_route.1, self.maker.env_of(service.name().as_str()));
         let guard = known.map_or_else(make, |known| known.guard.clone());
-        self.targets.push(Target { service, guard, of_route: Some(of_route) });
+        let label = service.name().as_str().into();
+        self.targets.push(Target { service, guard, label, of_route: Some(of_route) });
         self.targets.len() - 1
     }
 

@@ -62,19 +62,26 @@ struct Block {
 }
 
 impl Block {
-    fn take(&mut self) -> u8 {
-        if self.used == BLOCK_BYTES {
-            fill_from_kernel(&mut self.bytes);
-            self.used = 0;
+    fn give(&mut self, mut bytes: &mut [u8]) {
+        while !bytes.is_empty() {
+            if self.used == BLOCK_BYTES {
+                fill_from_kernel(&mut self.bytes);
+                self.used = 0;
+            }
+            let count = bytes.len().min(BLOCK_BYTES - self.used);
+            let given = &mut self.bytes[self.used..self.used + count];
+            let (now, rest) = bytes.split_at_mut(count);
+            now.copy_from_slice(given);
+            given.fill(0);
+            self.used += count;
+            bytes = rest;
         }
-        self.used += 1;
-        std::mem::take(&mut self.bytes[self.used - 1])
     }
 }
 
 impl Entropy for SystemEntropy {
     fn fill(&self, bytes: &mut [u8]) {
-        BLOCK.with_borrow_mut(|block| bytes.fill_with(|| block.take()));
+        BLOCK.with_borrow_mut(|block| block.give(bytes));
     }
 }
 

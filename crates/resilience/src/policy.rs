@@ -147,7 +147,8 @@ impl Guard {
     }
 
     fn timed<S>(&self, inner: S) -> Timed<S> {
-        deadline::Layer::new(self.deadline, self.env.clone()).layer(inner)
+        // Whatever stands below ends by then: each try has what is left, a queue is left at the deadline, and a retry that it comes before is not waited for.
+        deadline::Layer::new(self.deadline, self.env.clone()).without_timer().layer(inner)
     }
 
     /// A layer that stands before any service whose requests can be cloned; `facts` says what policies go by.

@@ -23,21 +23,24 @@ pub(crate) struct Pool {
     idle: Idle,
     env: Env,
     /// The last used is used next, so that those that are not needed grow old.
-    kept: Mutex<Vec<Kept>>,
+    kept: Mutex<Kept>,
     /// The one connection over HTTP/2.
     shared: tokio::sync::Mutex<Option<http2::Client>>,
 }
 
 #[derive(Debug)]
 struct Kept {
-    client: Box<Client>,
-    since: Instant,
+    /// With the times since when they are.
+    clients: Vec<(Box<Client>, Instant)>,
+    /// As of the last sweep: a second more or less is nothing to a connection, and a clock is much to a call.
+    now: Instant,
 }
 
 impl Pool {
     pub(crate) fn new(endpoint: SocketAddr, dial: Dial, idle: Idle, env: Env) -> Self {
         let shared = tokio::sync::Mutex::new(None);
-        Self { endpoint, dial, idle, env, kept: Mutex::default(), shared }
+        let kept = Mutex::new(Kept { clients: Vec::new(), now: env.now() });
+        Self { endpoint, dial, idle, env, kept, shared }
     }
 
     /// A connection that takes a call: one that is kept, or a new one.
@@ -83,30 +86,35 @@ impl Pool {
     /// Keeps a connection for the next call.
     pub(crate) fn keep(&self, client: Box<Client>) {
         let mut kept = self.kept();
-        if kept.len() < self.idle.max as usize {
-            kept.push(Kept { client, since: self.env.now() });
+        if kept.clients.len() < self.idle.max as usize {
+            let since = kept.now;
+            kept.clients.push((client, since));
         }
     }
 
-    /// Closes what was kept for too long.
+    /// Looks at the clock, and closes what was kept for too long.
     pub(crate) fn sweep(&self) {
         let now = self.env.now();
-        let is_old = |kept: &Kept| now.saturating_since(kept.since) >= self.idle.timeout;
         let mut kept = self.kept();
+        kept.now = now;
         // The oldest come first.
-        let old = kept.partition_point(is_old);
-        let closed: Vec<Kept> = kept.drain(..old).collect();
+        let old = kept.clients.partition_point(|(_, since)| self.is_old(*since, now));
+        let closed: Vec<_> = kept.clients.drain(..old).collect();
         drop(kept);
         drop(closed);
     }
 
-    fn pop(&self) -> Option<Box<Client>> {
-        let now = self.env.now();
-        let Kept { client, since } = self.kept().pop()?;
-        (now.saturating_since(since) < self.idle.timeout).then_some(client)
+    fn is_old(&self, since: Instant, now: Instant) -> bool {
+        now.saturating_since(since) >= self.idle.timeout
     }
 
-    fn kept(&self) -> MutexGuard<'_, Vec<Kept>> {
+    fn pop(&self) -> Option<Box<Client>> {
+        let mut kept = self.kept();
+        let (client, since) = kept.clients.pop()?;
+        (!self.is_old(since, kept.now)).then_some(client)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
         // Pushing and popping leave a valid list behind.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }

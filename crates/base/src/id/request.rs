@@ -36,6 +36,13 @@ impl RequestId {
         self.0.as_bytes()
     }
 
+    /// Its text.
+    pub fn encode(&self) -> [u8; uuid::fmt::Hyphenated::LENGTH] {
+        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+        self.0.as_hyphenated().encode_lower(&mut text);
+        text
+    }
+
     /// The id of these bytes; none unless they are a UUID of version 7.
     pub fn from_bytes(bytes: [u8; 16]) -> Option<Self> {
         Some(Uuid::from_bytes(bytes)).filter(is_version_7).map(Self)

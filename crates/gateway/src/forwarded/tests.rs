@@ -31,7 +31,8 @@ fn client(config: &Config, from: &str, lines: &[(&'static str, &str)]) -> (Strin
 fn told(config: &Config, from: &str, lines: &[(&'static str, &str)], name: &str) -> Option<String> {
     let (mut headers, hop) = (headers(lines), hop(from));
     let origin = config.origin(&headers, &hop);
-    config.tell(&mut headers, &origin, &hop);
+    let noted = Noted::of(&headers);
+    config.tell(&mut headers, noted, &origin, &hop);
     let values: Vec<_> = headers.get_all(name).iter().map(|it| it.to_str().expect("it is ASCII")).collect();
     assert!(values.len() <= 1, "{values:?}");
     values.first().map(|it| (*it).to_owned())
@@ -114,13 +115,14 @@ fn services_are_told_what_is_true() {
 fn a_request_that_goes_round_in_a_ring_is_stopped() {
     let mut headers = HeaderMap::new();
     headers.insert(VIA, HeaderValue::from_static("1.1 mainstay-other, 1.0 fred"));
+    let noted = Noted::of(&headers);
     for _ in 0..PASSES_MAX {
-        assert!(passed(&mut headers, http::Version::HTTP_11));
+        assert!(passed(&mut headers, noted, http::Version::HTTP_11));
     }
-    assert!(!passed(&mut headers, http::Version::HTTP_2));
+    assert!(!passed(&mut headers, noted, http::Version::HTTP_2));
     let mut joined = HeaderMap::new();
     joined.insert(VIA, ["2 mainstay"; PASSES_MAX].join(",").parse().expect("a value"));
-    assert!(!passed(&mut joined, http::Version::HTTP_2));
+    assert!(!passed(&mut joined, noted, http::Version::HTTP_2));
 }
 
 proptest! {

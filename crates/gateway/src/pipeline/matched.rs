@@ -19,29 +19,29 @@ use crate::path;
 use crate::routes::{self, Found, Headers, Query, Seen};
 use crate::snapshot::{Snapshot, To};
 
-/// A route, and what its stages have made of the request.
+/// A route, and what its stages have made of the request. What few routes have is in boxes: all of it is held until the answer is there.
 pub(super) struct Matched<'s> {
     pub(super) route: usize,
     pub(super) next: Next<'s>,
-    pub(super) on_answer: Option<OnAnswer<'s>>,
+    pub(super) on_answer: Option<Box<OnAnswer<'s>>>,
     pub(super) made: Made,
 }
 
 /// What becomes of the request.
 pub(super) enum Next<'s> {
     /// The gateway answers.
-    Answer(Response<Bytes>),
+    Answer(Box<Response<Bytes>>),
     /// The gateway cannot do what the route says.
-    Refuse(actions::Error),
+    Refuse(Box<actions::Error>),
     /// It is sent on, with the changes of the route if it makes any.
-    Forward(Option<OnRequest<'s>>),
+    Forward(Option<Box<OnRequest<'s>>>),
 }
 
 /// What is made of a request while it is still as it came.
 #[derive(Default)]
 pub(super) struct Made {
     /// By which it is counted, if it is.
-    pub(super) keys: Option<Keys>,
+    pub(super) keys: Option<Box<Keys>>,
     /// Where it is among all numbers, if requests of a split stay together.
     pub(super) sticky: Option<u64>,
     /// Its path in the normal form, if it came in another.
@@ -73,7 +73,7 @@ pub(super) fn matched<'s>(
         None => (Next::Forward(None), None),
         Some(actions) => {
             let (next, on_answer) = actions.begin(&seen, &found, paths);
-            (next.into(), Some(on_answer))
+            (next.into(), Some(Box::new(on_answer)))
         }
     };
     let sticky = match &route.to {
@@ -81,7 +81,7 @@ pub(super) fn matched<'s>(
         _ => None,
     };
     let made = Made {
-        keys: route.limits.as_ref().map(|limits| limits.keys(&seen)),
+        keys: route.limits.as_ref().map(|limits| Box::new(limits.keys(&seen))),
         // The same for the same text on each node, and after each start.
         sticky: sticky.map(|text| Key::of(0, text.as_bytes()).bits() as u64),
         path: match &path {
@@ -95,9 +95,9 @@ pub(super) fn matched<'s>(
 impl<'s> From<actions::Next<'s>> for Next<'s> {
     fn from(next: actions::Next<'s>) -> Self {
         match next {
-            actions::Next::Answer(answer) => Self::Answer(answer),
-            actions::Next::Refuse(error) => Self::Refuse(error),
-            actions::Next::Forward(on_request) => Self::Forward(Some(on_request)),
+            actions::Next::Answer(answer) => Self::Answer(Box::new(answer)),
+            actions::Next::Refuse(error) => Self::Refuse(Box::new(error)),
+            actions::Next::Forward(on_request) => Self::Forward(Some(Box::new(on_request))),
         }
     }
 }

@@ -27,6 +27,7 @@ pin_project! {
             inner: F,
             // Set only when there is something to wait for, so that what is answered at once costs no timer. In a box, since calls are moved on their way down.
             timer: Option<Pin<Box<Sleep>>>,
+            has_timer: bool,
             until: Instant,
             then: Rejection,
             env: Env,
@@ -36,8 +37,13 @@ pin_project! {
 }
 
 impl<F> Future<F> {
-    pub(super) const fn running(inner: F, until: Instant, then: Rejection, env: Env) -> Self {
-        Self { stage: Stage::Running { inner, timer: None, until, then, env } }
+    pub(super) const fn running(
+        inner: F,
+        (until, has_timer): (Instant, bool),
+        then: Rejection,
+        env: Env,
+    ) -> Self {
+        Self { stage: Stage::Running { inner, timer: None, has_timer, until, then, env } }
     }
 
     pub(super) const fn ended(rejection: Rejection) -> Self {
@@ -54,9 +60,12 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut stage = self.project().stage;
         let rejection = match stage.as_mut().project() {
-            Staged::Running { inner, timer, until, then, env } => {
+            Staged::Running { inner, timer, has_timer, until, then, env } => {
                 if let Poll::Ready(answer) = inner.poll(context) {
                     return Poll::Ready(answer);
+                }
+                if !*has_timer {
+                    return Poll::Pending;
                 }
                 let timer = timer.get_or_insert_with(|| Box::pin(env.sleep_until(*until)));
                 ready!(timer.as_mut().poll(context));

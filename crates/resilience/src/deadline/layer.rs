@@ -7,13 +7,20 @@ use crate::env::Env;
 #[derive(Debug, Clone)]
 pub struct Layer {
     deadline: Deadline,
+    has_timer: bool,
     env: Env,
 }
 
 impl Layer {
     /// With `timeout`.
     pub const fn new(config: Config, env: Env) -> Self {
-        Self { deadline: Deadline::new(Scope::Operation, config.timeout), env }
+        Self { deadline: Deadline::new(Scope::Operation, config.timeout), has_timer: true, env }
+    }
+
+    /// The same, for what ends at its deadline by itself: tries with a [`TryLayer`], before which nothing waits any longer than that. It costs a call one timer less.
+    #[must_use]
+    pub fn without_timer(self) -> Self {
+        Self { has_timer: false, ..self }
     }
 }
 
@@ -21,7 +28,7 @@ impl<S> tower_layer::Layer<S> for Layer {
     type Service = Service<S>;
 
     fn layer(&self, inner: S) -> Service<S> {
-        Service::new(inner, self.deadline, self.env.clone())
+        Service::new(inner, self.deadline, self.has_timer, self.env.clone())
     }
 }
 
@@ -43,6 +50,6 @@ impl<S> tower_layer::Layer<S> for TryLayer {
     type Service = Service<S>;
 
     fn layer(&self, inner: S) -> Service<S> {
-        Service::new(inner, self.deadline, self.env.clone())
+        Service::new(inner, self.deadline, true, self.env.clone())
     }
 }

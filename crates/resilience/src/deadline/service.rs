@@ -13,12 +13,13 @@ use crate::watch::Decision;
 pub struct Service<S> {
     inner: S,
     deadline: Deadline,
+    has_timer: bool,
     env: Env,
 }
 
 impl<S> Service<S> {
-    pub(super) const fn new(inner: S, deadline: Deadline, env: Env) -> Self {
-        Self { inner, deadline, env }
+    pub(super) const fn new(inner: S, deadline: Deadline, has_timer: bool, env: Env) -> Self {
+        Self { inner, deadline, has_timer, env }
     }
 }
 
@@ -38,7 +39,7 @@ where
         match self.deadline.begin(call.facts) {
             Ok(Bounds { facts, until, then }) => {
                 let call = Call { facts, ..call };
-                Future::running(self.inner.call(call), until, then, self.env.clone())
+                Future::running(self.inner.call(call), (until, self.has_timer), then, self.env.clone())
             }
             Err(rejection) => {
                 self.env.decided(Decision::DeadlinePassed);

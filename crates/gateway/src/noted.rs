@@ -1,0 +1,115 @@
+//! Which headers a request has of those that the gateway looks at.
+
+use http::HeaderMap;
+use http::header::HeaderName;
+
+/// A header that the gateway looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Note {
+    Connection,
+    Expect,
+    Forwarded,
+    ForwardedClientCert,
+    ForwardedHost,
+    ForwardedPort,
+    ForwardedServer,
+    IdempotencyKey,
+    KeepAlive,
+    ProxyAuthorization,
+    ProxyConnection,
+    RealIp,
+    Via,
+}
+
+/// Which of them a request has: found in one pass over its headers, since looking each up is a hash.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Noted(u16);
+
+impl Note {
+    const ALL: [Self; 13] = [
+        Self::Connection,
+        Self::Expect,
+        Self::Forwarded,
+        Self::ForwardedClientCert,
+        Self::ForwardedHost,
+        Self::ForwardedPort,
+        Self::ForwardedServer,
+        Self::IdempotencyKey,
+        Self::KeepAlive,
+        Self::ProxyAuthorization,
+        Self::ProxyConnection,
+        Self::RealIp,
+        Self::Via,
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Expect => "expect",
+            Self::Forwarded => "forwarded",
+            Self::ForwardedClientCert => "x-forwarded-client-cert",
+            Self::ForwardedHost => "x-forwarded-host",
+            Self::ForwardedPort => "x-forwarded-port",
+            Self::ForwardedServer => "x-forwarded-server",
+            Self::IdempotencyKey => "idempotency-key",
+            Self::KeepAlive => "keep-alive",
+            Self::ProxyAuthorization => "proxy-authorization",
+            Self::ProxyConnection => "proxy-connection",
+            Self::RealIp => "x-real-ip",
+            Self::Via => "via",
+        }
+    }
+
+    pub(crate) const fn header(self) -> HeaderName {
+        HeaderName::from_static(self.name())
+    }
+
+    /// The one of this name. By length first: few names have the length of another.
+    fn named(name: &str) -> Option<Self> {
+        let of_length = |note: &Self| note.name().len() == name.len();
+        Self::ALL.into_iter().filter(of_length).find(|note| note.name() == name)
+    }
+}
+
+impl Noted {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let notes = headers.keys().filter_map(|name| Note::named(name.as_str()));
+        Self(notes.fold(0, |noted, note| noted | 1 << note as u8))
+    }
+
+    pub(crate) const fn has(self, note: Note) -> bool {
+        self.0 & 1 << note as u8 != 0
+    }
+
+    /// Takes a header out, if it is there.
+    pub(crate) fn remove(self, headers: &mut HeaderMap, note: Note) {
+        if self.has(note) {
+            headers.remove(note.header());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn what_is_there_is_noted_and_nothing_else() {
+        for (place, note) in Note::ALL.into_iter().enumerate() {
+            assert_eq!(note as usize, place, "{note:?}");
+            let mut headers = HeaderMap::new();
+            headers.insert("host", HeaderValue::from_static("a"));
+            headers.insert("x-forwarded-for", HeaderValue::from_static("a"));
+            assert_eq!(Noted::of(&headers), Noted::default());
+            headers.append(note.header(), HeaderValue::from_static("a"));
+            headers.append(note.header(), HeaderValue::from_static("b"));
+            let noted = Noted::of(&headers);
+            assert!(Note::ALL.into_iter().all(|other| noted.has(other) == (other == note)), "{note:?}");
+            noted.remove(&mut headers, note);
+            assert_eq!(headers.len(), 2, "{note:?}");
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! One request on its way.
+
+use std::future::pending;
+
+use http::header::{HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{Method, Request, Response};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use mainstay_base::error::Code;
+use mainstay_base::id::RequestId;
+use mainstay_base::problem::Problem;
+use mainstay_base::time::Instant;
+use mainstay_resilience::fault::{End, Slow, matches};
+use mainstay_resilience::limit::Standing;
+use mainstay_resilience::{Call, Error, Facts, Rejection};
+use mainstay_upstream::{Caller, Payload};
+
+use super::matched::{Made, Matched, Next, matched};
+use super::{Aborted, Pipeline, View};
+use crate::access::{Asked, Entry};
+use crate::actions::OnRequest;
+use crate::body::Body;
+use crate::client::Client;
+use crate::coding::{self, Negotiated};
+use crate::forwarded::Origin;
+use crate::limits::Keys;
+use crate::noted::Note;
+use crate::payload::{NoPayload, Refused, payload};
+use crate::snapshot::Route;
+use crate::{forward, forwarded};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("mainstay-request-id");
+
+/// What is told of a request that has passed here too often.
+const LOOP: &str = "the request has passed this gateway, or others that call themselves mainstay, 8 times: look where its services send what they are sent";
+
+/// One request on its way. It stands in one place, and its stages are given a reference: a future holds all that is moved into it.
+pub(super) struct Exchange<'a> {
+    pipeline: &'a Pipeline,
+    view: &'a View,
+    client: &'a Client,
+    /// Empty once it was sent on.
+    parts: Parts,
+    body: Option<Incoming>,
+    origin: Origin,
+    begun: Instant,
+    id: RequestId,
+    is_head: bool,
+    may_switch: bool,
+    /// None until it is matched, and if no route takes it.
+    route: Option<&'a Route>,
+    matched: Option<Matched<'a>>,
+    entry: Option<Box<Entry>>,
+}
+
+/// Why the service's answer is not the client's.
+enum Instead {
+    /// This is told.
+    Told(Box<Response<Body>>),
+    Aborted,
+}
+
+impl From<Response<Body>> for Instead {
+    fn from(told: Response<Body>) -> Self {
+        Self::Told(Box::new(told))
+    }
+}
+
+impl<'a> Exchange<'a> {
+    pub(super) fn new(
+        pipeline: &'a Pipeline,
+        view: &'a View,
+        client: &'a Client,
+        request: Request<Incoming>,
+        may_switch: bool,
+    ) -> Self {
+        let (mut parts, body) = request.into_parts();
+        forward::name_host(&mut parts);
+        let env = &pipeline.shared.env;
+        Self {
+            origin: view.snapshot.settings.forwarded.origin(&parts.headers, &client.hop),
+            begun: env.now(),
+            id: env.request_id(),
+            is_head: parts.method == Method::HEAD,
+            body: Some(body),
+            route: None,
+            matched: None,
+            entry: None,
+            pipeline,
+            view,
+            client,
+            parts,
+            may_switch,
+        }
+    }
+
+    /// Finds its route. Returns what its client is told if there is none.
+    pub(super) fn begin(&mut self) -> Option<Box<Response<Body>>> {
+        let snapshot = &self.view.snapshot;
+        let told = match matched(snapshot, &self.parts, &self.origin) {
+            Ok(matched) => {
+                self.route = Some(&snapshot.routes[matched.route]);
+                self.matched = Some(matched);
+                None
+            }
+            Err(told) => Some(told),
+        };
+        let access_log = self.route.map_or(&snapshot.settings.access_log, |route| &route.access_log);
+        let name = self.route.map_or(&snapshot.no_route_name, |route| &route.log_name);
+        let Parts { method, uri, headers, .. } = &self.parts;
+        let asked = Asked { id: self.id, begun: self.begun, origin: self.origin, method, uri, headers };
+        self.entry = access_log.begin(&asked, name, &self.pipeline.shared.env);
+        told
+    }
+
+    /// Counts its answer, and has it logged once it was sent.
+    pub(super) fn end(mut self, mut answer: Response<Body>) -> Response<Body> {
+        let taken = self.pipeline.shared.env.now().saturating_since(self.begun);
+        let meters = self.route.map_or(&self.view.snapshot.no_route, |route| &route.meters);
+        meters.count(answer.status(), taken);
+        answer.headers_mut().insert(REQUEST_ID, value(self.id));
+        if let Some(entry) = &mut self.entry {
+            entry.answered(answer.status());
+        }
+        answer.map(|body| body.logged(self.entry, self.is_head))
+    }
+
+    /// What its route does, around what a service answers.
+    pub(super) async fn answer(&mut self) -> Result<Response<Body>, Aborted> {
+        let (Some(route), Some(matched)) = (self.route, self.matched.take()) else {
+            unreachable!("it has a route once it has begun");
+        };
+        let Matched { next, on_answer, made, .. } = matched;
+        let negotiated = route.compression.as_deref().map(|config| {
+            let negotiated = Negotiated::of(&self.parts.method, &self.parts.headers, config);
+            Box::new((config, negotiated))
+        });
+        let answered = match next {
+            Next::Answer(answer) => Ok(answer.map(Body::whole)),
+            Next::Refuse(error) => {
+                let source = std::error::Error::source(&*error).map(ToString::to_string);
+                tracing::debug!(target: "mainstay::gateway", route = %route.name, %error, source, "a route's action cannot be done");
+                Err(Instead::from(forward::problem(&*error)))
+            }
+            Next::Forward(on_request) => self.forwarded(route, made, on_request).await,
+        };
+        let answer = match answered {
+            Ok(mut answer) => {
+                on_answer.into_iter().for_each(|it| it.apply(answer.headers_mut()));
+                answer
+            }
+            Err(Instead::Told(mut told)) => {
+                on_answer.into_iter().for_each(|it| it.apply_to_problem(told.headers_mut()));
+                *told
+            }
+            Err(Instead::Aborted) => return Err(Aborted),
+        };
+        Ok(match negotiated {
+            None => answer,
+            Some(negotiated) => {
+                let (config, negotiated) = *negotiated;
+                let background = &self.pipeline.shared.background;
+                coding::compress(answer, &negotiated, config, background).map(Body::coded)
+            }
+        })
+    }
+
+    /// Has a service answer, if the request may be sent to one.
+    async fn forwarded(
+        &mut self,
+        route: &Route,
+        made: Made,
+        on_request: Option<Box<OnRequest<'_>>>,
+    ) -> Result<Response<Body>, Instead> {
+        let standing = self.limited(route, made.keys.as_deref())?;
+        let faults = &self.pipeline.shared.faults;
+        let slow = if faults.is_active() { Box::pin(self.injected(route)).await? } else { None };
+        let Some(body) = self.body.take() else { unreachable!("it is taken once") };
+        let (payload, refused) = if body.is_end_stream() {
+            (Payload::Empty, Refused::default())
+        } else {
+            let background = &self.pipeline.shared.background;
+            Box::pin(payload(body, &mut self.parts.headers, route, background)).await?
+        };
+        let call = self.call(route, (made.path, on_request), payload)?;
+        let caller = self.caller(route, made.sticky, &call);
+        let answer = caller.call(call).await.map_err(|error| match (error, refused.why()) {
+            (Error::Rejected(Rejection::Aborted), _) => Instead::Aborted,
+            (_, Some(refusal)) => forward::refused(refusal).into(),
+            (error, None) => forward::problem(&error).into(),
+        })?;
+        let mut answer = forward::answer(answer, slow);
+        if let (Some(limits), Some(standing)) = (&route.limits, standing) {
+            limits.tell(answer.headers_mut(), standing);
+        }
+        Ok(answer)
+    }
+
+    /// Counts the request for its caller.
+    fn limited(&self, route: &Route, keys: Option<&Keys>) -> Result<Option<Standing>, Instead> {
+        let (Some(limits), Some(keys)) = (&route.limits, keys) else { return Ok(None) };
+        limits.ask(keys, self.begun).map(Some).map_err(|rejection| {
+            let mut told = forward::problem(&rejection);
+            limits.tell_rejected(told.headers_mut(), rejection);
+            told.into()
+        })
+    }
+
+    /// Does what faults do to the route. Returns how slowly its answer comes.
+    async fn injected(&self, route: &Route) -> Result<Option<Slow>, Instead> {
+        let injection = self.pipeline.shared.faults.decide(|calls| matches(calls, &route.label), self.begun);
+        if !injection.delay.is_zero() {
+            tokio::time::sleep(injection.delay.as_std()).await;
+        }
+        match injection.end {
+            None => Ok(injection.slow),
+            Some(End::Error(code)) => Err(forward::problem(&Rejection::Injected { code }).into()),
+            Some(End::Abort) => Err(Instead::Aborted),
+            Some(End::Hang) => pending().await,
+        }
+    }
+
+    /// The request as its service is sent it. Errors: it goes round in a ring.
+    fn call(
+        &mut self,
+        route: &Route,
+        (path, on_request): (Option<String>, Option<Box<OnRequest<'_>>>),
+        payload: Payload,
+    ) -> Result<Call<mainstay_upstream::Request>, Instead> {
+        let mut parts = std::mem::replace(&mut self.parts, Request::new(()).into_parts().0);
+        let noted = forward::strip(&mut parts.headers);
+        let is_idempotent = parts.method.is_idempotent() || noted.has(Note::IdempotencyKey);
+        if let Some(path) = path {
+            forward::set_path(&mut parts, &path);
+        }
+        let headers = &mut parts.headers;
+        self.client.tell(headers, noted);
+        self.view.snapshot.settings.forwarded.tell(headers, noted, &self.origin, &self.client.hop);
+        headers.insert(REQUEST_ID, value(self.id));
+        if !forwarded::passed(headers, noted, parts.version) {
+            return Err(forward::told(&Problem::new(Code::LoopDetected, LOOP)).into());
+        }
+        on_request.into_iter().for_each(|it| it.apply(&mut parts));
+        // A body that is kept has come by now: how long its client took is not the service's time.
+        let now = self.pipeline.shared.env.now();
+        let facts = Facts { is_idempotent, criticality: route.criticality, ..Facts::new(now) };
+        Ok(Call { request: forward::request(parts, payload, self.may_switch), facts })
+    }
+
+    /// Who sends it: the service whose turn it is. The mirror has been sent its copy then.
+    fn caller(
+        &mut self,
+        route: &Route,
+        sticky: Option<u64>,
+        call: &Call<mainstay_upstream::Request>,
+    ) -> &'a Caller {
+        let env = &self.pipeline.shared.env;
+        if let Some((mirror, ratio)) = route.mirror
+            && env.happens(ratio)
+        {
+            self.pipeline.mirrors.send(call, &self.view.callers[mirror]);
+        }
+        let target = route.target(|| sticky.unwrap_or_else(|| env.draw()));
+        if let Some(entry) = &mut self.entry {
+            entry.sent_to(&self.view.snapshot.targets[target].label);
+        }
+        &self.view.callers[target]
+    }
+}
+
+impl From<NoPayload> for Instead {
+    fn from(none: NoPayload) -> Self {
+        match none {
+            NoPayload::Refused(refusal) => forward::refused(&refusal).into(),
+            NoPayload::Gone => forward::problem(&mainstay_upstream::Error::Body).into(),
+        }
+    }
+}
+
+fn value(id: RequestId) -> HeaderValue {
+    HeaderValue::from_bytes(&id.encode()).expect("digits, letters and dashes")
+}
