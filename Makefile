@@ -67,18 +67,20 @@ unused: cargo-machete ## Dependencies that are declared and not used
 	cargo machete crates
 
 ##@ Measuring it
-bench: ## Duels with nginx, databases and other logs, and experiments of the lab, on a release build; wants a quiet machine
+bench: ## Duels with proxies, databases and other logs, and experiments of the lab, on a release build; wants a quiet machine
 	$(CARGO) build --release --package mainstay
 	$(CARGO) run --quiet --release --package xtask -- duel health
 	$(CARGO) run --quiet --release --package xtask -- duel kv-write
 	$(CARGO) run --quiet --release --package xtask -- duel kv-read
 	$(CARGO) run --quiet --release --package xtask -- duel log
 	$(CARGO) run --quiet --release --package xtask -- duel policies
+	for duel in proxy-h1 proxy-h2 proxy-tls proxy-policies idle-connections; do \
+	  $(CARGO) run --quiet --release --package xtask -- duel $$duel; done
 	-for experiment in start indexes index-build write-amplification mixes; do \
 	  $(CARGO_TARGET_DIR)/release/mainstay lab run $$experiment --out docs/benchmarks; done
 	$(CARGO) run --quiet --release --package xtask -- answers
 
-instructions: valgrind ## Instructions of policies, counted by callgrind; fails when one takes more than is kept
+instructions: valgrind ## Instructions of policies and the gateway, counted by callgrind; fails when one takes more than is kept
 	$(CARGO) run --quiet --release --package xtask -- instructions
 
 help:

@@ -24,12 +24,26 @@ use crate::noted::{Note, Noted};
 /// The request as it is sent to a service.
 pub(crate) fn request(parts: Parts, payload: Payload, may_switch: bool) -> mainstay_upstream::Request {
     let Parts { method, uri, headers, .. } = parts;
+    // Behind a head that asks for another protocol some read no body any more, but that protocol; none has to be offered (RFC 9110, section 7.8).
+    let may_switch = may_switch && matches!(payload, Payload::Empty);
     let upgrade = if may_switch { headers.get(UPGRADE).cloned() } else { None };
-    let uri = match uri.into_parts().path_and_query {
+    mainstay_upstream::Request {
+        head: Arc::new(Head { method, uri: target(uri), headers, upgrade }),
+        payload,
+    }
+}
+
+/// Path and query of a target, which may have neither in the absolute form.
+fn target(uri: Uri) -> Uri {
+    match uri.into_parts().path_and_query {
+        // A service is sent no query without a path (RFC 9112, section 3.2.1).
+        Some(target) if target.as_str().starts_with('?') => {
+            // Displayed, it has its slash.
+            target.to_string().try_into().expect("a slash and a query are a target")
+        }
         Some(target) => Uri::from(target),
         None => Uri::from_static("/"),
-    };
-    mainstay_upstream::Request { head: Arc::new(Head { method, uri, headers, upgrade }), payload }
+    }
 }
 
 /// Takes out what `Connection` names, and what is of the single connection without being named there (RFC 9110, section 7.6.1). Connections and framings themselves are made

@@ -26,7 +26,7 @@ pub enum Error {
     /// It does not begin with a slash.
     #[error("the path does not begin with a slash")]
     Relative,
-    /// A byte has no place in a path, whatever the configuration says: `?`, `#`, a NUL, a line feed or a carriage return, encoded or not.
+    /// A byte has no place in a path, whatever the configuration says: a NUL, a line feed or a carriage return, encoded or not, and `?` or `#` as they are.
     #[error("byte 0x{byte:02X} at byte {at} of the path is never allowed, encoded or not: leave it out")]
     Byte {
         /// The byte, decoded.

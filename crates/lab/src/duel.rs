@@ -7,6 +7,7 @@
 //!
 //! The first contestant is the one that all others are compared with.
 
+mod claim;
 mod guard;
 mod runner;
 mod table;
@@ -20,8 +21,10 @@ use serde::{Deserialize, Serialize};
 use crate::comparison::{self, CLEAN_SAMPLES_MIN};
 use crate::load::{self, Expect, Pace, Percentiles, Plan, Target};
 use crate::process::{Machine, Server};
+use crate::report::Verdict;
 use crate::stats::Better;
 
+pub use claim::Claim;
 pub use guard::{
     Attempt, CpuShares, FOREIGN_CORES_MAX, LATENESS_ALLOWED_US, LATENESS_SHARE_MAX, REPEATS_MAX, Spent,
     same_autogroup,
@@ -110,6 +113,10 @@ pub struct Duel {
     pub contestants: Vec<Contestant>,
     /// In this order.
     pub cells: Vec<Cell>,
+    /// Further comparisons: the first of each with the second, by their names.
+    pub pairs: Vec<(String, String)>,
+    /// What is claimed of what comes out; nothing of those who do not take part.
+    pub claims: Vec<Claim>,
     /// Clean samples wanted per cell and contestant.
     pub samples: usize,
     /// Whether a sample that other programs disturbed is dropped and repeated; wrong answers always spoil one.
@@ -154,6 +161,9 @@ pub struct Results {
     pub contestants: Vec<Participant>,
     /// In the duel's order.
     pub cells: Vec<CellResults>,
+    /// Whether what was claimed holds; empty where nothing was.
+    #[serde(default)]
+    pub verdict: Verdict,
 }
 
 /// A contestant as it took part.
@@ -178,6 +188,9 @@ pub struct CellResults {
     pub measured: Vec<Series>,
     /// Rows of the comparison of the first contestant with each other one.
     pub comparisons: Vec<Comparison>,
+    /// Rows of further comparisons, each with the name of the side that is compared.
+    #[serde(default)]
+    pub pairs: Vec<(String, Vec<Comparison>)>,
 }
 
 /// One contestant's samples in one cell.

@@ -10,11 +10,13 @@
 //! together, `due = sent + not_sent` (what is not sent is not told apart by when it was due). Connections are opened before the clock starts. Each worker thread runs its own single-threaded runtime and
 //! shares nothing with the others while it runs.
 
+mod get;
 mod http1;
 mod outcome;
 mod queue;
 mod shared;
 mod timer;
+mod tls;
 mod wire;
 mod worker;
 
@@ -33,10 +35,13 @@ use tokio::sync::watch;
 
 use crate::clock::Moment;
 
+pub use get::Get;
+pub(crate) use get::answer;
 pub use http1::{Http1, Http1Client};
 pub use outcome::{Counts, Histogram, Outcome, Percentiles, Slice, Summary};
 pub use shared::{Multiplexed, Shared, SharedClient};
-pub use wire::{Protocol, Read, Wire, WireClient};
+pub use tls::{Sessions, Tls, TlsLine};
+pub use wire::{Bare, Carrier, Line, Protocol, Read, Wire, WireClient};
 
 /// Something that can be put under load. It is shared by all worker threads and makes their clients.
 pub trait Target: Send + Sync + 'static {
@@ -77,6 +82,8 @@ pub enum Failure {
     Refused,
     /// No connection could be made for another reason.
     NotConnected,
+    /// A TLS session was to be resumed, and the server made a new one.
+    NotResumed,
     /// The connection was closed before anything of the request was written, twice in a row.
     Unsent,
     /// The connection was closed or reset after the request was sent and before its answer's head was whole.
@@ -91,9 +98,10 @@ pub enum Failure {
 
 impl Failure {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Refused,
         Self::NotConnected,
+        Self::NotResumed,
         Self::Unsent,
         Self::Closed,
         Self::Truncated,
@@ -104,7 +112,7 @@ impl Failure {
     /// Whether the server can't have seen the request.
     #[must_use]
     pub const fn is_before_send(self) -> bool {
-        matches!(self, Self::Refused | Self::NotConnected | Self::Unsent)
+        matches!(self, Self::Refused | Self::NotConnected | Self::NotResumed | Self::Unsent)
     }
 }
 
@@ -113,6 +121,7 @@ impl fmt::Display for Failure {
         f.write_str(match self {
             Self::Refused => "connection refused",
             Self::NotConnected => "not connected",
+            Self::NotResumed => "session not resumed",
             Self::Unsent => "closed before sending",
             Self::Closed => "closed before an answer",
             Self::Truncated => "closed within an answer",

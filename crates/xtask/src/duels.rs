@@ -2,12 +2,15 @@
 //! truth of what comes out.
 
 mod health;
+pub(crate) mod http2;
+mod idle;
 mod kv;
 mod log;
 mod mainstay;
 mod nginx;
 mod place;
 mod policies;
+mod proxy;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -43,9 +46,11 @@ enum Work {
     Logs(fn(Effort) -> Result<Plan>, fn(&mut Results)),
     /// Decisions in this process.
     Policies,
+    /// Connections to proxies that do nothing.
+    Idle,
 }
 
-const DUELS: [Entry; 5] = [
+const DUELS: [Entry; 10] = [
     Entry {
         name: "health",
         about: "the smallest request there is: a health endpoint against nginx's `return 200`",
@@ -71,12 +76,33 @@ const DUELS: [Entry; 5] = [
         about: "decisions of policies: against governor, failsafe and tower, in this process",
         work: Work::Policies,
     },
+    Entry {
+        name: "proxy-h1",
+        about: "a request through a proxy over HTTP/1.1: against nginx, HAProxy, Envoy, Caddy and Traefik",
+        work: Work::Servers(proxy::http1),
+    },
+    Entry { name: "proxy-h2", about: "the same over HTTP/2 without TLS", work: Work::Servers(proxy::h2) },
+    Entry {
+        name: "proxy-tls",
+        about: "the same over TLS 1.3, with handshakes",
+        work: Work::Servers(proxy::tls),
+    },
+    Entry {
+        name: "proxy-policies",
+        about: "the same with timeouts, retries, a rate limit and an access log, beside each proxy without",
+        work: Work::Servers(proxy::policies),
+    },
+    Entry {
+        name: "idle-connections",
+        about: "memory of connections to a proxy that are kept without a request: against the same",
+        work: Work::Idle,
+    },
 ];
 
 /// Prints what can be asked for.
 pub(crate) fn list() {
     for Entry { name, about, .. } in &DUELS {
-        println!("{name:<10} {about}");
+        println!("{name:<16} {about}");
     }
 }
 
@@ -101,6 +127,11 @@ pub(crate) fn run(name: &str, effort: Effort, only: &[String]) -> Result<()> {
             anyhow::ensure!(only.is_empty(), "`{name}` compares no servers to choose from");
             let report = policies::run(&date, effort)?;
             publish(&report.markdown(), effort == Effort::Full, |pages| report.write(pages))
+        }
+        Work::Idle => {
+            let report = idle::run(&date, effort, only)?;
+            let whole = effort == Effort::Full && only.is_empty();
+            publish(&report.markdown(), whole, |pages| report.write(pages))
         }
     }
 }
@@ -198,6 +229,8 @@ mod tests {
                 about: String::new(),
                 contestants: ["mainstay", "etcd", "nats"].map(contestant).into(),
                 cells: Vec::new(),
+                pairs: Vec::new(),
+                claims: Vec::new(),
                 samples: 1,
                 strict: true,
                 seed: 1,

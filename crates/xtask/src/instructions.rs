@@ -1,9 +1,10 @@
-//! Instructions of a call, which do not depend on how busy a machine is, held below what is kept.
+//! Instructions of a call, or of a request through the gateway, which do not depend on how busy a machine is, held below what is kept.
 //!
 //! Each subject is done in a process of its own under callgrind, so many times and twice as often. The difference divided by the times is its instructions: start, warm-up
 //! and what is allocated once are in both. What is found is compared with the figures that are kept in the report under `docs/benchmarks`.
 
 mod callgrind;
+mod driven;
 mod ratchet;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,8 @@ use crate::shell;
 use crate::subjects::{self, Paced, Subject};
 use ratchet::{Figure, Kept};
 
+pub(crate) use driven::{GATEWAY, gateway};
+
 /// What a process is asked for by that does a subject over and over.
 pub(crate) const REPEAT: &str = "repeat";
 
@@ -29,9 +32,9 @@ const TIMES: u64 = 16_384;
 
 const NAME: &str = "instructions";
 
-const TITLE: &str = "Instructions of policies";
+const TITLE: &str = "Instructions of policies and of the gateway";
 
-const QUESTION: &str = "How many instructions does one call take, and is it more than is kept? Counted by callgrind, which a busy machine does not disturb.";
+const QUESTION: &str = "How many instructions does one call take, and one request through the gateway, and is it more than is kept? Counted by callgrind, which a busy machine does not disturb.";
 
 /// What a reader must know of all figures.
 const NOTES: [&str; 4] = [
@@ -124,7 +127,8 @@ fn all() -> Result<Vec<Counted>> {
         let count = move |times: u64| callgrind::count(&this, &[REPEAT, name, &times.to_string()]);
         Counted { name: name.to_owned(), times: TIMES, count: Box::new(count) }
     };
-    Ok(own(&runtime).iter().map(|subject| counted(subject.name)).collect())
+    let own = own(&runtime);
+    Ok(own.iter().map(|subject| counted(subject.name)).chain(driven::all(&this)).collect())
 }
 
 /// What is counted of this process.
@@ -164,7 +168,10 @@ fn report(figures: &[Figure]) -> Result<Report> {
     };
     report.setting("compiler", version("rustc")?);
     report.setting("callgrind", version("valgrind")?);
-    report.setting("times", format!("{TIMES} and twice as often"));
+    report.setting(
+        "times",
+        format!("{TIMES} and twice as often; of the gateway {} and twice as often", driven::TIMES),
+    );
     report.notes.extend(NOTES.map(str::to_owned));
     ratchet::judge(&mut report, figures);
     Ok(report)

@@ -9,6 +9,7 @@ pub mod binary;
 mod cache;
 mod duels;
 mod instructions;
+mod origin;
 mod peers;
 mod shell;
 mod subjects;
@@ -43,7 +44,7 @@ enum Command {
         #[arg(long, value_delimiter = ',', value_name = "PEERS")]
         only: Vec<String>,
     },
-    /// Count the instructions of policies under callgrind, and fail if they are more than is kept
+    /// Count the instructions of policies and of the gateway under callgrind, and fail if they are more than is kept
     Instructions {
         /// Only those with such a word in their names, such as `breaker`; all of them if there is none
         names: Vec<String>,
@@ -58,6 +59,15 @@ enum Command {
     Peers {
         #[command(subcommand)]
         command: Option<Peers>,
+    },
+    /// Be the gateway in front of a service until standard input ends
+    #[command(name = instructions::GATEWAY, hide = true)]
+    Gateway {
+        /// Where the service listens
+        origin: std::net::SocketAddr,
+        /// With the policies that a service has by default
+        #[arg(long)]
+        guarded: bool,
     },
     /// Do what is counted so many times, in this process
     #[command(name = instructions::REPEAT, hide = true)]
@@ -102,6 +112,7 @@ pub fn run() -> Result<()> {
         }
         Command::Instructions { list: true, .. } => instructions::list(),
         Command::Instructions { names, update, .. } => instructions::run(&names, update),
+        Command::Gateway { origin, guarded } => instructions::gateway(origin, guarded),
         Command::Repeat { name, times } => instructions::repeat(&name, times),
         Command::Peers { command: None } => peers::list(),
         Command::Peers { command: Some(Peers::Install { name }) } => {

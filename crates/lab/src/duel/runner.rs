@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::claim;
 use super::guard::{Attempt, CpuShares, Spent, same_autogroup};
 use super::{
     Cell, CellResults, Comparison, Contestant, Duel, Metric, Offer, Participant, Results, Sample, Series,
@@ -37,10 +38,15 @@ pub fn run(duel: &Duel, folder: &Path, date: &str, mut progress: impl FnMut(&str
     for cell in &duel.cells {
         let offered_per_s = offered(cell.offer, &cells)?;
         let measured = measure_cell(duel, cell, offered_per_s, &running, &mut progress)?;
-        let names = duel.contestants.iter().map(|contestant| contestant.name.as_str());
-        let comparisons = compare(cell.offer, &measured, names, duel.seed);
-        cells.push(CellResults { cell: cell.clone(), offered_per_s, measured, comparisons });
+        let names: Vec<&str> = duel.contestants.iter().map(|contestant| contestant.name.as_str()).collect();
+        let comparisons = compare(cell.offer, &measured, names.iter().copied(), duel.seed);
+        let pairs =
+            duel.pairs.iter().filter_map(|pair| paired(cell.offer, &measured, (&names, pair), duel.seed));
+        let pairs = pairs.collect();
+        cells.push(CellResults { cell: cell.clone(), offered_per_s, measured, comparisons, pairs });
     }
+    let names: Vec<&str> = duel.contestants.iter().map(|contestant| contestant.name.as_str()).collect();
+    let verdict = claim::judge(&duel.claims, &names, &cells, duel.seed);
     let participant = |Running { name, started }: Running| Participant {
         name,
         version: started.version.clone(),
@@ -54,6 +60,7 @@ pub fn run(duel: &Duel, folder: &Path, date: &str, mut progress: impl FnMut(&str
         machine,
         contestants: running.into_iter().map(participant).collect(),
         cells,
+        verdict,
     })
 }
 
@@ -150,12 +157,26 @@ pub(super) fn compare<'a>(
     names: impl Iterator<Item = &'a str>,
     seed: u64,
 ) -> Vec<Comparison> {
-    let mut comparisons = Vec::new();
-    for (theirs, peer) in measured.iter().zip(names).skip(1) {
-        for metric in Metric::ALL.into_iter().filter(|metric| metric.applies(offer)) {
-            let (ours, theirs) = (measured[0].values(metric), theirs.values(metric));
-            comparisons.push(Comparison::judge((metric, metric.better()), &ours, (peer, &theirs), seed));
-        }
-    }
-    comparisons
+    let theirs = measured.iter().zip(names).skip(1);
+    theirs.flat_map(|(theirs, peer)| rows(offer, &measured[0], (peer, theirs), seed)).collect()
+}
+
+/// One series beside another, metric by metric.
+fn rows(offer: Offer, ours: &Series, (peer, theirs): (&str, &Series), seed: u64) -> Vec<Comparison> {
+    let row = |metric: Metric| {
+        let (ours, theirs) = (ours.values(metric), theirs.values(metric));
+        Comparison::judge((metric, metric.better()), &ours, (peer, &theirs), seed)
+    };
+    Metric::ALL.into_iter().filter(|metric| metric.applies(offer)).map(row).collect()
+}
+
+/// The rows of one further pair; none if one of both does not take part.
+pub(super) fn paired(
+    offer: Offer,
+    measured: &[Series],
+    (names, (of, to)): (&[&str], &(String, String)),
+    seed: u64,
+) -> Option<(String, Vec<Comparison>)> {
+    let series = |name: &str| Some(&measured[names.iter().position(|known| *known == name)?]);
+    Some((of.clone(), rows(offer, series(of)?, (to, series(to)?), seed)))
 }

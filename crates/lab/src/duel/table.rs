@@ -14,12 +14,19 @@ impl Results {
     #[must_use]
     pub fn markdown(&self) -> String {
         let mut text = format!("# {}\n\n{}\n", self.title, self.about);
+        if !self.verdict.0.is_empty() {
+            text.push_str(&self.verdict.markdown());
+        }
         for results in &self.cells {
             put(&mut text, format_args!("\n## {}\n\n{}\n", results.cell.name, describe(results)));
             put(&mut text, format_args!("\n{}", self.figures(results).markdown()));
             let ours = &self.contestants[0].name;
             let compared = comparison::table(ours, &results.comparisons, Metric::name);
             put(&mut text, format_args!("\n{}", compared.markdown()));
+            for (of, rows) in &results.pairs {
+                let compared = comparison::table(of, rows, Metric::name);
+                put(&mut text, format_args!("\n{}", compared.markdown()));
+            }
             self.dropped(&mut text, results);
         }
         text.push_str(
@@ -37,7 +44,7 @@ impl Results {
     fn figures(&self, results: &CellResults) -> Table {
         let mut columns = vec!["server"];
         columns.extend(Metric::ALL.map(Metric::name));
-        columns.extend(["generator late p99 us, worst", "samples", "dropped"]);
+        columns.extend(["load, cores", "generator late p99 us, worst", "samples", "dropped"]);
         let mut table = Table::new("", &columns);
         for (contestant, series) in self.contestants.iter().zip(&results.measured) {
             let mut row = vec![contestant.name.clone()];
@@ -45,6 +52,9 @@ impl Results {
                 let spread = Spread::of(&series.values(metric)).filter(|_| series.is_measured());
                 row.push(comparison::figure(spread, metric.decimals()));
             }
+            let load: Vec<f64> = series.clean.iter().map(|sample| sample.cpu.load).collect();
+            let load = Spread::of(&load).filter(|_| series.is_measured());
+            row.push(comparison::figure(load, 2));
             let late = series.clean.iter().map(|sample| sample.lateness.p99_us).fold(0.0, f64::max);
             row.push(if results.offered_per_s.is_some() { format!("{late:.0}") } else { "-".to_owned() });
             row.extend([series.clean.len().to_string(), series.dropped.to_string()]);

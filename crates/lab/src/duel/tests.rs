@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::runner::{compare, offered};
+use super::claim::judge;
+use super::runner::{compare, offered, paired};
 use super::*;
 use crate::load::Http1;
 use crate::process::{MachineCpu, Probe, free_port};
@@ -152,6 +153,7 @@ fn a_share_of_the_slowest_is_one_rate_for_all() {
         offered_per_s: None,
         measured: vec![clean(&[9_990.0, 10_000.0, 10_010.0]), clean(&[4_000.0, 5_000.0, 6_000.0])],
         comparisons: Vec::new(),
+        pairs: Vec::new(),
     };
     let rate = |offer, earlier: &[CellResults]| offered(offer, earlier);
     assert_eq!(rate(Offer::ShareOfSlowest(0.5), std::slice::from_ref(&closed)).unwrap(), Some(2_500.0));
@@ -180,8 +182,13 @@ fn the_page_prints_won_lost_and_unmeasured_rows() {
             cell: cell(Offer::Closed),
             offered_per_s: None,
             comparisons: compare(Offer::Closed, &measured, names.into_iter(), 1),
+            pairs: vec![
+                paired(Offer::Closed, &measured, (&names, &("caddy".into(), "nginx".into())), 1).unwrap(),
+                paired(Offer::Closed, &measured, (&names, &("nginx".into(), "other".into())), 1).unwrap(),
+            ],
             measured,
         }],
+        verdict: Verdict::default(),
     };
     let text = results.markdown();
     assert!(text.contains("| mainstay / nginx | answers/s | 0.90 (0.88 to 0.92) | nginx |"), "{text}");
@@ -190,11 +197,45 @@ fn the_page_prints_won_lost_and_unmeasured_rows() {
         text.contains("| mainstay / other | answers/s | 1.82 (1.80 to 1.84) | too few samples |"),
         "{text}"
     );
+    assert!(text.contains("| caddy / nginx | answers/s | not measured | not measured |"), "{text}");
+    assert!(text.contains("| nginx / other | answers/s | 2.02 (2.00 to 2.04) | too few samples |"), "{text}");
+    assert!(!text.contains("Verdict"), "{text}");
     assert!(text.contains("both sides have at least 5 clean samples."), "{text}");
     assert!(text.contains("| nginx | 101 (100 to 102) | 50.0 (50.0 to 50.0) |"), "{text}");
+    assert!(text.contains("| 20.0 (20.0 to 20.0) | 0.70 (0.70 to 0.70) | - | 5 | 0 |"), "{text}");
     assert!(text.contains("| workers | 2 |"), "{text}");
     let read: Results = serde_json::from_str(&serde_json::to_string(&results).unwrap()).unwrap();
     assert_eq!(read, results);
+}
+
+#[test]
+fn a_claim_holds_up_to_its_ratio_and_fails_unmeasured() {
+    let measured = vec![clean(&NINETY), clean(&HUNDRED), clean(&[1.0, 1.0])];
+    let names = ["mainstay", "nginx", "caddy"];
+    let claim = |to: &str, cell: &str, ratio_max| Claim {
+        cell: cell.to_owned(),
+        metric: Metric::Rate,
+        of: "mainstay".to_owned(),
+        to: to.to_owned(),
+        ratio_max,
+    };
+    let cells = [CellResults {
+        cell: cell(Offer::Closed),
+        offered_per_s: None,
+        measured,
+        comparisons: Vec::new(),
+        pairs: Vec::new(),
+    }];
+    let judged =
+        |claim| judge(&[claim], &names, &cells, 1).0.pop().map(|check| (check.measured, check.holds));
+    let ratio = "0.90 (0.88 to 0.92)".to_owned();
+    assert_eq!(judged(claim("nginx", "cell", 0.91)), Some((ratio.clone(), true)));
+    assert_eq!(judged(claim("nginx", "cell", 0.9)), Some((ratio, false)));
+    assert_eq!(judged(claim("caddy", "cell", 9.0)), Some(("not measured".to_owned(), false)));
+    assert_eq!(judged(claim("nginx", "no cell", 9.0)), Some(("not measured".to_owned(), false)));
+    assert_eq!(judged(claim("envoy", "cell", 9.0)), None);
+    let text = judge(&[claim("nginx", "cell", 1.25)], &names, &cells, 1).0.remove(0).claim;
+    assert_eq!(text, "cell: answers/s of mainstay is at most 1.25 times that of nginx");
 }
 
 /// Two of the same small server: what counts is that a duel runs from end to end and leaves nothing behind.
@@ -231,6 +272,8 @@ http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), H).serve_foreve
         about: String::new(),
         contestants: vec![contestant("one"), contestant("two")],
         cells: vec![cell(Offer::Closed), cell(Offer::PerSecond(100.0))],
+        pairs: Vec::new(),
+        claims: Vec::new(),
         samples: 1,
         strict: true,
         seed: 1,

@@ -3,10 +3,7 @@
 use std::net::SocketAddr;
 
 use super::work::{Hand, Operation, Work};
-use crate::load::{Answer, Protocol, Read};
-
-/// More header fields than any answer has.
-const HEADERS_MAX: usize = 32;
+use crate::load::{Answer, Protocol, Read, answer};
 
 /// Clients of a node with the collection `kv`, whose answers are read to the end.
 #[derive(Debug)]
@@ -62,30 +59,6 @@ impl Protocol for Http {
             let shows_item = status == 200 && self.work.operation() == Operation::Get;
             if shows_item { hand.shown(body) } else { Answer { status, body_bytes: body.len() as u64 } }
         })
-    }
-}
-
-/// Looks for a whole answer; `judge` makes of its status and body what it counts as.
-pub(super) fn answer(input: &[u8], judge: impl FnOnce(u16, &[u8]) -> Answer) -> Read {
-    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
-    let mut head = httparse::Response::new(&mut headers);
-    let body_at = match head.parse(input) {
-        Ok(httparse::Status::Complete(body_at)) => body_at,
-        Ok(httparse::Status::Partial) => return Read::Part,
-        Err(_) => return Read::Malformed,
-    };
-    let Some(status) = head.code else { return Read::Malformed };
-    let Some(length) = length(status, head.headers) else { return Read::Malformed };
-    let Some(body) = input.get(body_at..body_at + length) else { return Read::Part };
-    Read::Answer(body_at + length, judge(status, body))
-}
-
-/// The length of the body; none if it is not told in advance, which the API does for all that is asked here.
-fn length(status: u16, headers: &[httparse::Header<'_>]) -> Option<usize> {
-    let told = headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
-    match told {
-        Some(header) => std::str::from_utf8(header.value).ok()?.trim().parse().ok(),
-        None => Some(0).filter(|_| status == 204 || status == 304),
     }
 }
 

@@ -7,11 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::document::{Documents, Shape};
-use super::http::answer;
 use super::skew::{Draw, Skew};
 use super::work::next;
 use crate::clock::Moment;
-use crate::load::{Answer, Histogram, Protocol, Read};
+use crate::load::{Answer, Histogram, Protocol, Read, answer};
 
 /// Items of one partition.
 pub const PARTITION_ITEMS: u64 = 256;

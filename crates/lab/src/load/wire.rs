@@ -3,12 +3,13 @@
 //! As cheap as a client gets: two buffers and a socket, no task of its own. Where the load has the server's processors,
 //! what a richer client costs is taken from the server.
 
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::{Buf as _, BytesMut};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::{Answer, Client, Failure, Target};
@@ -55,39 +56,101 @@ pub enum Read {
     Malformed,
 }
 
-/// A target that speaks a [`Protocol`]; each client has a connection of its own.
-#[derive(Debug)]
-pub struct Wire<P>(pub P);
+/// What carries a [`Protocol`], with a connection for each client.
+pub trait Carrier: Send + Sync + 'static {
+    /// What is said.
+    type Protocol: Protocol;
+    /// How one client opens its connections.
+    type Line: Line;
 
-impl<P: Protocol> Target for Wire<P> {
-    type Client = WireClient<P>;
+    /// What is said.
+    fn protocol(&self) -> &Self::Protocol;
 
-    fn clients(self: &Arc<Self>, count: usize) -> Vec<WireClient<P>> {
-        let client = || WireClient { target: Arc::clone(self), memory: self.0.memory(), open: None };
-        (0..count).map(|_| client()).collect()
+    /// That of a new client.
+    fn line(&self) -> Self::Line;
+
+    /// Whether a connection serves more than one request.
+    fn is_kept(&self) -> bool {
+        true
     }
 }
 
-/// One client of a [`Wire`] target.
-#[derive(Debug)]
-pub struct WireClient<P: Protocol> {
-    target: Arc<Wire<P>>,
-    memory: P::Memory,
-    open: Option<Open>,
+/// How one client opens its connections.
+pub trait Line: 'static {
+    /// A connection that bytes can be sent on.
+    type Stream: AsyncRead + AsyncWrite + Unpin;
+
+    /// Opens one.
+    fn dial(&mut self, address: SocketAddr) -> impl Future<Output = Result<Self::Stream, Failure>>;
 }
 
+/// A target that speaks a [`Protocol`] over TCP; each client has a connection of its own.
 #[derive(Debug)]
-struct Open {
-    stream: TcpStream,
+pub struct Wire<P>(pub P);
+
+/// A connection without more.
+#[derive(Debug)]
+pub struct Bare;
+
+impl Line for Bare {
+    type Stream = TcpStream;
+
+    async fn dial(&mut self, address: SocketAddr) -> Result<TcpStream, Failure> {
+        connect(address).await
+    }
+}
+
+impl<P: Protocol> Carrier for Wire<P> {
+    type Protocol = P;
+    type Line = Bare;
+
+    fn protocol(&self) -> &P {
+        &self.0
+    }
+
+    fn line(&self) -> Bare {
+        Bare
+    }
+}
+
+impl<P: Protocol> Target for Wire<P> {
+    type Client = WireClient<Self>;
+
+    fn clients(self: &Arc<Self>, count: usize) -> Vec<WireClient<Self>> {
+        clients(self, count)
+    }
+}
+
+/// Clients with connections of their own.
+pub(super) fn clients<C: Carrier>(target: &Arc<C>, count: usize) -> Vec<WireClient<C>> {
+    let client = || WireClient {
+        target: Arc::clone(target),
+        memory: target.protocol().memory(),
+        line: target.line(),
+        open: None,
+    };
+    (0..count).map(|_| client()).collect()
+}
+
+/// One client with a connection of its own.
+pub struct WireClient<C: Carrier> {
+    target: Arc<C>,
+    memory: <C::Protocol as Protocol>::Memory,
+    line: C::Line,
+    open: Option<Open<<C::Line as Line>::Stream>>,
+}
+
+struct Open<S> {
+    stream: S,
     output: Vec<u8>,
     input: BytesMut,
 }
 
-impl<P: Protocol> Client for WireClient<P> {
+impl<C: Carrier> Client for WireClient<C> {
     async fn connect(&mut self) -> Result<(), Failure> {
         self.open = None;
-        let protocol = &self.target.0;
-        let stream = connect(protocol.address()).await?;
+        let protocol = self.target.protocol();
+        let stream = self.line.dial(protocol.address()).await?;
         let mut open = Open { stream, output: Vec::new(), input: BytesMut::with_capacity(READ_BYTES) };
         let answers = protocol.open(std::slice::from_ref(&self.memory), &mut open.output);
         open.send().await.map_err(|_| Failure::NotConnected)?;
@@ -105,17 +168,26 @@ impl<P: Protocol> Client for WireClient<P> {
     async fn call(&mut self) -> Result<Answer, Failure> {
         // Taken out, so that a call that fails or is dropped takes its connection along.
         let Some(mut open) = self.open.take() else { return Err(Failure::Unsent) };
-        self.target.0.request(&mut self.memory, &mut open.output);
+        let protocol = self.target.protocol();
+        protocol.request(&mut self.memory, &mut open.output);
         open.send().await?;
-        let answer = open.answer(&self.target.0, &mut self.memory).await?;
-        self.open = Some(open);
+        let answer = open.answer(protocol, &mut self.memory).await?;
+        self.open = Some(open).filter(|_| self.target.is_kept());
         Ok(answer)
     }
 }
 
-impl Open {
+impl<S: AsyncRead + AsyncWrite + Unpin> Open<S> {
     async fn send(&mut self) -> Result<(), Failure> {
-        self.stream.write_all(&self.output).await.map_err(|_| Failure::Closed)?;
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        let sent = async {
+            self.stream.write_all(&self.output).await?;
+            // A stream may keep some of it until it is told not to.
+            self.stream.flush().await
+        };
+        sent.await.map_err(|_| Failure::Closed)?;
         self.output.clear();
         Ok(())
     }
@@ -150,7 +222,10 @@ pub(super) async fn connect(address: SocketAddr) -> Result<TcpStream, Failure> {
 }
 
 /// Reads more. Cancel-safe. Errors: the connection is at its end; it breaks off what `input` begins, if anything.
-pub(super) async fn receive(stream: &mut TcpStream, input: &mut BytesMut) -> Result<(), Failure> {
+pub(super) async fn receive(
+    stream: &mut (impl AsyncRead + Unpin),
+    input: &mut BytesMut,
+) -> Result<(), Failure> {
     let broken = if input.is_empty() { Failure::Closed } else { Failure::Truncated };
     input.reserve(READ_BYTES);
     match stream.read_buf(input).await {

@@ -1,5 +1,7 @@
 //! Requests as they are written.
 
+use std::net::SocketAddr;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{self, HeaderName};
 use http::{HeaderMap, Method};
@@ -31,8 +33,8 @@ fn is_own(name: &HeaderName) -> bool {
         || *name == ATTEMPT
 }
 
-/// Writes a head.
-pub(super) fn head(out: &mut BytesMut, head: &Head, facts: &Facts, length: Length) {
+/// Writes a head, with the endpoint for a host where the client has named none: HTTP/1.1 requires one (RFC 9112, section 3.2).
+pub(super) fn head(out: &mut BytesMut, head: &Head, facts: &Facts, length: Length, endpoint: SocketAddr) {
     out.reserve(512);
     out.put_slice(head.method.as_str().as_bytes());
     out.put_u8(b' ');
@@ -43,6 +45,9 @@ pub(super) fn head(out: &mut BytesMut, head: &Head, facts: &Facts, length: Lengt
         if !is_own(name) {
             field(out, name, value.as_bytes());
         }
+    }
+    if !head.headers.contains_key(header::HOST) {
+        field(out, &header::HOST, endpoint.to_string().as_bytes());
     }
     match length {
         // A method that usually has a body says that it has none (RFC 9110, section 8.6).

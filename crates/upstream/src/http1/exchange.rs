@@ -31,7 +31,7 @@ pub(crate) async fn send(
     let Call { request, facts } = call;
     let endpoint = pool.endpoint();
     let mut upload = Upload::new(request.payload.take()?);
-    encode::head(&mut client.unwritten, &request.head, facts, upload.length());
+    encode::head(&mut client.unwritten, &request.head, facts, upload.length(), endpoint);
     let was_used = std::mem::replace(&mut client.is_used, true);
     let head = poll_fn(|context| poll_head(&mut client, &mut upload, &request.head.method, context));
     let Answer { response, framing, is_kept } = head.await.map_err(|failed| match failed {

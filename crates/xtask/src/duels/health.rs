@@ -30,6 +30,8 @@ pub(super) fn prepare(effort: Effort) -> Result<Duel> {
             times.cell("1 connection, closed loop", Offer::Closed, 1),
             times.cell("64 connections, half of the slower one's maximum", Offer::ShareOfSlowest(0.5), 64),
         ],
+        pairs: Vec::new(),
+        claims: Vec::new(),
         samples: times.samples,
         strict: effort == Effort::Full,
         seed: 1,

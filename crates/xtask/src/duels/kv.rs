@@ -85,6 +85,8 @@ fn prepare(effort: Effort, operation: Operation, (name, title, about): (&str, &s
             times.cell("256 clients, closed loop", Offer::Closed, 256),
             times.cell("64 clients, half of the slowest one's maximum", Offer::ShareOfSlowest(0.5), 64),
         ],
+        pairs: Vec::new(),
+        claims: Vec::new(),
         samples: times.samples,
         strict: effort == Effort::Full,
         seed: 1,

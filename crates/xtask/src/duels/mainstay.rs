@@ -30,40 +30,48 @@ pub(super) fn contestant(
     lines: &'static str,
     load: impl Fn(SocketAddr) -> Result<Load> + 'static,
 ) -> Result<Contestant> {
-    println!("building mainstay ...");
-    let program = binary::mainstay(Profile::Release)?;
-    let start = move |folder: &Path| start(&program, folder, lines, &load);
+    let program = build()?;
+    let start = move |folder: &Path| {
+        let Up { server, api, version, settings } = up(&program, folder, ("", lines))?;
+        Ok(Started { servers: vec![server], version, settings, load: load(api)? })
+    };
     Ok(Contestant { name: "mainstay".to_owned(), start: Box::new(start) })
 }
 
-fn start(
-    program: &PathBuf,
-    folder: &Path,
-    lines: &str,
-    load: &impl Fn(SocketAddr) -> Result<Load>,
-) -> Result<Started> {
-    let address = free_port()?;
+/// The program, as it is released.
+pub(super) fn build() -> Result<PathBuf> {
+    println!("building mainstay ...");
+    binary::mainstay(Profile::Release)
+}
+
+/// A node that is ready.
+pub(super) struct Up {
+    pub(super) server: Server,
+    /// Where its API listens.
+    pub(super) api: SocketAddr,
+    pub(super) version: String,
+    pub(super) settings: Vec<(String, String)>,
+}
+
+/// Starts a node with its data below `folder`: besides the address of its API it listens on what `listen` says, a line of that section, and has `lines` in its file.
+pub(super) fn up(program: &Path, folder: &Path, (listen, lines): (&str, &str)) -> Result<Up> {
+    let api = free_port()?;
     let file = folder.join("mainstay.yaml");
-    fs::write(&file, format!("listen: {{ api: \"{address}\" }}\n{lines}")).context("write mainstay.yaml")?;
+    let text = format!("listen:\n  api: \"{api}\"\n  {listen}\n{lines}");
+    fs::write(&file, text).context("write mainstay.yaml")?;
     let mut command = Command::new(program);
     command.arg("up").arg(&file);
     let mut server = Server::spawn(command, &folder.join("log"))?;
-    server.wait_ready(&Probe::Http(address, "/v1/health/ready".to_owned()), Duration::from_secs(10))?;
-    let config = fetch::get(address, "/v1/config", Duration::from_secs(10))?.json()?;
+    server.wait_ready(&Probe::Http(api, "/v1/health/ready".to_owned()), Duration::from_secs(10))?;
+    let config = fetch::get(api, "/v1/config", Duration::from_secs(10))?.json()?;
     let settings = read_back(&config).context("/v1/config lists no settings")?;
-    Ok(Started {
-        servers: vec![server],
-        version: version(program)?,
-        settings: settings
-            .into_iter()
-            .map(|(name, value)| (name, value.replace(&*folder.to_string_lossy(), ".")))
-            .collect(),
-        load: load(address)?,
-    })
+    let shortened = |(name, value): (String, String)| (name, value.replace(&*folder.to_string_lossy(), "."));
+    let settings = settings.into_iter().map(shortened).collect();
+    Ok(Up { server, api, version: version(program)?, settings })
 }
 
 /// Its version and the commit it was built from, with a mark if files were changed since.
-fn version(program: &PathBuf) -> Result<String> {
+fn version(program: &Path) -> Result<String> {
     let version = shell::read(Command::new(program).arg("version"))?;
     Ok(checkout(version.lines().next().unwrap_or_default().trim()))
 }

@@ -26,7 +26,7 @@ pub(super) fn count(program: &Path, arguments: &[&str]) -> Result<u64> {
 }
 
 /// The program under callgrind, to be given its arguments and started. When it has ended, [`written`] reads the file.
-fn under(program: &Path, out: &Path) -> Command {
+pub(super) fn under(program: &Path, out: &Path) -> Command {
     let mut command = Command::new("valgrind");
     let file = format!("--callgrind-out-file={}", out.display());
     command.args(["--tool=callgrind", "--quiet", &file]).arg(program).env(ALLOCATOR.0, ALLOCATOR.1);
@@ -34,7 +34,7 @@ fn under(program: &Path, out: &Path) -> Command {
 }
 
 /// Instructions that are told of in a file that callgrind has written.
-fn written(out: &Path) -> Result<u64> {
+pub(super) fn written(out: &Path) -> Result<u64> {
     let text = fs::read_to_string(out).with_context(|| format!("read {}", out.display()))?;
     instructions(&text).with_context(|| format!("understand {}", out.display()))
 }
