@@ -33,7 +33,7 @@ mod preconditions;
 mod resources;
 mod stamp;
 pub mod streams;
-mod target;
+pub mod target;
 mod terms;
 mod wire;
 

@@ -42,7 +42,8 @@ fn below(uri: &Uri) -> &str {
     uri.path().strip_prefix(BEFORE_COLLECTION).unwrap_or_default()
 }
 
-fn named(encoded: &str, what: &str) -> Result<Name, Problem> {
+/// The name that a segment of a path is; `what` says of what. Errors: [`Code::Malformed`] when it cannot be decoded, [`Code::Invalid`] when it is not a name.
+pub fn named(encoded: &str, what: &str) -> Result<Name, Problem> {
     let name = decoded(encoded, false, what)?;
     name.parse()
         .map_err(|error: mainstay_base::id::NameError| Problem::new(error.code(), format!("{what} {error}")))
@@ -54,14 +55,14 @@ fn key_of(encoded: &str) -> Result<Key, Problem> {
 
 /// The parameters of a query, each of which may stand once.
 #[derive(Debug)]
-pub(crate) struct Query<'u>(Vec<(Cow<'u, str>, Cow<'u, str>)>);
+pub struct Query<'u>(Vec<(Cow<'u, str>, Cow<'u, str>)>);
 
 impl<'u> Query<'u> {
     /// Reads the query of a resource that has these parameters.
     ///
     /// Errors: [`Code::Malformed`] when it cannot be decoded, [`Code::Invalid`] for a parameter that the resource does not
     /// have or that stands twice.
-    pub(crate) fn read(uri: &'u Uri, known: &[&str]) -> Result<Self, Problem> {
+    pub fn read(uri: &'u Uri, known: &[&str]) -> Result<Self, Problem> {
         let mut read: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::new();
         for pair in uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -81,13 +82,13 @@ impl<'u> Query<'u> {
     }
 
     /// The value of a parameter, if it is there.
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+    pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(found, _)| found == name).map(|(_, value)| &**value)
     }
 }
 
 /// How many there are to be on a page. Errors: [`Code::Invalid`] when it is no number from 1 to `max`.
-pub(crate) fn limit(text: Option<&str>, default: usize, max: usize) -> Result<usize, Problem> {
+pub fn limit(text: Option<&str>, default: usize, max: usize) -> Result<usize, Problem> {
     let Some(text) = text else { return Ok(default) };
     let limit = text.parse().ok().filter(|limit| (1..=max).contains(limit));
     limit.ok_or_else(|| {
@@ -97,7 +98,7 @@ pub(crate) fn limit(text: Option<&str>, default: usize, max: usize) -> Result<us
 }
 
 /// A parameter that is `true` or `false`, and `false` when it is not there. Errors: [`Code::Invalid`].
-pub(crate) fn flag(query: &Query<'_>, name: &str) -> Result<bool, Problem> {
+pub fn flag(query: &Query<'_>, name: &str) -> Result<bool, Problem> {
     match query.get(name) {
         None | Some("false") => Ok(false),
         Some("true") => Ok(true),
@@ -108,8 +109,8 @@ pub(crate) fn flag(query: &Query<'_>, name: &str) -> Result<bool, Problem> {
     }
 }
 
-/// Undoes percent-encoding, and in a query also that of spaces as `+`.
-fn decoded<'u>(encoded: &'u str, is_query: bool, what: &str) -> Result<Cow<'u, str>, Problem> {
+/// Undoes percent-encoding, and in a query also that of spaces as `+`. Errors: [`Code::Malformed`].
+pub fn decoded<'u>(encoded: &'u str, is_query: bool, what: &str) -> Result<Cow<'u, str>, Problem> {
     let has_plus = is_query && encoded.contains('+');
     if !has_plus && !encoded.contains('%') {
         return Ok(Cow::Borrowed(encoded));

@@ -16,7 +16,7 @@ mod route;
 
 pub use crate::split::{Share, Target};
 pub use definitions::Definitions;
-pub use route::{Injected, Mirror, Route};
+pub use route::{Injected, Mirror, Route, written_service};
 
 /// How the gateway treats its clients: the section `gateway`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -12,6 +12,7 @@ mod client;
 pub mod coding;
 pub mod config;
 mod connection;
+pub mod explanation;
 mod forward;
 pub mod forwarded;
 #[cfg(any(test, feature = "fuzz"))]

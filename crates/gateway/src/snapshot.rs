@@ -72,6 +72,15 @@ pub(crate) enum To {
     Split { targets: Vec<usize>, parts: Parts, sticky_by: Option<KeyBy> },
 }
 
+impl Snapshot {
+    /// What guards each service: its own policy, and those that routes have instead, whose names come with them.
+    pub fn guards(&self) -> impl Iterator<Item = (&Name, Option<&Name>, &Guard)> {
+        self.targets.iter().map(|target| {
+            (target.service.name(), target.of_route.as_ref().map(|(route, _)| route), &target.guard)
+        })
+    }
+}
+
 impl Route {
     /// The target whose turn it is; `number` says where a request is among all numbers.
     ///

@@ -26,6 +26,7 @@ use mainstay_base::units::{Duration, Size};
 use crate::backups::Backups;
 use crate::config::Broken;
 use crate::config::value::Secret;
+use crate::gateway::NodeGateway;
 use crate::life::ready::Readiness;
 use crate::log::NodeLog;
 use crate::reload::Reloads;
@@ -154,6 +155,8 @@ pub struct Context {
     pub metrics: Metrics,
     /// The configuration in force and the history of its reloads.
     pub reloads: Arc<Reloads>,
+    /// The gateway, whose routes and services can be looked at.
+    pub gateway: NodeGateway,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness for request ids.

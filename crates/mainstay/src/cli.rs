@@ -9,6 +9,8 @@ mod bench;
 mod certs;
 mod check;
 mod collections;
+mod faults;
+mod gateway;
 mod inspect;
 mod items;
 mod lab;
@@ -21,7 +23,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::config::{self, Config, Request};
+use crate::config::{self, Config, Loaded, Request};
 
 /// Everything went as asked.
 pub const OK: u8 = 0;
@@ -64,6 +66,15 @@ enum Command {
     /// Read and change the definitions of collections, by the node that is up
     #[command(subcommand)]
     Collections(collections::Collections),
+    /// Look at which requests go where
+    #[command(subcommand)]
+    Routes(gateway::Routes),
+    /// Look at the services that requests go to
+    #[command(subcommand)]
+    Services(gateway::Services),
+    /// Inject faults into requests of the node that is up, for drills and laboratories
+    #[command(subcommand)]
+    Faults(faults::Faults),
     /// Hold items of the node that is up, and release them
     #[command(subcommand)]
     Items(items::Items),
@@ -109,7 +120,12 @@ impl Source {
 
     /// The configuration. What is wrong with it was told when there is none.
     fn load(self) -> Result<Config, ()> {
-        config::load(&self.request()).map(|loaded| loaded.config).map_err(|findings| {
+        self.loaded().map(|loaded| loaded.config)
+    }
+
+    /// The same, with where it was written.
+    fn loaded(self) -> Result<Loaded, ()> {
+        config::load(&self.request()).map_err(|findings| {
             output::findings(&findings);
             output::note("the configuration is not valid, nothing was done");
         })
@@ -164,6 +180,9 @@ fn run(command: Command) -> io::Result<u8> {
         Command::Restore(restore) => backup::restore(restore),
         Command::Certs(certs) => certs::run(certs),
         Command::Collections(collections) => collections::run(&collections),
+        Command::Routes(routes) => gateway::routes(&routes),
+        Command::Services(services) => gateway::services(&services),
+        Command::Faults(faults) => faults::run(&faults),
         Command::Items(items) => items::run(&items),
         Command::Bench(bench) => bench::run(bench),
         Command::Inspect(inspect) => inspect::run(inspect),

@@ -1,39 +1,35 @@
 //! The gateway of this node: its addresses taken, its workers started and stopped, its definitions put in force.
 
+pub mod faults;
+mod view;
+mod written;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
+use mainstay_base::id::Name;
 use mainstay_base::time::{Clock, Entropy};
-use mainstay_gateway::config::{Definitions, Misfit, Route};
+use mainstay_gateway::config::Misfit;
+use mainstay_gateway::explanation::{self, Asked, Explanation};
 use mainstay_gateway::listener::{Bound, Greeting, Listener};
 use mainstay_gateway::meters::Meters;
 use mainstay_gateway::server::{LISTENERS_MAX, Server, Shared};
 use mainstay_gateway::snapshot::{Maker, Snapshot};
 
-use mainstay_resilience::fault::{self, Rule};
+use mainstay_resilience::fault::{self, Faults, InstallError};
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, Loaded};
 use crate::life::Unfinished;
 use crate::system::SystemClock;
 use crate::telemetry::metrics::{LATENCY_SECONDS, Metrics};
 use crate::tls;
-
-/// What the configuration defines.
-pub fn definitions(config: &Config) -> Definitions {
-    Definitions {
-        policies: config.policies.clone(),
-        services: config.services.clone(),
-        routes: config.routes.clone(),
-    }
-}
-
-/// The faults that routes inject.
-fn rules(config: &Config) -> Vec<Rule> {
-    config.routes.iter().flat_map(Route::rules).collect()
-}
+use faults::{Injected, Injections};
+pub use view::{Bulkhead, Defined, Guarding};
+pub use written::Written;
+use written::{definitions, rules};
 
 /// What the types of the configuration cannot state.
 pub fn misfits(config: &Config) -> Vec<Misfit> {
@@ -115,7 +111,7 @@ pub enum Error {
     Workers(std::io::Error),
     /// Faults that are injected.
     #[error(transparent)]
-    Faults(fault::InstallError),
+    Faults(InstallError),
     /// The certificates of a listener.
     #[error("TLS of the listener on {address}: {reasons}")]
     Tls {
@@ -133,8 +129,14 @@ pub struct NodeGateway(Arc<Parts>);
 struct Parts {
     maker: Maker,
     snapshot: Arc<ArcSwap<Snapshot>>,
+    /// What the snapshot was made of.
+    written: ArcSwap<Written>,
     server: Server,
     faults: fault::Handle,
+    /// Whether there may be any.
+    allowed: Faults,
+    /// Those of `faults` that were put over the API. Held while rules are exchanged.
+    injections: Mutex<Injections>,
     /// With the addresses as they are configured.
     listeners: Mutex<Vec<(SocketAddr, Listener)>>,
     clock: Arc<dyn Clock>,
@@ -151,22 +153,35 @@ enum Wanted {
 impl NodeGateway {
     /// What a configuration defines, which is served by nobody yet.
     pub fn new(
-        config: &Config,
+        loaded: &Loaded,
         (clock, entropy): (&Arc<dyn Clock>, &Arc<dyn Entropy>),
         metrics: &Metrics,
     ) -> Self {
+        let (config, written) = (&loaded.config, Written::of(loaded));
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let workers = config.gateway.workers.map_or_else(cores, |workers| workers.get() as usize);
         let meters = Meters::new(&LATENCY_SECONDS);
         meters.collectors().into_iter().for_each(|collector| metrics.collect_boxed(collector));
         let maker = Maker { clock: Arc::clone(clock), entropy: Arc::clone(entropy), meters };
-        let snapshot = maker.snapshot(&definitions(config), config.gateway.clone(), None);
+        let snapshot = maker.snapshot(&written.definitions, written.settings.clone(), None);
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
         let faults = fault::Handle::new(config.faults, maker.env_of("gateway"));
         let shared = Shared::new(&maker, Arc::clone(&snapshot), faults.clone());
         let server = Server::new(workers, shared);
         let clock = Arc::clone(clock);
-        Self(Arc::new(Parts { maker, snapshot, server, faults, listeners: Mutex::default(), clock }))
+        let (written, injections, listeners) =
+            (ArcSwap::from_pointee(written), Mutex::default(), Mutex::default());
+        Self(Arc::new(Parts {
+            maker,
+            snapshot,
+            written,
+            server,
+            faults,
+            allowed: config.faults,
+            injections,
+            listeners,
+            clock,
+        }))
     }
 
     /// Takes what addresses a configuration wants and are not served yet, and makes TLS of its certificates. Within a runtime. Errors: nothing has changed.
@@ -204,14 +219,17 @@ impl NodeGateway {
 
     /// Puts in force what a configuration defines, which was checked, and serves what was prepared. Requests that have begun go on as they began; listeners that stay never close, and
     /// those that go answer what they have. Errors: the system has no threads.
-    pub fn configure(&self, next: &Config, Prepared(wanted): Prepared) -> Result<(), Error> {
-        let Parts { maker, snapshot, server, faults, .. } = &*self.0;
-        let made = maker.snapshot(&definitions(next), next.gateway.clone(), Some(&snapshot.load()));
-        snapshot.store(Arc::new(made));
-        let rules = rules(next);
+    pub fn configure(&self, next: Written, Prepared(wanted): Prepared) -> Result<(), Error> {
+        let Parts { maker, snapshot, server, faults, written, .. } = &*self.0;
+        let injections = self.injections();
+        let rules = injections.rules(&next).map_err(Error::Faults)?;
         if faults.rules() != rules {
             faults.install(rules).map_err(Error::Faults)?;
         }
+        drop(injections);
+        let made = maker.snapshot(&next.definitions, next.settings.clone(), Some(&snapshot.load()));
+        snapshot.store(Arc::new(made));
+        written.store(Arc::new(next));
         let mut listeners = self.listeners();
         let before = std::mem::take(&mut *listeners);
         for (address, wanted) in wanted {
@@ -229,6 +247,54 @@ impl NodeGateway {
             gone.close();
         }
         Ok(())
+    }
+
+    /// The routes in force, by name.
+    pub fn routes(&self) -> Vec<Defined> {
+        self.0.written.load().routes()
+    }
+
+    /// The services in force, by name, and what guards them at the moment.
+    pub fn services(&self) -> Vec<Defined> {
+        self.0.written.load().services(Some(&self.0.snapshot.load()))
+    }
+
+    /// What would become of a request with what is in force. Errors: it cannot be a request.
+    pub fn explain(&self, asked: &Asked) -> Result<Explanation, explanation::Error> {
+        self.0.written.load().explain(asked)
+    }
+
+    /// The faults that are injected.
+    pub fn faults(&self) -> Vec<faults::Shown> {
+        self.injections().shown(&self.0.written.load())
+    }
+
+    /// Injects a fault until it is taken out or the process ends, or another one by that name, whose schedule begins anew. Returns whether there was none. Errors, with the faults as they
+    /// were: faults are refused here, or it cannot work.
+    pub fn inject(&self, name: &Name, injected: Injected) -> Result<bool, faults::Error> {
+        if self.0.allowed == Faults::Refused {
+            return Err(InstallError::Refused.into());
+        }
+        let (mut current, written) = (self.injections(), self.0.written.load());
+        let next = current.with(name, injected, &written.definitions)?;
+        self.0.faults.install(next.rules(&written)?)?;
+        let is_new = !current.has(name);
+        *current = next;
+        Ok(is_new)
+    }
+
+    /// Takes a fault out. Errors: it is not there, or is the configuration's.
+    pub fn heal(&self, name: &str) -> Result<(), faults::Error> {
+        let (mut current, written) = (self.injections(), self.0.written.load());
+        let next = current.without(name, &written)?;
+        self.0.faults.install(next.rules(&written)?)?;
+        *current = next;
+        Ok(())
+    }
+
+    fn injections(&self) -> MutexGuard<'_, Injections> {
+        // What is in it is what was installed before it.
+        self.0.injections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where it listens.

@@ -19,7 +19,7 @@ use mainstay_machine::task::Declare;
 use crate::api::{self, serve};
 use crate::backups::Backups;
 use crate::config::{Config, Loaded};
-use crate::gateway::{self, NodeGateway};
+use crate::gateway::{self, NodeGateway, Written};
 use crate::life::lock::{self, DataLock, Holder};
 use crate::life::ready::Readiness;
 use crate::life::scope::Alarm;
@@ -160,9 +160,7 @@ async fn start(
     let tasks = scope.clone();
     started.push("tasks", move |deadline| async move { tasks.close(deadline).await });
 
-    let holder =
-        Holder { pid: std::process::id(), node: config.node.id.clone(), since: clock.wall(), api: None };
-    let lock = DataLock::acquire(config.data.as_path(), holder)?;
+    let lock = take_data(&config, &*clock)?;
     readiness.up("data");
 
     allow_open_files(connections_max(&config));
@@ -171,7 +169,7 @@ async fn start(
     let api = bound.address();
     hold(lock, api, started)?;
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    let gateway = NodeGateway::new(&config, (&clock, &entropy), &metrics);
+    let gateway = NodeGateway::new(&loaded, (&clock, &entropy), &metrics);
     // Taken early: whoever has a port in use is told before there is a log to be closed.
     let listeners = gateway.prepare(&config)?;
     let (log, shards) = open_data(&config, (&clock, &entropy), scope, started, disk).await?;
@@ -188,6 +186,7 @@ async fn start(
         logs: Arc::clone(&logs),
         metrics: metrics.clone(),
         reloads: Arc::clone(&reloads),
+        gateway: gateway.clone(),
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
     };
@@ -199,7 +198,7 @@ async fn start(
         server.drain(deadline, linger)
     });
     readiness.up("api");
-    serve_gateway(&config, &gateway, listeners, started)?;
+    serve_gateway(&config, &gateway, (Written::of(&loaded), listeners), started)?;
     readiness.up("gateway");
 
     let (current, served) = (Arc::clone(&config), shards.clone());
@@ -213,6 +212,12 @@ async fn start(
     let (reload, requests) = mpsc::channel(1);
     scope.spawn("config reload", reloading(requests, reloads, apply, scope.closing()));
     Ok(Running { api, gateway, readiness, log, shards, config, declared, reload })
+}
+
+/// Makes the data directory this process's own.
+fn take_data(config: &Config, clock: &dyn Clock) -> Result<DataLock, lock::Error> {
+    let (pid, node, since) = (std::process::id(), config.node.id.clone(), clock.wall());
+    DataLock::acquire(config.data.as_path(), Holder { pid, node, since, api: None })
 }
 
 /// Tells whoever finds the directory locked where the node is, and keeps it until all that is in it is closed.
@@ -229,10 +234,10 @@ fn hold(mut lock: DataLock, api: std::net::SocketAddr, started: &mut Started) ->
 fn serve_gateway(
     config: &Arc<ArcSwap<Config>>,
     gateway: &NodeGateway,
-    listeners: gateway::Prepared,
+    (written, listeners): (Written, gateway::Prepared),
     started: &mut Started,
 ) -> Result<(), Error> {
-    gateway.configure(&config.load(), listeners)?;
+    gateway.configure(written, listeners)?;
     let (at_stop, served) = (Arc::clone(config), gateway.clone());
     started.push("gateway", move |deadline| async move {
         let linger = at_stop.load().shutdown.linger.as_std();
@@ -252,7 +257,7 @@ fn applying(
         let _within = runtime.enter();
         let listeners = gateway.prepare(&loaded.config).map_err(|error| error.to_string())?;
         runtime.block_on(shards.declare(loaded.declare()))?;
-        gateway.configure(&loaded.config, listeners).map_err(|error| error.to_string())?;
+        gateway.configure(Written::of(loaded), listeners).map_err(|error| error.to_string())?;
         swap(&loaded.config);
         Ok(())
     })

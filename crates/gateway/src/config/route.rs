@@ -5,8 +5,10 @@ use mainstay_base::switch::Switch;
 use mainstay_base::units::Ratio;
 use mainstay_resilience::Criticality;
 use mainstay_resilience::fault::{Fault, Rule, Schedule};
+use mainstay_upstream::Config as Service;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 use crate::access;
 use crate::actions::security::SecurityHeaders;
@@ -105,6 +107,15 @@ const fn one() -> Ratio {
 }
 
 impl Route {
+    /// What a definition says beyond its name, in the order of the keys: what is at its default is left out.
+    pub fn written(&self) -> Map<String, Value> {
+        let plain: Self =
+            serde_json::from_value(json!({ "name": self.name })).expect("a route needs no more");
+        let (mut written, plain) = (members(self), members(&plain));
+        written.retain(|key, value| plain.get(key) != Some(value));
+        written
+    }
+
     /// What it does to requests and answers.
     pub(crate) fn actions(&self) -> actions::Config {
         actions::Config {
@@ -125,5 +136,20 @@ impl Route {
             schedule: *schedule,
             ..Rule::new(format!("route {} {number}", self.name), *fault)
         })
+    }
+}
+
+/// What the definition of a service says, in the order of the keys: what is at its default is left out.
+pub fn written_service(service: &Service) -> Map<String, Value> {
+    let (mut written, plain) = (members(service), members(&Service::default()));
+    written.retain(|key, value| plain.get(key) != Some(value));
+    written
+}
+
+/// The members of what is written as an object.
+fn members<T: Serialize>(of: &T) -> Map<String, Value> {
+    match serde_json::to_value(of).expect("a definition is plain data") {
+        Value::Object(members) => members,
+        other => unreachable!("a definition is written as an object: {other}"),
     }
 }

@@ -170,6 +170,7 @@ mod tests {
     use super::*;
     use crate::backups::Backups;
     use crate::config;
+    use crate::gateway::NodeGateway;
     use crate::life::ready::Readiness;
     use crate::life::{Scope, Started};
     use crate::node::open_data;
@@ -198,6 +199,7 @@ mod tests {
             shards,
             logs: Arc::new(Logs::start(&config.telemetry.logs)),
             reloads: Arc::new(Reloads::new(&loaded, Arc::clone(&clock), &metrics)),
+            gateway: NodeGateway::new(&loaded, (&clock, &entropy), &metrics),
             clock,
             entropy,
             metrics,

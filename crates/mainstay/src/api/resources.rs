@@ -2,6 +2,8 @@
 
 mod backups;
 mod config;
+mod faults;
+mod gateway;
 mod health;
 mod logs;
 
@@ -11,7 +13,7 @@ use axum::extract::State;
 use axum::http::Response;
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::middleware;
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 use serde_json::json;
 
 use mainstay_api::answer;
@@ -22,14 +24,19 @@ use crate::telemetry::metrics::MEDIA_TYPE;
 
 /// Every route, each with its own counters.
 pub fn router(context: &Context, counts: &Counts) -> Router {
-    let table: [(&str, MethodRouter<Context>); 9] = [
+    let table: [(&str, MethodRouter<Context>); 14] = [
         ("/", get(overview)),
         ("/metrics", get(metrics)),
         ("/v1/backups", get(backups::list).post(backups::create)),
         ("/v1/config", get(config::show)),
+        ("/v1/faults", get(faults::list)),
+        ("/v1/faults/{name}", get(faults::show).put(faults::put).delete(faults::delete)),
         ("/v1/health/live", get(health::live)),
         ("/v1/health/ready", get(health::ready)),
         ("/v1/log", get(log)),
+        ("/v1/matches", post(gateway::explain)),
+        ("/v1/routes", get(gateway::routes)),
+        ("/v1/services", get(gateway::services)),
         ("/v1/shards", get(shards)),
         ("/v1/telemetry/logs", get(logs::show).put(logs::set).delete(logs::reset)),
     ];
@@ -64,6 +71,9 @@ async fn overview() -> Response<Body> {
             "liveness": "/v1/health/live",
             "configuration": "/v1/config",
             "openapi": "/v1/openapi.json",
+            "faults": "/v1/faults",
+            "routes": "/v1/routes",
+            "services": "/v1/services",
             "shards": "/v1/shards",
             "backups": "/v1/backups",
             "log": "/v1/log",

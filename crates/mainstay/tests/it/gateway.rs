@@ -11,6 +11,7 @@ use rustix::process::Signal;
 
 use crate::support::{Answer, Client, Node, metric, run};
 
+mod definitions;
 mod listeners;
 mod stages;
 

@@ -87,6 +87,7 @@ fn shows_what_is_answered(guide: &str, example: &str, count_min: usize) {
 fn the_guides_by_commands_show_what_happens() {
     shows_what_happens("docs/guide/collections.md", 10);
     shows_what_happens("docs/guide/schemas.md", 4);
+    shows_what_happens("docs/gateway/operating.md", 4);
 }
 
 #[track_caller]

@@ -9,6 +9,7 @@ use mainstay_base::id::Name;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::cli::output::columns;
 use crate::config::explain;
 
 /// A collection's definition as of one version.
@@ -155,17 +156,6 @@ pub fn listed(all: &[Defined]) -> String {
         [it.name.clone(), it.version.clone(), active, it.origin.to_string(), it.changed.clone()]
     });
     columns(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
-}
-
-/// Rows whose cells stand below each other.
-pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; N] = std::array::from_fn(width);
-    let line = |row: &[String; N]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
-    };
-    rows.iter().map(line).collect()
 }
 
 /// A definition that can be put again, below what there is to know of it.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::told::columns;
+use crate::cli::output::columns;
 
 /// What a collection takes and what is done to it.
 #[derive(Debug, Deserialize)]

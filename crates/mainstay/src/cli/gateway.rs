@@ -1,0 +1,171 @@
+//! `mainstay routes`, `mainstay services`: what a configuration or a node that is up does with requests.
+//!
+//! Offline by default: what is written is looked at before it is in force. As JSON, what the API answers; for people, [`told`].
+
+mod told;
+
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use axum::http::Request;
+use clap::{Args, Subcommand};
+use mainstay_gateway::explanation::{Asked, Explanation, Header};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::ask::{Node, answer_timeout};
+use super::{FAILED, OK, Output, OutputArg, Source, USAGE, failed, output};
+use crate::config::{Config, Loaded};
+use crate::gateway::{Defined, Written};
+
+/// The commands under `routes`.
+#[derive(Debug, Subcommand)]
+pub enum Routes {
+    /// List the routes
+    List(Target),
+    /// Tell which route takes a request, why each other does not, and where the request goes; exits with 1 if none takes it
+    Test(Test),
+}
+
+/// The commands under `services`.
+#[derive(Debug, Subcommand)]
+pub enum Services {
+    /// List the services; with `--live` also what guards them at the moment
+    List(Target),
+}
+
+/// Arguments of `routes test`.
+#[derive(Debug, Args)]
+pub struct Test {
+    /// The request's method
+    #[arg(value_name = "METHOD")]
+    method: String,
+    /// Its URL, such as `https://shop.example/a?b=c`; or a path, with `-H 'host: shop.example'`
+    #[arg(value_name = "URL")]
+    url: String,
+    /// A header that it has; repeatable
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    headers: Vec<Header>,
+    /// Where it comes from
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    client: IpAddr,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// What is looked at, and how it is printed.
+#[derive(Debug, Clone, Args)]
+pub struct Target {
+    #[command(flatten)]
+    source: Source,
+    /// Ask the node that is up, instead of looking at the configuration alone
+    #[arg(long)]
+    live: bool,
+    #[command(flatten)]
+    output: OutputArg,
+}
+
+/// What a command prints, and its exit code.
+struct Answer {
+    document: Value,
+    text: String,
+    code: u8,
+}
+
+/// Runs a command of `routes`, and returns the exit code. The error is that of writing the result.
+pub fn routes(routes: &Routes) -> io::Result<u8> {
+    match routes {
+        Routes::List(target) => answered(target, |seen| {
+            let document = seen.all("routes")?;
+            let text = told::routes(&typed::<Vec<Defined>>(document["routes"].clone())?)?;
+            Ok(Answer { document, text, code: OK })
+        }),
+        Routes::Test(test) => {
+            let asked = test.asked();
+            if let Err(wrong) = asked.check() {
+                output::note(&format!("error: {wrong}"));
+                return Ok(USAGE);
+            }
+            answered(&test.target, |seen| seen.explain(&asked))
+        }
+    }
+}
+
+/// Runs a command of `services`, and returns the exit code. The error is that of writing the result.
+pub fn services(Services::List(target): &Services) -> io::Result<u8> {
+    answered(target, |seen| {
+        let document = seen.all("services")?;
+        let text = told::services(&typed::<Vec<Defined>>(document["services"].clone())?, target.live)?;
+        Ok(Answer { document, text, code: OK })
+    })
+}
+
+fn answered(target: &Target, answer: impl FnOnce(&Seen) -> Result<Answer>) -> io::Result<u8> {
+    let Ok(loaded) = target.source.clone().loaded() else { return Ok(USAGE) };
+    match Seen::of(target, &loaded).and_then(|seen| answer(&seen)) {
+        Ok(Answer { document, text, code }) => {
+            match target.output.output {
+                Output::Json => output::json(&document)?,
+                Output::Human => output::text(&text)?,
+            }
+            Ok(code)
+        }
+        Err(error) => Ok(failed(&error)),
+    }
+}
+
+impl Test {
+    fn asked(&self) -> Asked {
+        let Self { method, url, headers, client, .. } = self;
+        Asked { method: method.clone(), url: url.clone(), headers: headers.clone(), client: *client }
+    }
+}
+
+/// What is looked at.
+enum Seen {
+    Written(Box<Written>),
+    Live(Node, Duration),
+}
+
+impl Seen {
+    fn of(target: &Target, loaded: &Loaded) -> Result<Self> {
+        let config: &Config = &loaded.config;
+        Ok(if target.live {
+            Self::Live(Node::find(config)?, answer_timeout(config))
+        } else {
+            Self::Written(Box::new(Written::of(loaded)))
+        })
+    }
+
+    /// All `routes`, or all `services`, as the API answers them.
+    fn all(&self, what: &'static str) -> Result<Value> {
+        match self {
+            Self::Live(node, timeout) => node.send(Request::get(format!("/v1/{what}")), None, *timeout),
+            Self::Written(written) if what == "routes" => Ok(json!({ "routes": written.routes() })),
+            Self::Written(written) => Ok(json!({ "services": written.services(None) })),
+        }
+    }
+
+    fn explain(&self, asked: &Asked) -> Result<Answer> {
+        let document = match self {
+            Self::Live(node, timeout) => {
+                node.send(Request::post("/v1/matches"), Some(&json!(asked)), *timeout)?
+            }
+            Self::Written(written) => json!(written.explain(asked)?),
+        };
+        let explanation: Explanation = typed(document.clone())?;
+        let code = if explanation.route.is_some() { OK } else { FAILED };
+        Ok(Answer { document, text: told::explained(&explanation), code })
+    }
+}
+
+fn header(text: &str) -> Result<Header, String> {
+    let (name, value) = text.split_once(':').ok_or("write a name, a colon and a value: 'x-user: ada'")?;
+    Ok(Header { name: name.trim().to_owned(), value: value.trim().to_owned() })
+}
+
+fn typed<T: DeserializeOwned>(document: Value) -> Result<T> {
+    serde_json::from_value(document).context("the node's answer cannot be read")
+}

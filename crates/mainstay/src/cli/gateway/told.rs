@@ -1,0 +1,165 @@
+//! Routes, services and explanations as people read them.
+//!
+//! Pure: from what is defined, or a node has answered, to text.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, Result};
+use mainstay_base::id::Name;
+use mainstay_gateway::config::Route;
+use mainstay_gateway::explanation::{Explanation, Taken, To};
+use mainstay_upstream::Config as Service;
+use mainstay_upstream::config::Protocol;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::cli::output::columns;
+use crate::gateway::{Bulkhead, Defined, Guarding};
+
+/// Routes, one a line.
+pub fn routes(all: &[Defined]) -> Result<String> {
+    if all.is_empty() {
+        return Ok("there are no routes\n".to_owned());
+    }
+    let head = ["NAME", "MATCH", "TO", "POLICY", "ORIGIN"].map(str::to_owned);
+    let row = |defined: &Defined| {
+        let name = ("name".to_owned(), defined.name.to_string().into());
+        let members = defined.definition.clone().into_iter().chain([name]).collect();
+        let route: Route = definition(defined, members)?;
+        let policy = route.policy.as_ref().map_or("-", Name::as_str).to_owned();
+        Ok([route.name.to_string(), matching(&route), to(&route), policy, origin(defined)])
+    };
+    let rows = all.iter().map(row).collect::<Result<Vec<_>>>()?;
+    Ok(columns(&[vec![head], rows].concat()))
+}
+
+/// Services, one a line; of those of a node that is up, what guards them, one a line.
+pub fn services(all: &[Defined], is_live: bool) -> Result<String> {
+    if all.is_empty() {
+        return Ok("there are no services\n".to_owned());
+    }
+    let mut rows = vec![
+        ["NAME", "PROTOCOL", "POLICY", "ENDPOINTS", "BREAKER", "RUNNING", "WAITING", "ORIGIN"]
+            .map(str::to_owned),
+    ];
+    for defined in all {
+        let service: Service = definition(defined, defined.definition.clone())?;
+        let protocol = match service.protocol {
+            Protocol::Http1 => "http1",
+            Protocol::Http2 => "http2",
+        };
+        let endpoints: Vec<_> = service.endpoints.iter().map(|it| it.0.to_string()).collect();
+        let policy = service.policy.as_ref().map_or("default", Name::as_str);
+        let (name, own) = (defined.name.to_string(), defined.guards.iter().find(|it| it.route.is_none()));
+        let [breaker, running, waiting] = guarding(own);
+        let endpoints = endpoints.join(", ");
+        let (protocol, policy, origin) = (protocol.to_owned(), policy.to_owned(), origin(defined));
+        rows.push([name, protocol, policy, endpoints, breaker, running, waiting, origin]);
+        for guard in &defined.guards {
+            let Some(route) = &guard.route else { continue };
+            let ([breaker, running, waiting], none) = (guarding(Some(guard)), String::new);
+            rows.push([format!("  by {route}"), none(), none(), none(), breaker, running, waiting, none()]);
+        }
+    }
+    if is_live {
+        return Ok(columns(&rows));
+    }
+    let plain = rows.into_iter().map(|[name, protocol, policy, endpoints, _, _, _, origin]| {
+        [name, protocol, policy, endpoints, origin]
+    });
+    Ok(columns(&plain.collect::<Vec<_>>()))
+}
+
+fn guarding(guard: Option<&Guarding>) -> [String; 3] {
+    let none = || "-".to_owned();
+    let breaker = guard.and_then(|guard| guard.breaker.clone()).unwrap_or_else(none);
+    match guard.and_then(|guard| guard.bulkhead) {
+        Some(Bulkhead { running, waiting }) => [breaker, running.to_string(), waiting.to_string()],
+        None => [breaker, none(), none()],
+    }
+}
+
+fn definition<T: DeserializeOwned>(defined: &Defined, members: Map<String, Value>) -> Result<T> {
+    let read = serde_json::from_value(Value::Object(members));
+    read.with_context(|| format!("the definition of {} cannot be read", defined.name))
+}
+
+fn origin(Defined { origin, file, line, .. }: &Defined) -> String {
+    match (file, line) {
+        (Some(file), Some(line)) => format!("{file}:{line}"),
+        (Some(file), None) => file.clone(),
+        (None, _) => origin.clone(),
+    }
+}
+
+/// Which requests a route takes, as short as it goes.
+fn matching(route: &Route) -> String {
+    let matching = &route.matching;
+    let methods: Vec<_> = matching.methods.iter().map(ToString::to_string).collect();
+    let hosts: Vec<_> = matching.host.iter().map(ToString::to_string).collect();
+    let path = matching.path.as_ref().map_or_else(|| "/{rest...}".to_owned(), ToString::to_string);
+    let place = format!("{}{path}", hosts.join("|"));
+    let place = if methods.is_empty() { place } else { format!("{} {place}", methods.join("|")) };
+    match matching.headers.len() + matching.query.len() + usize::from(matching.when.is_some()) {
+        0 => place,
+        1 => format!("{place} (1 condition)"),
+        count => format!("{place} ({count} conditions)"),
+    }
+}
+
+fn to(route: &Route) -> String {
+    let Some(to) = &route.to else { return "-".to_owned() };
+    let split = to.split.iter().map(|share| format!("{} {}", share.service, share.weight));
+    to.service.iter().map(ToString::to_string).chain(split).collect::<Vec<_>>().join(", ")
+}
+
+/// What would become of a request.
+pub fn explained(explanation: &Explanation) -> String {
+    let Explanation { method, host, path, is_preflight, route, refused, others } = explanation;
+    let mut text = String::new();
+    match (route, refused) {
+        (Some(route), _) => text.push_str(&format!("{} takes it\n", route.name)),
+        (None, Some(refused)) => {
+            text.push_str(&format!(
+                "no route takes it: the answer is {}, {}\n",
+                refused.status, refused.reason
+            ));
+        }
+        (None, None) => text.push_str("no route takes it\n"),
+    }
+    let mut rows = vec![line("request", format!("{method} {host}{path}"))];
+    if *is_preflight {
+        rows.push(line("preflight", "the gateway answers for the service"));
+    }
+    if let Some(route) = route {
+        taken(route, &mut rows);
+    }
+    text.push_str(&columns(&rows));
+    for other in others {
+        writeln!(text, "{}: {}", other.route, other.why).expect("writing to a string does not fail");
+    }
+    text
+}
+
+fn taken(route: &Taken, rows: &mut Vec<[String; 2]>) {
+    let Taken { params, to, sticky_by, criticality, limits, actions, .. } = route;
+    let sum: u64 = to.iter().map(|to| u64::from(to.weight)).sum();
+    for To { service, weight, endpoints, policy } in to {
+        let share = if to.len() > 1 { format!(" ({weight} of {sum})") } else { String::new() };
+        rows.push(line("to", format!("{service}{share} at {}, policy {policy}", endpoints.join(", "))));
+    }
+    if to.is_empty() {
+        rows.push(line("to", "no service: the gateway answers"));
+    }
+    rows.extend(sticky_by.iter().map(|key| line("sticky by", key)));
+    rows.extend(params.iter().map(|(name, value)| line(&format!("{{{name}}}"), value)));
+    rows.push(line("criticality", criticality));
+    rows.extend(limits.iter().map(|limit| line("limit", limit)));
+    if !actions.is_empty() {
+        rows.push(line("does", actions.join(", ")));
+    }
+}
+
+fn line(name: &str, value: impl Into<String>) -> [String; 2] {
+    [format!("  {name}"), value.into()]
+}

@@ -1,0 +1,73 @@
+//! What a configuration says of the gateway, and where it says it.
+
+use std::collections::BTreeMap;
+
+use mainstay_base::id::Name;
+use mainstay_gateway::config::{Definitions, Route, Settings};
+use mainstay_gateway::explanation::{self, Asked, Explanation};
+use mainstay_machine::definition::Source;
+use mainstay_resilience::fault::Rule;
+
+use crate::config::source::Origin;
+use crate::config::{Config, Loaded};
+
+/// What a configuration says of the gateway.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Written {
+    /// Policies, services and routes.
+    pub definitions: Definitions,
+    /// How clients are treated.
+    pub settings: Settings,
+    /// The faults that routes inject.
+    pub rules: Vec<Rule>,
+    /// Where each route is written.
+    pub routes: BTreeMap<Name, Source>,
+    /// Where each service is written.
+    pub services: BTreeMap<Name, Source>,
+}
+
+/// What a configuration defines.
+pub fn definitions(config: &Config) -> Definitions {
+    Definitions {
+        policies: config.policies.clone(),
+        services: config.services.clone(),
+        routes: config.routes.clone(),
+    }
+}
+
+/// The faults that routes inject.
+pub fn rules(config: &Config) -> Vec<Rule> {
+    config.routes.iter().flat_map(Route::rules).collect()
+}
+
+impl Written {
+    /// What was loaded, which was checked.
+    pub fn of(loaded: &Loaded) -> Self {
+        let Loaded { config, tree, findings, .. } = loaded;
+        let source = |origin: Origin| {
+            let (file, line) = findings.sources().file_line(origin);
+            Source { file, line }
+        };
+        let route = |(number, route): (usize, &Route)| {
+            let number = number.to_string();
+            (route.name.clone(), source(tree.follow(["routes", &number]).0.origin))
+        };
+        let all = tree.entry("services");
+        let service = |name: &Name| {
+            let entry = all.and_then(|all| all.node.entry(name.as_str()));
+            (name.clone(), source(entry.map_or(Origin::DEFAULT, |entry| entry.key_origin)))
+        };
+        Self {
+            definitions: definitions(config),
+            settings: config.gateway.clone(),
+            rules: rules(config),
+            routes: config.routes.iter().enumerate().map(route).collect(),
+            services: config.services.keys().map(service).collect(),
+        }
+    }
+
+    /// What would become of a request. Errors: it cannot be one.
+    pub fn explain(&self, asked: &Asked) -> Result<Explanation, explanation::Error> {
+        self.definitions.explain(asked, &self.settings.paths)
+    }
+}
