@@ -18,7 +18,7 @@ use crate::forwarded::Origin;
 pub struct Config {
     /// Which share of the requests, each by chance, from 0 to 1. By default 0: metrics count them all.
     pub sample: Ratio,
-    /// Whether those are logged besides that were answered with a status of 500 or above, or whose answers broke off. By default `true`.
+    /// Whether those are logged besides that were answered with a status of 500 or above, or whose answers a service broke off. By default `true`.
     pub errors: bool,
 }
 
@@ -46,6 +46,7 @@ pub(crate) struct Entry {
     status: StatusCode,
     bytes: u64,
     is_whole: bool,
+    is_broken: bool,
 }
 
 /// What is known of a request when it comes.
@@ -81,6 +82,7 @@ impl Config {
             status: StatusCode::OK,
             bytes: 0,
             is_whole: false,
+            is_broken: false,
         }))
     }
 }
@@ -99,6 +101,11 @@ impl Entry {
         self.bytes += bytes as u64;
     }
 
+    /// The service has broken it off.
+    pub(crate) fn breaks(&mut self) {
+        self.is_broken = true;
+    }
+
     /// The answer has been sent to its end.
     pub(crate) fn ends(&mut self) {
         self.is_whole = true;
@@ -107,7 +114,7 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        let is_error = self.status.is_server_error() || !self.is_whole;
+        let is_error = self.status.is_server_error() || self.is_broken;
         if !self.is_sampled && !is_error {
             return;
         }

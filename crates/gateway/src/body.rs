@@ -102,7 +102,7 @@ impl http_body::Body for Body {
         if let Some(entry) = &mut this.entry {
             match &frame {
                 Some(Ok(frame)) => entry.sends(frame.data_ref().map_or(0, Bytes::len)),
-                Some(Err(_)) => {}
+                Some(Err(_)) => entry.breaks(),
                 None => entry.ends(),
             }
             // Whoever sends a body of a known length does not ask for more after it.

@@ -14,7 +14,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
@@ -28,6 +28,7 @@ use crate::listener::Listener;
 use crate::pipeline::{Aborted, Pipeline};
 use crate::prefixed::Prefixed;
 use crate::stream::Stream;
+use crate::watched::Spawn;
 use crate::{census, forward};
 
 mod begin;
@@ -76,7 +77,7 @@ pub(crate) async fn run(stream: TcpStream, peer: SocketAddr, listener: Listener,
         return Box::pin(http2(Prefixed { read: Bytes::new(), stream }, client, pipeline)).await;
     }
     loop {
-        if !parked(&stream, &client, settings.idle_timeout.as_std()).await {
+        if !parked(&mut stream, &client, settings.idle_timeout.as_std()).await {
             return;
         }
         // In a box, which is gone while the connection is parked.
@@ -106,7 +107,7 @@ async fn full(stream: TcpStream, listener: &Listener, connections: census::Confi
 }
 
 /// Waits for bytes. Returns whether there are any, or the connection's end: not when it was idle for too long, or nothing is served any more.
-async fn parked(stream: &Stream, client: &Client, timeout: Duration) -> bool {
+async fn parked(stream: &mut Stream, client: &Client, timeout: Duration) -> bool {
     tokio::select! {
         biased;
         ready = stream.readable() => ready.is_ok(),
@@ -232,7 +233,7 @@ async fn http2(stream: Prefixed<Stream>, client: Arc<Client>, pipeline: Arc<Pipe
     let service = service_fn(move |request: Request<Incoming>| {
         counted.until_answered(Arc::clone(&shared).handle(request, Arc::clone(&client), None))
     });
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+    let mut builder = http2::Builder::new(Spawn(pipeline.watch().clone()));
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)

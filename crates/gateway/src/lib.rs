@@ -36,4 +36,5 @@ pub mod snapshot;
 pub mod split;
 mod stream;
 pub mod tls;
+mod watched;
 mod worker;

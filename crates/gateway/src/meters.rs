@@ -8,6 +8,9 @@ use mainstay_resilience::{Decision, Watch};
 use prometheus::core::Collector;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts};
 
+/// Upper bounds for polls. One above 100 us is too long.
+const POLL_SECONDS: [f64; 6] = [10e-6, 30e-6, 100e-6, 1e-3, 10e-3, 100e-3];
+
 /// The gateway's metrics. Clones are the same ones.
 #[derive(Debug, Clone)]
 pub struct Meters {
@@ -17,6 +20,8 @@ pub struct Meters {
     latencies: HistogramVec,
     decisions: IntCounterVec,
     refused: IntCounterVec,
+    /// How long some of the polls took.
+    pub(crate) polls: Histogram,
     /// Copies for mirrors that were not sent.
     pub(crate) mirrors_left_out: IntCounter,
 }
@@ -50,7 +55,15 @@ impl Meters {
             "mainstay_gateway_mirrors_left_out_total",
             "Copies of requests that were not sent to a mirror: their bodies are not kept, or too many were under way.",
         );
+        let polls = Histogram::with_opts(
+            HistogramOpts::new(
+                "mainstay_gateway_poll_duration_seconds",
+                "Time for which a task held its worker's thread, of one poll in 16.",
+            )
+            .buckets(POLL_SECONDS.to_vec()),
+        );
         Self {
+            polls: polls.expect(valid),
             mirrors_left_out: mirrors_left_out.expect(valid),
             decisions: decisions.expect(valid),
             refused: refused.expect(valid),
@@ -69,6 +82,7 @@ impl Meters {
             Box::new(self.decisions.clone()),
             Box::new(self.refused.clone()),
             Box::new(self.mirrors_left_out.clone()),
+            Box::new(self.polls.clone()),
         ]
     }
 

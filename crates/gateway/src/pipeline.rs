@@ -31,6 +31,7 @@ use crate::meters::Meters;
 use crate::mirror::Mirrors;
 use crate::server::Shared;
 use crate::snapshot::{Snapshot, Target};
+use crate::watched::Watch;
 
 mod exchange;
 mod matched;
@@ -42,6 +43,7 @@ pub(crate) struct Pipeline {
     shared: Shared,
     upstream: Upstream,
     mirrors: Mirrors,
+    watch: Watch,
     /// As the worker has seen it last.
     view: Mutex<Arc<View>>,
 }
@@ -62,11 +64,17 @@ impl Pipeline {
     pub(crate) fn new(shared: Shared, upstream: Upstream) -> Self {
         let view = View::new(shared.snapshot.load_full(), &upstream, &shared);
         let mirrors = Mirrors::new(shared.meters.mirrors_left_out.clone());
-        Self { shared, upstream, mirrors, view: Mutex::new(Arc::new(view)) }
+        let watch = Watch::new(shared.env.clone(), shared.meters.polls.clone());
+        Self { shared, upstream, mirrors, watch, view: Mutex::new(Arc::new(view)) }
     }
 
     pub(crate) const fn meters(&self) -> &Meters {
         &self.shared.meters
+    }
+
+    /// What tasks are watched with.
+    pub(crate) const fn watch(&self) -> &Watch {
+        &self.watch
     }
 
     pub(crate) const fn census(&self) -> &Arc<Census> {

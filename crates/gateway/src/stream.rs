@@ -16,11 +16,19 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    /// Waits until something has come, or the connection's end: to be asked only when all that came was read.
-    pub(crate) async fn readable(&self) -> io::Result<()> {
+    /// Waits until something has come, or the connection's end.
+    pub(crate) async fn readable(&mut self) -> io::Result<()> {
         match self {
             Self::Plain(stream) => stream.readable().await,
-            Self::Tls(stream) => stream.get_ref().0.readable().await,
+            Self::Tls(stream) => {
+                let (socket, session) = stream.get_mut();
+                // What came with the end of the handshake, or behind another record, has left the socket already.
+                let state = session.process_new_packets().map_err(io::Error::other)?;
+                if state.plaintext_bytes_to_read() > 0 || state.peer_has_closed() {
+                    return Ok(());
+                }
+                socket.readable().await
+            }
         }
     }
 }

@@ -93,6 +93,7 @@ fn admit(
 ) {
     let held = Open::new(open);
     let connection = connection::run(stream, peer, listener.clone(), Arc::clone(pipeline));
+    let connection = pipeline.watch().task(connection);
     #[expect(
         clippy::disallowed_methods,
         reason = "it is counted in `open`, and ends with its thread's runtime"

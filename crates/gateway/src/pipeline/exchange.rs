@@ -4,7 +4,7 @@ use std::future::pending;
 
 use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use mainstay_base::error::Code;
@@ -123,7 +123,9 @@ impl<'a> Exchange<'a> {
         if let Some(entry) = &mut self.entry {
             entry.answered(answer.status());
         }
-        answer.map(|body| body.logged(self.entry, self.is_head))
+        // Nobody reads its body, or it has become another connection.
+        let is_unsent = self.is_head || answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+        answer.map(|body| body.logged(self.entry, is_unsent))
     }
 
     /// What its route does, around what a service answers.

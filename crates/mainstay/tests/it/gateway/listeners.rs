@@ -96,6 +96,18 @@ fn tls_is_served_and_its_certificate_changes_under_open_connections() {
 }
 
 #[test]
+fn a_request_that_comes_with_the_end_of_the_handshake_is_answered() {
+    let (echo, folder) = (Echo::start(), folder());
+    let trusting = certs::client(folder.path(), &TLS13, None);
+    let (_node, addresses) = start(folder, &config(echo.0, TLS, ""));
+    let mut stream = secure(addresses[0], &trusting);
+    // Before the handshake it waits in the session, and is sent behind its last message.
+    stream.conn.writer().write_all(b"GET /early HTTP/1.1\r\nHost: a\r\n\r\n").expect("it is kept");
+    let answer = Client::over(stream, addresses[0]).answer(false);
+    assert!(answer.body.starts_with("GET /early "), "{answer:?}");
+}
+
+#[test]
 fn services_are_told_a_clients_certificate() {
     let (echo, folder) = (Echo::start(), folder());
     let pair = |folder: &Path| (folder.join("certs/dev.pem"), folder.join("certs/dev.key"));
