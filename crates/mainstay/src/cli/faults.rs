@@ -73,7 +73,7 @@ pub fn run(faults: &Faults) -> io::Result<u8> {
         },
         Faults::List(_) | Faults::Delete(_) => None,
     };
-    match answer(faults, injected, &config) {
+    match answer(faults, injected.as_ref(), &config) {
         Ok((document, text)) => {
             match target.output.output {
                 Output::Json => output::json(&document)?,
@@ -90,7 +90,7 @@ fn read(path: &Path) -> Result<Injected, Findings> {
 }
 
 /// What a command prints, as a document and for people.
-fn answer(faults: &Faults, injected: Option<Injected>, config: &Config) -> Result<(Value, String)> {
+fn answer(faults: &Faults, injected: Option<&Injected>, config: &Config) -> Result<(Value, String)> {
     let (node, timeout) = (Node::find(config)?, answer_timeout(config));
     let path = |name: &Name| format!("/v1/faults/{name}");
     match faults {
