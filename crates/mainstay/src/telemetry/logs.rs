@@ -12,13 +12,18 @@ use std::time::Duration;
 use prometheus::IntCounter;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::{Layer, Registry};
 
-use self::queue::{Patient, Queue};
+use self::queue::{Haste, Lines, Patient, Queue};
+
+/// What lines of the access log are for.
+const ACCESS: &str = "mainstay::access";
 
 /// The `telemetry.logs` section.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -95,12 +100,18 @@ impl From<Level> for LevelFilter {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rooms {
+    /// The access log: one line for each request that is logged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access: Option<Level>,
     /// The API listener and its resources.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api: Option<Level>,
     /// Loading and reloading the configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config: Option<Level>,
+    /// The gateway.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<Level>,
     /// Starting, tasks, signals and stopping.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub life: Option<Level>,
@@ -172,8 +183,9 @@ impl Logs {
         let pretty = config.format == Format::Pretty || (config.format == Format::Auto && terminal);
         let queue = Arc::new(Queue::new());
         // Complaints of the formatter itself would go to stderr directly, past the queue.
-        let lines =
-            tracing_subscriber::fmt::layer().log_internal_errors(false).with_writer(Arc::clone(&queue));
+        let lines = tracing_subscriber::fmt::layer()
+            .log_internal_errors(false)
+            .with_writer(Writer(Arc::clone(&queue)));
         let lines = if pretty {
             lines.with_ansi(terminal && colours_wanted()).with_target(false).boxed()
         } else {
@@ -194,7 +206,7 @@ impl Logs {
 
     /// Writes text as it is, in order with the lines.
     pub fn tell(&self, text: &str) {
-        self.queue.push(text.as_bytes());
+        self.queue.push(text.as_bytes(), Haste::Now);
     }
 
     /// Counts the lines that were dropped, to be registered with the node's metrics.
@@ -245,6 +257,22 @@ impl Drop for Logs {
     }
 }
 
+/// Gives each line to the queue.
+struct Writer(Arc<Queue>);
+
+impl<'w> MakeWriter<'w> for Writer {
+    type Writer = Lines<'w>;
+
+    fn make_writer(&'w self) -> Lines<'w> {
+        Lines { queue: &self.0, haste: Haste::Now }
+    }
+
+    fn make_writer_for(&'w self, of: &Metadata<'_>) -> Lines<'w> {
+        let haste = if of.target() == ACCESS { Haste::Soon } else { Haste::Now };
+        Lines { queue: &self.0, haste }
+    }
+}
+
 /// Starts the thread that writes to stderr. It is not joined: it may be stuck for as long as nobody reads.
 fn write(queue: Arc<Queue>) {
     let lost = |lines| tracing::warn!(target: "mainstay::telemetry", lines, "log lines dropped");
@@ -267,7 +295,13 @@ fn targets(levels: &Override) -> Targets {
     let mut targets = Targets::new()
         .with_default(rooms.dependencies.unwrap_or(Level::Warn.min(levels.level)))
         .with_target("mainstay", levels.level);
-    let named = [("api", rooms.api), ("config", rooms.config), ("life", rooms.life)];
+    let named = [
+        ("access", rooms.access),
+        ("api", rooms.api),
+        ("config", rooms.config),
+        ("gateway", rooms.gateway),
+        ("life", rooms.life),
+    ];
     for (room, level) in named {
         if let Some(level) = level {
             targets = targets.with_target(format!("mainstay::{room}"), level);

@@ -19,6 +19,20 @@ const IDLE_BYTES: usize = 64 * 1024;
 /// those of processes that share a pipe do not tear each other apart.
 const PIECE_BYTES: usize = 4096;
 
+/// How long lines that have time may wait for others, so that they are written together: waking a thread and writing cost more than a line.
+const LINGER: Duration = Duration::from_millis(100);
+/// Lines that have time are written once there are so many bytes of them.
+const LINGER_BYTES_MAX: usize = 64 * 1024;
+
+/// How soon a line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Haste {
+    /// At once: whoever looks at the log looks for it.
+    Now,
+    /// With others, of which there are many: the access log.
+    Soon,
+}
+
 /// Lines between those who log and the one who writes.
 pub struct Queue {
     state: Mutex<State>,
@@ -30,6 +44,8 @@ pub struct Queue {
 struct State {
     /// Whole lines.
     waiting: Vec<u8>,
+    /// What waits is to be written at once.
+    is_urgent: bool,
     /// The writer shall end once nothing waits.
     closing: bool,
     /// The writer has ended. Nothing is taken any more.
@@ -51,16 +67,19 @@ impl Queue {
     }
 
     /// Adds one or more whole lines, or drops them. Never waits for the writer.
-    pub fn push(&self, lines: &[u8]) {
+    pub fn push(&self, lines: &[u8], haste: Haste) {
         let mut state = self.lock();
         if state.ended || state.waiting.len() + lines.len() > WAITING_BYTES_MAX {
             self.dropped.inc_by(count(lines));
             return;
         }
-        let first = state.waiting.is_empty();
+        let is_first = state.waiting.is_empty();
         state.waiting.extend_from_slice(lines);
+        let is_urgent = haste == Haste::Now || state.waiting.len() >= LINGER_BYTES_MAX;
+        let becomes_urgent = is_urgent && !state.is_urgent;
+        state.is_urgent |= is_urgent;
         drop(state);
-        if first {
+        if is_first || becomes_urgent {
             self.changed.notify_all();
         }
     }
@@ -98,8 +117,12 @@ impl Queue {
     /// Waits for lines and moves them into `batch`, which is empty. False when there will be no more.
     fn next(&self, batch: &mut Vec<u8>) -> bool {
         let idle = |state: &mut State| state.waiting.is_empty() && !state.closing;
-        let mut state = self.changed.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
+        let state = self.changed.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
+        let has_time = |state: &mut State| !state.is_urgent && !state.closing;
+        let waited = self.changed.wait_timeout_while(state, LINGER, has_time);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         std::mem::swap(&mut state.waiting, batch);
+        state.is_urgent = false;
         state.ended = batch.is_empty();
         if state.ended {
             self.changed.notify_all();
@@ -126,10 +149,16 @@ impl Queue {
     }
 }
 
-impl Write for &Queue {
+/// Takes lines of one haste.
+pub struct Lines<'q> {
+    pub queue: &'q Queue,
+    pub haste: Haste,
+}
+
+impl Write for Lines<'_> {
     /// Takes the whole, which is one line: `tracing-subscriber` formats a line before it writes.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.push(line);
+        self.queue.push(line, self.haste);
         Ok(line.len())
     }
 
@@ -205,7 +234,7 @@ mod tests {
     }
 
     fn missing(queue: &Queue, lines: u64) {
-        queue.push(format!("{lines} missing\n").as_bytes());
+        queue.push(format!("{lines} missing\n").as_bytes(), Haste::Now);
     }
 
     fn written(queue: &Queue) -> Vec<u8> {
@@ -218,11 +247,11 @@ mod tests {
     #[test]
     fn everything_is_written_in_order_before_the_end() {
         let queue = Queue::new();
-        (0..1000).for_each(|it| queue.push(format!("line {it}\n").as_bytes()));
+        (0..1000).for_each(|it| queue.push(format!("line {it}\n").as_bytes(), Haste::Now));
         let expected: String = (0..1000).map(|it| format!("line {it}\n")).collect();
         assert_eq!(written(&queue), expected.as_bytes());
         assert!(queue.finish(Duration::ZERO));
-        queue.push(b"too late\n");
+        queue.push(b"too late\n", Haste::Now);
         assert_eq!(queue.dropped().get(), 1);
     }
 
@@ -230,7 +259,7 @@ mod tests {
     fn what_finds_the_queue_full_is_dropped_counted_and_reported_once() {
         let queue = Queue::new();
         let line = [b"x".repeat(1023), b"\n".to_vec()].concat();
-        (0..WAITING_BYTES_MAX / 1024 + 7).for_each(|_| queue.push(&line));
+        (0..WAITING_BYTES_MAX / 1024 + 7).for_each(|_| queue.push(&line, Haste::Now));
         assert_eq!(queue.dropped().get(), 7);
         let out = written(&queue);
         assert_eq!(out.len(), WAITING_BYTES_MAX + b"7 missing\n".len());
@@ -242,10 +271,11 @@ mod tests {
         let (queue, (mut out, seen, answer)) = (Queue::new(), told());
         thread::scope(|scope| {
             scope.spawn(|| queue.write_to(&mut out, |_| {}));
-            queue.push(b"stuck\n");
+            queue.push(b"stuck\n", Haste::Now);
             assert_eq!(seen.recv().as_deref(), Ok("stuck\n"));
-            (0..100_000)
-                .for_each(|_| queue.push(b"a line that nobody reads because the one before is stuck\n"));
+            (0..100_000).for_each(|_| {
+                queue.push(b"a line that nobody reads because the one before is stuck\n", Haste::Now)
+            });
             assert!(queue.dropped().get() > 0);
             assert!(!queue.finish(Duration::from_millis(1)));
             drop((answer, seen));
@@ -260,12 +290,43 @@ mod tests {
             for outcome in [Err(io::ErrorKind::BrokenPipe.into()), Ok(()), Ok(())] {
                 answer.send(outcome).expect("the writer runs");
             }
-            queue.push(b"lost\n");
+            queue.push(b"lost\n", Haste::Now);
             assert_eq!(seen.recv().as_deref(), Ok("lost\n"));
-            queue.push(b"found\n");
+            queue.push(b"found\n", Haste::Now);
             assert_eq!(seen.recv().as_deref(), Ok("found\n"));
             assert_eq!(seen.recv().as_deref(), Ok("1 missing\n"));
             assert!(queue.finish(SOON));
+        });
+    }
+
+    #[test]
+    fn lines_that_have_time_are_written_together_and_before_one_that_has_none() {
+        let (queue, (mut out, seen, answer)) = (Queue::new(), told());
+        drop(answer);
+        thread::scope(|scope| {
+            scope.spawn(|| queue.write_to(&mut out, |_| {}));
+            (0..1000).for_each(|_| queue.push(b"soon\n", Haste::Soon));
+            queue.push(b"now\n", Haste::Now);
+            let (mut written, mut writes) = (String::new(), 0);
+            while !written.ends_with("now\n") {
+                written += &seen.recv_timeout(SOON).expect("it is written");
+                writes += 1;
+            }
+            assert_eq!(written, "soon\n".repeat(1000) + "now\n");
+            assert!(writes < 100, "{writes} for 1001 lines");
+            queue.close();
+        });
+    }
+
+    #[test]
+    fn a_line_that_has_time_is_written_although_none_follows() {
+        let (queue, (mut out, seen, answer)) = (Queue::new(), told());
+        drop(answer);
+        thread::scope(|scope| {
+            scope.spawn(|| queue.write_to(&mut out, |_| {}));
+            queue.push(b"soon\n", Haste::Soon);
+            assert_eq!(seen.recv_timeout(SOON).as_deref(), Ok("soon\n"));
+            queue.close();
         });
     }
 
