@@ -9,7 +9,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde_json::{Map, Value};
 use serde_path_to_error::{Path, Segment};
 
 use mainstay_base::error::Code;
@@ -84,6 +85,16 @@ pub fn too_large(limit: Size) -> Problem {
 pub fn json<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Problem> {
     // Places are only kept track of when there is something wrong.
     serde_json::from_slice::<Object<T>>(bytes).map(|Object(body)| body).or_else(|_| explain(bytes))
+}
+
+/// Reads members of JSON as a `T`. Errors: [`Code::Invalid`] with the JSON Pointer of the first member that does not fit.
+pub fn of_members<T: DeserializeOwned>(members: Map<String, Value>) -> Result<T, Problem> {
+    serde_path_to_error::deserialize(Value::Object(members)).map_err(|error| {
+        let pointer = pointer(error.path());
+        let shown = if pointer.is_empty() { String::new() } else { format!(" at `{pointer}`") };
+        let detail = format!("the body does not fit{shown}: {}", error.into_inner());
+        Problem::new(Code::Invalid, detail).fact("pointer", pointer)
+    })
 }
 
 #[cold]

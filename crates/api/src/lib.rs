@@ -29,12 +29,12 @@ mod commits;
 pub mod fuzz;
 mod items;
 pub mod openapi;
-mod preconditions;
+pub mod preconditions;
 mod resources;
-mod stamp;
+pub mod stamp;
 pub mod streams;
 pub mod target;
-mod terms;
+pub mod terms;
 mod wire;
 
 use std::sync::Arc;

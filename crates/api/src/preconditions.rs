@@ -11,7 +11,7 @@ use crate::answer::header;
 use crate::terms::{one, wrong};
 
 /// The entity tag of a version.
-pub(crate) fn etag(version: Version) -> HeaderValue {
+pub fn etag(version: Version) -> HeaderValue {
     header(format_args!("\"{version}\""))
 }
 
@@ -35,7 +35,7 @@ pub(crate) fn for_change(headers: &HeaderMap, item: &ItemName) -> Result<Vec<Con
 }
 
 /// What a change of a definition depends on. Errors: a header that cannot be read, or that no change can depend on.
-pub(crate) fn for_definition(headers: &HeaderMap) -> Result<Expected, Problem> {
+pub fn for_definition(headers: &HeaderMap) -> Result<Expected, Problem> {
     match (tag(headers, &IF_MATCH)?, tag(headers, &IF_NONE_MATCH)?) {
         (None, None) => Ok(Expected::Anything),
         (Some(Tag::Any), None) => Ok(Expected::Present),

@@ -7,6 +7,7 @@ pub mod accept;
 pub mod access;
 pub mod actions;
 mod body;
+pub mod book;
 pub mod census;
 mod client;
 pub mod coding;

@@ -4,6 +4,7 @@
 //! reaches a resource. Every answer carries `Mainstay-Request-Id`; every error is a problem document.
 
 mod bodies;
+mod described;
 mod flights;
 mod guard;
 mod measure;

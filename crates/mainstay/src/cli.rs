@@ -15,6 +15,7 @@ mod inspect;
 mod items;
 mod lab;
 mod output;
+mod told;
 mod up;
 
 use std::io;
@@ -66,10 +67,10 @@ enum Command {
     /// Read and change the definitions of collections, by the node that is up
     #[command(subcommand)]
     Collections(collections::Collections),
-    /// Look at which requests go where
+    /// Look at which requests go where, and change it on the node that is up
     #[command(subcommand)]
     Routes(gateway::Routes),
-    /// Look at the services that requests go to
+    /// Look at the services that requests go to, and change them on the node that is up
     #[command(subcommand)]
     Services(gateway::Services),
     /// Inject faults into requests of the node that is up, for drills and laboratories

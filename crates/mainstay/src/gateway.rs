@@ -1,6 +1,8 @@
 //! The gateway of this node: its addresses taken, its workers started and stopped, its definitions put in force.
 
 pub mod faults;
+mod in_force;
+pub mod store;
 mod view;
 mod written;
 
@@ -8,18 +10,20 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
 use mainstay_base::id::Name;
 use mainstay_base::time::{Clock, Entropy};
+use mainstay_base::units::Duration;
+use mainstay_gateway::book::{Change, Changed, Kind};
 use mainstay_gateway::config::Misfit;
-use mainstay_gateway::explanation::{self, Asked, Explanation};
 use mainstay_gateway::listener::{Bound, Greeting, Listener};
 use mainstay_gateway::meters::Meters;
 use mainstay_gateway::server::{LISTENERS_MAX, Server, Shared};
 use mainstay_gateway::snapshot::{Maker, Snapshot};
 
-use mainstay_resilience::fault::{self, Faults, InstallError};
+use mainstay_resilience::fault::{self, Faults, InstallError, Rule};
 
 use crate::config::{self, Config, Loaded};
 use crate::life::Unfinished;
@@ -27,6 +31,8 @@ use crate::system::SystemClock;
 use crate::telemetry::metrics::{LATENCY_SECONDS, Metrics};
 use crate::tls;
 use faults::{Injected, Injections};
+pub use in_force::{Finding, InForce, Refused};
+use store::Store;
 pub use view::{Bulkhead, Defined, Guarding};
 pub use written::Written;
 use written::{definitions, rules};
@@ -112,6 +118,12 @@ pub enum Error {
     /// Faults that are injected.
     #[error(transparent)]
     Faults(InstallError),
+    /// What the configuration and the API define does not go together.
+    #[error(transparent)]
+    Definitions(#[from] Refused),
+    /// What the API has defined.
+    #[error(transparent)]
+    Store(#[from] store::Error),
     /// The certificates of a listener.
     #[error("TLS of the listener on {address}: {reasons}")]
     Tls {
@@ -122,6 +134,18 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Why, one by one.
+    pub fn reasons(&self) -> Vec<String> {
+        match self {
+            Self::Definitions(Refused::Misfits(findings)) => {
+                findings.iter().map(ToString::to_string).collect()
+            }
+            other => vec![other.to_string()],
+        }
+    }
+}
+
 /// The gateway of a node. Clones are the same one.
 #[derive(Clone)]
 pub struct NodeGateway(Arc<Parts>);
@@ -130,7 +154,10 @@ struct Parts {
     maker: Maker,
     snapshot: Arc<ArcSwap<Snapshot>>,
     /// What the snapshot was made of.
-    written: ArcSwap<Written>,
+    in_force: ArcSwap<InForce>,
+    /// Held by whoever changes that, from the first look until it is in force.
+    changing: Arc<tokio::sync::Mutex<()>>,
+    store: Arc<Store>,
     server: Server,
     faults: fault::Handle,
     /// Whether there may be any.
@@ -142,8 +169,13 @@ struct Parts {
     clock: Arc<dyn Clock>,
 }
 
-/// Listeners as a configuration wants them: nothing of it can fail any more but the start of threads.
-pub struct Prepared(Vec<(SocketAddr, Wanted)>);
+/// What a configuration wants, kept already: nothing of it can fail any more but the start of threads. Until it is put in force or dropped, nothing else changes.
+pub struct Prepared {
+    listeners: Vec<(SocketAddr, Wanted)>,
+    next: InForce,
+    rules: Vec<Rule>,
+    _changing: OwnedMutexGuard<()>,
+}
 
 enum Wanted {
     Kept(Listener, Greeting),
@@ -151,13 +183,15 @@ enum Wanted {
 }
 
 impl NodeGateway {
-    /// What a configuration defines, which is served by nobody yet.
+    /// What a configuration and the API have defined, which is served by nobody yet. Errors: what is kept cannot be read.
     pub fn new(
         loaded: &Loaded,
         (clock, entropy): (&Arc<dyn Clock>, &Arc<dyn Entropy>),
         metrics: &Metrics,
-    ) -> Self {
+    ) -> Result<Self, Error> {
         let (config, written) = (&loaded.config, Written::of(loaded));
+        let store = Store::new(config.data.as_path());
+        let book = store.read()?;
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let workers = config.gateway.workers.map_or_else(cores, |workers| workers.get() as usize);
         let meters = Meters::new(&LATENCY_SECONDS);
@@ -167,25 +201,40 @@ impl NodeGateway {
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
         let faults = fault::Handle::new(config.faults, maker.env_of("gateway"));
         let shared = Shared::new(&maker, Arc::clone(&snapshot), faults.clone());
-        let server = Server::new(workers, shared);
-        let clock = Arc::clone(clock);
-        let (written, injections, listeners) =
-            (ArcSwap::from_pointee(written), Mutex::default(), Mutex::default());
-        Self(Arc::new(Parts {
+        let definitions = written.definitions.clone();
+        Ok(Self(Arc::new(Parts {
             maker,
             snapshot,
-            written,
-            server,
+            in_force: ArcSwap::from_pointee(InForce { written, book, definitions }),
+            changing: Arc::default(),
+            store: Arc::new(store),
+            server: Server::new(workers, shared),
             faults,
             allowed: config.faults,
-            injections,
-            listeners,
-            clock,
-        }))
+            injections: Mutex::default(),
+            listeners: Mutex::default(),
+            clock: Arc::clone(clock),
+        })))
     }
 
-    /// Takes what addresses a configuration wants and are not served yet, and makes TLS of its certificates. Within a runtime. Errors: nothing has changed.
-    pub fn prepare(&self, config: &Config) -> Result<Prepared, Error> {
+    /// Takes what addresses a configuration wants and are not served yet, makes TLS of its certificates, and keeps what it defines beside what the API does. Errors: nothing is served
+    /// otherwise than before.
+    pub async fn prepare(&self, loaded: &Loaded) -> Result<Prepared, Error> {
+        let changing = Arc::clone(&self.0.changing).lock_owned().await;
+        let listeners = self.wanted(&loaded.config)?;
+        let (now, written) = (self.0.in_force.load_full(), Written::of(loaded));
+        let declared = now.book.declare(&written.declared(), self.0.clock.wall());
+        let next = InForce::new(written, declared.as_ref().unwrap_or(&now.book).clone())?;
+        let rules = self.injections().rules(&next.written).map_err(Error::Faults)?;
+        if let Some(book) = declared {
+            let store = Arc::clone(&self.0.store);
+            let writing = tokio::task::spawn_blocking(move || store.write(&book));
+            writing.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+        }
+        Ok(Prepared { listeners, next, rules, _changing: changing })
+    }
+
+    fn wanted(&self, config: &Config) -> Result<Vec<(SocketAddr, Wanted)>, Error> {
         let mut known = self.listeners().clone();
         let prepare = |wanted: &config::Listener| {
             let address = wanted.address.socket();
@@ -202,7 +251,7 @@ impl NodeGateway {
             };
             Ok((address, wanted))
         };
-        config.listen.gateway.iter().map(prepare).collect::<Result<_, _>>().map(Prepared)
+        config.listen.gateway.iter().map(prepare).collect()
     }
 
     fn greeting(&self, wanted: &config::Listener, kept: Option<&Listener>) -> Result<Greeting, Error> {
@@ -217,19 +266,15 @@ impl NodeGateway {
         Ok(Greeting { tls: tls.transpose()?, proxy_protocol: wanted.proxy_protocol.clone() })
     }
 
-    /// Puts in force what a configuration defines, which was checked, and serves what was prepared. Requests that have begun go on as they began; listeners that stay never close, and
+    /// Puts in force what was prepared, and serves it. Requests that have begun go on as they began; listeners that stay never close, and
     /// those that go answer what they have. Errors: the system has no threads.
-    pub fn configure(&self, next: Written, Prepared(wanted): Prepared) -> Result<(), Error> {
-        let Parts { maker, snapshot, server, faults, written, .. } = &*self.0;
-        let injections = self.injections();
-        let rules = injections.rules(&next).map_err(Error::Faults)?;
+    pub fn configure(&self, prepared: Prepared) -> Result<(), Error> {
+        let Prepared { listeners: wanted, next, rules, .. } = prepared;
+        let Parts { server, faults, .. } = &*self.0;
         if faults.rules() != rules {
             faults.install(rules).map_err(Error::Faults)?;
         }
-        drop(injections);
-        let made = maker.snapshot(&next.definitions, next.settings.clone(), Some(&snapshot.load()));
-        snapshot.store(Arc::new(made));
-        written.store(Arc::new(next));
+        self.put_in_force(next);
         let mut listeners = self.listeners();
         let before = std::mem::take(&mut *listeners);
         for (address, wanted) in wanted {
@@ -249,24 +294,61 @@ impl NodeGateway {
         Ok(())
     }
 
-    /// The routes in force, by name.
-    pub fn routes(&self) -> Vec<Defined> {
-        self.0.written.load().routes()
+    fn put_in_force(&self, next: InForce) {
+        let Parts { maker, snapshot, in_force, .. } = &*self.0;
+        let made = maker.snapshot(&next.definitions, next.written.settings.clone(), Some(&snapshot.load()));
+        snapshot.store(Arc::new(made));
+        in_force.store(Arc::new(next));
     }
 
-    /// The services in force, by name, and what guards them at the moment.
-    pub fn services(&self) -> Vec<Defined> {
-        self.0.written.load().services(Some(&self.0.snapshot.load()))
+    /// Changes a definition, once it is kept and in one step for all requests, or tells what that would come to. Waits for a change that is under way until the deadline. Errors: nothing
+    /// has changed. To drop the future once it was polled is an unknown outcome.
+    pub async fn change(
+        &self,
+        change: Change,
+        is_dry_run: bool,
+        left: Option<Duration>,
+    ) -> Result<Changed, Refused> {
+        let changing = Arc::clone(&self.0.changing).lock_owned();
+        let changing = match left {
+            Some(left) => {
+                tokio::time::timeout(left.as_std(), changing).await.map_err(|_| Refused::Deadline)?
+            }
+            None => changing.await,
+        };
+        let this = self.clone();
+        let work = tokio::task::spawn_blocking(move || {
+            let _changing = changing;
+            this.change_now(&change, is_dry_run)
+        });
+        work.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
     }
 
-    /// What would become of a request with what is in force. Errors: it cannot be a request.
-    pub fn explain(&self, asked: &Asked) -> Result<Explanation, explanation::Error> {
-        self.0.written.load().explain(asked)
+    /// The same by whoever may change what is in force. Blocks on the disk.
+    fn change_now(&self, change: &Change, is_dry_run: bool) -> Result<Changed, Refused> {
+        let now = self.0.in_force.load_full();
+        let changed = now.book.change(change, self.0.clock.wall(), now.written.keep)?;
+        let next = InForce::new(now.written.clone(), changed.book.clone())?;
+        if !is_dry_run && changed.book != now.book {
+            self.0.store.write(&changed.book)?;
+            self.put_in_force(next);
+        }
+        Ok(changed)
+    }
+
+    /// What is in force.
+    pub fn in_force(&self) -> Arc<InForce> {
+        self.0.in_force.load_full()
+    }
+
+    /// What is in force of a kind, by name; of services also what guards them at the moment.
+    pub fn all(&self, kind: Kind) -> Vec<Defined> {
+        self.0.in_force.load().all(kind, &self.0.snapshot.load())
     }
 
     /// The faults that are injected.
     pub fn faults(&self) -> Vec<faults::Shown> {
-        self.injections().shown(&self.0.written.load())
+        self.injections().shown(&self.0.in_force.load().written)
     }
 
     /// Injects a fault until it is taken out or the process ends, or another one by that name, whose schedule begins anew. Returns whether there was none. Errors, with the faults as they
@@ -275,9 +357,9 @@ impl NodeGateway {
         if self.0.allowed == Faults::Refused {
             return Err(InstallError::Refused.into());
         }
-        let (mut current, written) = (self.injections(), self.0.written.load());
-        let next = current.with(name, injected, &written.definitions)?;
-        self.0.faults.install(next.rules(&written)?)?;
+        let (mut current, now) = (self.injections(), self.0.in_force.load());
+        let next = current.with(name, injected, &now.definitions)?;
+        self.0.faults.install(next.rules(&now.written)?)?;
         let is_new = !current.has(name);
         *current = next;
         Ok(is_new)
@@ -285,9 +367,9 @@ impl NodeGateway {
 
     /// Takes a fault out. Errors: it is not there, or is the configuration's.
     pub fn heal(&self, name: &str) -> Result<(), faults::Error> {
-        let (mut current, written) = (self.injections(), self.0.written.load());
-        let next = current.without(name, &written)?;
-        self.0.faults.install(next.rules(&written)?)?;
+        let (mut current, now) = (self.injections(), self.0.in_force.load());
+        let next = current.without(name, &now.written)?;
+        self.0.faults.install(next.rules(&now.written)?)?;
         *current = next;
         Ok(())
     }

@@ -19,7 +19,7 @@ use mainstay_machine::task::Declare;
 use crate::api::{self, serve};
 use crate::backups::Backups;
 use crate::config::{Config, Loaded};
-use crate::gateway::{self, NodeGateway, Written};
+use crate::gateway::{self, NodeGateway};
 use crate::life::lock::{self, DataLock, Holder};
 use crate::life::ready::Readiness;
 use crate::life::scope::Alarm;
@@ -169,9 +169,9 @@ async fn start(
     let api = bound.address();
     hold(lock, api, started)?;
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    let gateway = NodeGateway::new(&loaded, (&clock, &entropy), &metrics);
+    let gateway = NodeGateway::new(&loaded, (&clock, &entropy), &metrics)?;
     // Taken early: whoever has a port in use is told before there is a log to be closed.
-    let listeners = gateway.prepare(&config)?;
+    let listeners = gateway.prepare(&loaded).await?;
     let (log, shards) = open_data(&config, (&clock, &entropy), scope, started, disk).await?;
     log.count_in(&metrics);
     shards.count_in(&metrics);
@@ -198,7 +198,7 @@ async fn start(
         server.drain(deadline, linger)
     });
     readiness.up("api");
-    serve_gateway(&config, &gateway, (Written::of(&loaded), listeners), started)?;
+    serve_gateway(&config, &gateway, listeners, started)?;
     readiness.up("gateway");
 
     let (current, served) = (Arc::clone(&config), shards.clone());
@@ -234,10 +234,10 @@ fn hold(mut lock: DataLock, api: std::net::SocketAddr, started: &mut Started) ->
 fn serve_gateway(
     config: &Arc<ArcSwap<Config>>,
     gateway: &NodeGateway,
-    (written, listeners): (Written, gateway::Prepared),
+    prepared: gateway::Prepared,
     started: &mut Started,
 ) -> Result<(), Error> {
-    gateway.configure(written, listeners)?;
+    gateway.configure(prepared)?;
     let (at_stop, served) = (Arc::clone(config), gateway.clone());
     started.push("gateway", move |deadline| async move {
         let linger = at_stop.load().shutdown.linger.as_std();
@@ -255,9 +255,9 @@ fn applying(
     let runtime = Handle::current();
     Box::new(move |loaded| {
         let _within = runtime.enter();
-        let listeners = gateway.prepare(&loaded.config).map_err(|error| error.to_string())?;
-        runtime.block_on(shards.declare(loaded.declare()))?;
-        gateway.configure(Written::of(loaded), listeners).map_err(|error| error.to_string())?;
+        let prepared = runtime.block_on(gateway.prepare(loaded)).map_err(|error| error.reasons())?;
+        runtime.block_on(shards.declare(loaded.declare())).map_err(|reason| vec![reason])?;
+        gateway.configure(prepared).map_err(|error| error.reasons())?;
         swap(&loaded.config);
         Ok(())
     })

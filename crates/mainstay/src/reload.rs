@@ -67,7 +67,7 @@ pub fn log_warnings(findings: &Findings) {
 }
 
 /// Puts a new configuration in force. Errors: why it cannot be; then all of the old one is. May block.
-pub type Apply = Box<dyn Fn(&Loaded) -> std::result::Result<(), String> + Send + Sync>;
+pub type Apply = Box<dyn Fn(&Loaded) -> std::result::Result<(), Vec<String>> + Send + Sync>;
 
 struct Current {
     config: Config,
@@ -130,7 +130,7 @@ impl Reloads {
                 }
                 log_warnings(&loaded.findings);
                 if reasons.is_empty() {
-                    reasons.extend(apply(&loaded).err());
+                    reasons.extend(apply(&loaded).err().into_iter().flatten());
                 }
                 if reasons.is_empty() {
                     let result =

@@ -107,13 +107,11 @@ const fn one() -> Ratio {
 }
 
 impl Route {
-    /// What a definition says beyond its name, in the order of the keys: what is at its default is left out.
+    /// What it says beyond its name: what is at its default is left out, and read again so.
     pub fn written(&self) -> Map<String, Value> {
         let plain: Self =
             serde_json::from_value(json!({ "name": self.name })).expect("a route needs no more");
-        let (mut written, plain) = (members(self), members(&plain));
-        written.retain(|key, value| plain.get(key) != Some(value));
-        written
+        without(members(self), &members(&plain))
     }
 
     /// What it does to requests and answers.
@@ -139,10 +137,19 @@ impl Route {
     }
 }
 
-/// What the definition of a service says, in the order of the keys: what is at its default is left out.
+/// What the definition of a service says: what is at its default is left out, and read again so.
 pub fn written_service(service: &Service) -> Map<String, Value> {
-    let (mut written, plain) = (members(service), members(&Service::default()));
+    without(members(service), &members(&Service::default()))
+}
+
+/// Members other than these, at any depth of objects that both have.
+fn without(mut written: Map<String, Value>, plain: &Map<String, Value>) -> Map<String, Value> {
     written.retain(|key, value| plain.get(key) != Some(value));
+    for (key, value) in &mut written {
+        if let (Value::Object(members), Some(Value::Object(plain))) = (value, plain.get(key)) {
+            *members = without(std::mem::take(members), plain);
+        }
+    }
     written
 }
 

@@ -199,7 +199,7 @@ mod tests {
             shards,
             logs: Arc::new(Logs::start(&config.telemetry.logs)),
             reloads: Arc::new(Reloads::new(&loaded, Arc::clone(&clock), &metrics)),
-            gateway: NodeGateway::new(&loaded, (&clock, &entropy), &metrics),
+            gateway: NodeGateway::new(&loaded, (&clock, &entropy), &metrics).expect("nothing is kept"),
             clock,
             entropy,
             metrics,

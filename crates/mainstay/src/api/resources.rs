@@ -19,12 +19,14 @@ use serde_json::json;
 use mainstay_api::answer;
 
 use super::measure::{Counts, Matching, NO_ROUTE};
-use super::{Context, guard};
+use super::{Context, described, guard};
 use crate::telemetry::metrics::MEDIA_TYPE;
+
+const OPENAPI: &str = "/v1/openapi.json";
 
 /// Every route, each with its own counters.
 pub fn router(context: &Context, counts: &Counts) -> Router {
-    let table: [(&str, MethodRouter<Context>); 14] = [
+    let table: [(&str, MethodRouter<Context>); 21] = [
         ("/", get(overview)),
         ("/metrics", get(metrics)),
         ("/v1/backups", get(backups::list).post(backups::create)),
@@ -35,8 +37,15 @@ pub fn router(context: &Context, counts: &Counts) -> Router {
         ("/v1/health/ready", get(health::ready)),
         ("/v1/log", get(log)),
         ("/v1/matches", post(gateway::explain)),
-        ("/v1/routes", get(gateway::routes)),
-        ("/v1/services", get(gateway::services)),
+        (OPENAPI, get(described::show)),
+        ("/v1/routes", get(gateway::list)),
+        ("/v1/routes/{name}", get(gateway::show).put(gateway::change).delete(gateway::change)),
+        ("/v1/routes/{name}/history", get(gateway::history)),
+        ("/v1/routes/{name}/rollback", post(gateway::change)),
+        ("/v1/services", get(gateway::list)),
+        ("/v1/services/{name}", get(gateway::show).put(gateway::change).delete(gateway::change)),
+        ("/v1/services/{name}/history", get(gateway::history)),
+        ("/v1/services/{name}/rollback", post(gateway::change)),
         ("/v1/shards", get(shards)),
         ("/v1/telemetry/logs", get(logs::show).put(logs::set).delete(logs::reset)),
     ];
@@ -45,7 +54,9 @@ pub fn router(context: &Context, counts: &Counts) -> Router {
         let guarded = methods.route_layer(middleware::from_fn(guard::json_only));
         router = router.route(path, measured(path, guarded.fallback(answer::wrong_method), counts));
     }
-    for (path, methods) in mainstay_api::routes() {
+    let blocks = mainstay_api::routes().into_iter();
+    // What is described here has more than its own.
+    for (path, methods) in blocks.filter(|(path, _)| *path != OPENAPI) {
         router = router
             .route(path, measured(path, methods, counts).with_state(context.shards.resources().clone()));
     }

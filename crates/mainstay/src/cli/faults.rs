@@ -11,7 +11,7 @@ use mainstay_resilience::fault::Schedule;
 use serde_json::{Value, json};
 
 use super::ask::{Node, answer_timeout};
-use super::{OK, Output, OutputArg, Source, USAGE, failed, output};
+use super::{OK, Output, OutputArg, Source, USAGE, failed, output, told};
 use crate::config::{Config, Findings, document, explain};
 use crate::gateway::faults::{Injected, Shown};
 
@@ -131,7 +131,7 @@ fn listed(all: &[Shown]) -> String {
         };
         [name.clone(), of, flat(&json!(fault)), json!(ratio).to_string(), when(schedule), origin]
     });
-    output::columns(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
+    told::columns(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
 }
 
 /// A value on one line: a word, or the paths in it.

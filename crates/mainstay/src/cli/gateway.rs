@@ -2,6 +2,7 @@
 //!
 //! Offline by default: what is written is looked at before it is in force. As JSON, what the API answers; for people, [`told`].
 
+mod changes;
 mod told;
 
 use std::io;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use axum::http::Request;
 use clap::{Args, Subcommand};
+use mainstay_gateway::book::Kind;
 use mainstay_gateway::explanation::{Asked, Explanation, Header};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -19,6 +21,10 @@ use super::ask::{Node, answer_timeout};
 use super::{FAILED, OK, Output, OutputArg, Source, USAGE, failed, output};
 use crate::config::{Config, Loaded};
 use crate::gateway::{Defined, Written};
+use changes::Changes;
+
+/// Definitions of a page.
+const PAGE: usize = 1_000;
 
 /// The commands under `routes`.
 #[derive(Debug, Subcommand)]
@@ -27,6 +33,8 @@ pub enum Routes {
     List(Target),
     /// Tell which route takes a request, why each other does not, and where the request goes; exits with 1 if none takes it
     Test(Test),
+    #[command(flatten)]
+    Definition(Changes),
 }
 
 /// The commands under `services`.
@@ -34,6 +42,8 @@ pub enum Routes {
 pub enum Services {
     /// List the services; with `--live` also what guards them at the moment
     List(Target),
+    #[command(flatten)]
+    Definition(Changes),
 }
 
 /// Arguments of `routes test`.
@@ -78,7 +88,7 @@ struct Answer {
 pub fn routes(routes: &Routes) -> io::Result<u8> {
     match routes {
         Routes::List(target) => answered(target, |seen| {
-            let document = seen.all("routes")?;
+            let document = seen.all(Kind::Route)?;
             let text = told::routes(&typed::<Vec<Defined>>(document["routes"].clone())?)?;
             Ok(Answer { document, text, code: OK })
         }),
@@ -90,16 +100,20 @@ pub fn routes(routes: &Routes) -> io::Result<u8> {
             }
             answered(&test.target, |seen| seen.explain(&asked))
         }
+        Routes::Definition(changes) => changes::run(Kind::Route, changes),
     }
 }
 
 /// Runs a command of `services`, and returns the exit code. The error is that of writing the result.
-pub fn services(Services::List(target): &Services) -> io::Result<u8> {
-    answered(target, |seen| {
-        let document = seen.all("services")?;
-        let text = told::services(&typed::<Vec<Defined>>(document["services"].clone())?, target.live)?;
-        Ok(Answer { document, text, code: OK })
-    })
+pub fn services(services: &Services) -> io::Result<u8> {
+    match services {
+        Services::List(target) => answered(target, |seen| {
+            let document = seen.all(Kind::Service)?;
+            let text = told::services(&typed::<Vec<Defined>>(document["services"].clone())?, target.live)?;
+            Ok(Answer { document, text, code: OK })
+        }),
+        Services::Definition(changes) => changes::run(Kind::Service, changes),
+    }
 }
 
 fn answered(target: &Target, answer: impl FnOnce(&Seen) -> Result<Answer>) -> io::Result<u8> {
@@ -139,12 +153,22 @@ impl Seen {
         })
     }
 
-    /// All `routes`, or all `services`, as the API answers them.
-    fn all(&self, what: &'static str) -> Result<Value> {
-        match self {
-            Self::Live(node, timeout) => node.send(Request::get(format!("/v1/{what}")), None, *timeout),
-            Self::Written(written) if what == "routes" => Ok(json!({ "routes": written.routes() })),
-            Self::Written(written) => Ok(json!({ "services": written.services(None) })),
+    /// All of a kind, as the API answers them.
+    fn all(&self, kind: Kind) -> Result<Value> {
+        let what = kind.plural();
+        let (node, timeout) = match self {
+            Self::Written(written) => return Ok(json!({ what: written.all(kind) })),
+            Self::Live(node, timeout) => (node, *timeout),
+        };
+        let (mut all, mut cursor) = (Vec::<Value>::new(), String::new());
+        loop {
+            let path = format!("/v1/{what}?limit={PAGE}{cursor}");
+            let mut page = node.send(Request::get(path), None, timeout)?;
+            all.extend(typed::<Vec<Value>>(page[what].take())?);
+            match page["next"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return Ok(json!({ what: all })),
+            }
         }
     }
 

@@ -39,7 +39,8 @@ const fn one() -> Ratio {
 }
 
 /// A fault as it is shown.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "InjectedFault")]
 pub struct Shown {
     /// Its name.
     pub name: String,

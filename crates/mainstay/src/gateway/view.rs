@@ -1,22 +1,29 @@
 //! What is shown of the gateway's definitions.
 
 use mainstay_base::id::Name;
-use mainstay_gateway::config::{Route, written_service};
+use mainstay_base::time::Timestamp;
+use mainstay_gateway::book::Record;
 use mainstay_gateway::snapshot::Snapshot;
-use mainstay_machine::definition::Source;
+use mainstay_machine::Version;
+use mainstay_machine::definition::{Origin, Source};
 use mainstay_resilience::breaker::State;
-use mainstay_upstream::Config as Service;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::Written;
-
 /// A route or a service, as it is defined.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Defined {
     /// Its name.
     pub name: Name,
-    /// Where it was written, and so where it can be changed.
+    /// The version of the definition; not there for one that is only written in a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub version: Option<Version>,
+    /// When it was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changed: Option<Timestamp>,
+    /// Where it was written, and so where it can be changed: `file` or `api`.
     pub origin: String,
     /// The configuration file, for the origin `file`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -24,7 +31,13 @@ pub struct Defined {
     /// The line in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
-    /// What it says beyond its name.
+    /// Who gave it, for the origin `api`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub caller: Option<String>,
+    /// It is not in force from this version on.
+    #[serde(default)]
+    pub retired: bool,
+    /// What it says beyond its name, without defaults: the body of a `PUT`.
     pub definition: Map<String, Value>,
     /// What guards a service at the moment; only of a node that is up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -32,7 +45,7 @@ pub struct Defined {
 }
 
 /// What guards calls to a service at the moment.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Guarding {
     /// The route whose policy it is; the service's own without one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,7 +59,7 @@ pub struct Guarding {
 }
 
 /// How full a bulkhead is.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 pub struct Bulkhead {
     /// How many calls run.
     pub running: u32,
@@ -54,41 +67,40 @@ pub struct Bulkhead {
     pub waiting: u32,
 }
 
-impl Written {
-    /// Its routes, by name.
-    pub fn routes(&self) -> Vec<Defined> {
-        let mut all: Vec<_> = self.definitions.routes.iter().map(|route| self.route(route)).collect();
-        all.sort_by(|one, other| one.name.cmp(&other.name));
-        all
-    }
-
-    /// Its services, by name, with what guards them if that is known.
-    pub fn services(&self, snapshot: Option<&Snapshot>) -> Vec<Defined> {
-        let service = |(name, service): (&Name, &Service)| Defined {
-            guards: snapshot.map(|snapshot| guards(snapshot, name)).unwrap_or_default(),
-            ..defined(name, &self.services[name], written_service(service))
+impl Defined {
+    /// A definition as of one version.
+    pub fn of(record: &Record) -> Self {
+        let Record { name, version, changed, origin, retired, definition, .. } = record.clone();
+        let (version, changed) = (Some(version), Some(changed));
+        let shown = match origin {
+            Origin::File(source) => Self::written(&name, source, definition),
+            Origin::Api { caller } => {
+                let (origin, caller) = ("api".to_owned(), Some(caller));
+                let nowhere = Source { file: String::new(), line: None };
+                Self { origin, file: None, caller, ..Self::written(&name, nowhere, definition) }
+            }
         };
-        self.definitions.services.iter().map(service).collect()
+        Self { version, changed, retired, ..shown }
     }
 
-    fn route(&self, route: &Route) -> Defined {
-        defined(&route.name, &self.routes[&route.name], route.written())
+    /// What a file says, of which nothing else is known.
+    pub fn written(name: &Name, Source { file, line }: Source, definition: Map<String, Value>) -> Self {
+        Self {
+            name: name.clone(),
+            version: None,
+            changed: None,
+            origin: "file".to_owned(),
+            file: Some(file),
+            line,
+            caller: None,
+            retired: false,
+            definition,
+            guards: Vec::new(),
+        }
     }
 }
 
-fn defined(name: &Name, source: &Source, definition: Map<String, Value>) -> Defined {
-    let Source { file, line } = source.clone();
-    Defined {
-        name: name.clone(),
-        origin: "file".into(),
-        file: Some(file),
-        line,
-        definition,
-        guards: Vec::new(),
-    }
-}
-
-fn guards(snapshot: &Snapshot, name: &Name) -> Vec<Guarding> {
+pub(super) fn guards(snapshot: &Snapshot, name: &Name) -> Vec<Guarding> {
     let of_service = snapshot.guards().filter(|(service, ..)| *service == name);
     let guarding = of_service.map(|(_, route, guard)| Guarding {
         route: route.cloned(),

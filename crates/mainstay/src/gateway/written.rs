@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use mainstay_base::id::Name;
-use mainstay_gateway::config::{Definitions, Route, Settings};
+use mainstay_base::units::Duration;
+use mainstay_gateway::book::{Declared, Kind};
+use mainstay_gateway::config::{Definitions, Route, Settings, written_service};
 use mainstay_gateway::explanation::{self, Asked, Explanation};
 use mainstay_machine::definition::Source;
 use mainstay_resilience::fault::Rule;
 
+use super::Defined;
 use crate::config::source::Origin;
 use crate::config::{Config, Loaded};
 
@@ -24,6 +27,8 @@ pub struct Written {
     pub routes: BTreeMap<Name, Source>,
     /// Where each service is written.
     pub services: BTreeMap<Name, Source>,
+    /// How long what was answered to an idempotency key is answered again.
+    pub keep: Duration,
 }
 
 /// What a configuration defines.
@@ -63,7 +68,27 @@ impl Written {
             rules: rules(config),
             routes: config.routes.iter().enumerate().map(route).collect(),
             services: config.services.keys().map(service).collect(),
+            keep: config.idempotency.keep,
         }
+    }
+
+    /// Its routes and services, as files declare them.
+    pub fn declared(&self) -> BTreeMap<(Kind, Name), Declared> {
+        let Definitions { routes, services, .. } = &self.definitions;
+        let routes = routes.iter().map(|route| (Kind::Route, &route.name, route.written(), &self.routes));
+        let services = services
+            .iter()
+            .map(|(name, service)| (Kind::Service, name, written_service(service), &self.services));
+        let declared = |(kind, name, definition, sources): (_, &Name, _, &BTreeMap<Name, Source>)| {
+            ((kind, name.clone()), Declared { definition, source: sources[name].clone() })
+        };
+        routes.chain(services).map(declared).collect()
+    }
+
+    /// All of a kind, by name.
+    pub fn all(&self, kind: Kind) -> Vec<Defined> {
+        let of_kind = self.declared().into_iter().filter(|((of, _), _)| *of == kind);
+        of_kind.map(|((_, name), it)| Defined::written(&name, it.source, it.definition)).collect()
     }
 
     /// What would become of a request. Errors: it cannot be one.

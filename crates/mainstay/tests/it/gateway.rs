@@ -112,9 +112,13 @@ routes:
 /// A node, and where its gateway listens.
 fn start(yaml: &str) -> (Node, SocketAddr) {
     let node = Node::start(yaml);
-    let told = node.ready["gateway"].as_str().expect("it is told").trim_matches(['[', ']']);
-    let gateway = told.parse().expect("one address");
+    let gateway = gateway_of(&node);
     (node, gateway)
+}
+
+fn gateway_of(node: &Node) -> SocketAddr {
+    let told = node.ready["gateway"].as_str().expect("it is told").trim_matches(['[', ']']);
+    told.parse().expect("one address")
 }
 
 #[test]

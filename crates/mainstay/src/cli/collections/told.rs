@@ -2,14 +2,14 @@
 //!
 //! Pure: from what a node has answered to text.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
 use mainstay_base::id::Name;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::cli::output::columns;
+use crate::cli::told::{below, columns, difference};
 use crate::config::explain;
 
 /// A collection's definition as of one version.
@@ -248,19 +248,4 @@ fn step(earlier: Option<&Defined>, version: &Defined) -> (&'static str, Vec<Stri
         }
         Some(earlier) => ("", difference(Some(&earlier.definition), &version.definition)),
     }
-}
-
-/// The values that are only in one of two definitions, by their paths, that of the first before that of the second.
-fn difference(before: Option<&Value>, after: &Value) -> Vec<String> {
-    let before: BTreeSet<_> = before.map(explain::flat).unwrap_or_default().into_iter().collect();
-    let after: BTreeSet<_> = explain::flat(after).into_iter().collect();
-    let gone = before.difference(&after).map(|line| (line, '-'));
-    let new = after.difference(&before).map(|line| (line, '+'));
-    let mut all: Vec<_> = gone.chain(new).map(|(line, sign)| (line.split(": ").next(), sign, line)).collect();
-    all.sort_by_key(|(path, sign, _)| (*path, *sign == '+'));
-    all.into_iter().map(|(_, sign, line)| format!("{sign} {line}")).collect()
-}
-
-fn below(indent: &str, lines: Vec<String>) -> String {
-    lines.into_iter().map(|line| format!("{indent}{line}\n")).collect()
 }

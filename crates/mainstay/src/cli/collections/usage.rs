@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::cli::output::columns;
+use crate::cli::told::columns;
 
 /// What a collection takes and what is done to it.
 #[derive(Debug, Deserialize)]

@@ -6,14 +6,18 @@ use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result};
 use mainstay_base::id::Name;
+use mainstay_gateway::book::Kind;
 use mainstay_gateway::config::Route;
 use mainstay_gateway::explanation::{Explanation, Taken, To};
+use mainstay_machine::Version;
 use mainstay_upstream::Config as Service;
 use mainstay_upstream::config::Protocol;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::cli::output::columns;
+use crate::cli::told::{below, columns, difference};
+use crate::config::explain;
 use crate::gateway::{Bulkhead, Defined, Guarding};
 
 /// Routes, one a line.
@@ -84,12 +88,108 @@ fn definition<T: DeserializeOwned>(defined: &Defined, members: Map<String, Value
     read.with_context(|| format!("the definition of {} cannot be read", defined.name))
 }
 
-fn origin(Defined { origin, file, line, .. }: &Defined) -> String {
-    match (file, line) {
-        (Some(file), Some(line)) => format!("{file}:{line}"),
-        (Some(file), None) => file.clone(),
-        (None, _) => origin.clone(),
+fn origin(Defined { origin, file, line, caller, .. }: &Defined) -> String {
+    match (file, line, caller) {
+        (Some(file), Some(line), _) => format!("{file}:{line}"),
+        (Some(file), None, _) => file.clone(),
+        (None, _, Some(caller)) => format!("{origin} ({caller})"),
+        (None, _, None) => origin.clone(),
     }
+}
+
+/// What a definition was, the latest first.
+#[derive(Debug, Default, Deserialize)]
+pub struct History {
+    versions: Vec<Defined>,
+}
+
+/// What a change would come to.
+#[derive(Debug, Deserialize)]
+pub struct Rehearsal {
+    changes: bool,
+    version: Option<Version>,
+}
+
+impl History {
+    /// What it said as of a version, if it was in force.
+    pub fn said(&self, version: Version) -> Option<Value> {
+        let found = self.versions.iter().find(|it| it.version == Some(version));
+        found.filter(|it| !it.retired).map(|it| it.definition.clone().into())
+    }
+
+    fn now(&self) -> Option<Value> {
+        self.versions.first().filter(|it| !it.retired).map(|it| it.definition.clone().into())
+    }
+}
+
+/// A definition that can be put again, below what there is to know of it.
+pub fn shown(defined: &Defined) -> String {
+    let head = format!(
+        "# {}: version {} of {}, {}\n",
+        defined.name,
+        version(defined),
+        changed_at(defined),
+        origin(defined)
+    );
+    head + &below("", explain::lines(&defined.definition.clone().into()))
+}
+
+/// What a change has come to.
+pub fn changed(kind: Kind, defined: &Defined) -> String {
+    let (name, version) = (&defined.name, version(defined));
+    if defined.retired {
+        return format!("the {kind} {name} is retired as of version {version}\n");
+    }
+    format!("the {kind} {name} has version {version}\n")
+}
+
+/// What a change would come to, between what is in force and what would be.
+pub fn rehearsed(
+    (kind, name): (Kind, &Name),
+    rehearsal: &Rehearsal,
+    history: &History,
+    next: Option<&Value>,
+) -> String {
+    match (rehearsal.changes, &rehearsal.version) {
+        (true, Some(version)) => {
+            let what = if next.is_some() { "have" } else { "be retired as of" };
+            let head = format!("nothing was changed; the {kind} {name} would {what} version {version}\n");
+            let lines = next.map(|next| difference(history.now().as_ref(), next)).unwrap_or_default();
+            head + &below("", lines)
+        }
+        (_, Some(version)) => format!("the {kind} {name} has version {version}, and would keep it\n"),
+        (_, None) => format!("the {kind} {name} is not in force, and would not be\n"),
+    }
+}
+
+/// Versions, each with what is different from the one before.
+pub fn history(History { versions }: &History) -> String {
+    let width = versions.iter().map(|it| version(it).len()).max().unwrap_or(0);
+    let indent = " ".repeat(width + 2);
+    let earlier = versions.iter().skip(1).map(Some).chain([None]);
+    let told = versions.iter().zip(earlier).map(|(it, earlier)| {
+        let said = Value::from(it.definition.clone());
+        let before = earlier.map(|it| Value::from(it.definition.clone()));
+        let (state, lines) = match (it.retired, earlier) {
+            (true, _) => (", retired", Vec::new()),
+            (false, None) => ("", explain::flat(&said)),
+            (false, Some(earlier)) => {
+                let again = if earlier.retired { ", in force again" } else { "" };
+                (again, difference(before.as_ref(), &said))
+            }
+        };
+        let (version, changed, origin) = (version(it), changed_at(it), origin(it));
+        format!("{version:width$}  {changed}  {origin}{state}\n{}", below(&indent, lines))
+    });
+    told.collect()
+}
+
+fn version(defined: &Defined) -> String {
+    defined.version.map(|version| version.to_string()).unwrap_or_default()
+}
+
+fn changed_at(defined: &Defined) -> String {
+    defined.changed.map(|changed| changed.to_string()).unwrap_or_default()
 }
 
 /// Which requests a route takes, as short as it goes.
