@@ -274,7 +274,7 @@ mod tests {
             queue.push(b"stuck\n", Haste::Now);
             assert_eq!(seen.recv().as_deref(), Ok("stuck\n"));
             (0..100_000).for_each(|_| {
-                queue.push(b"a line that nobody reads because the one before is stuck\n", Haste::Now)
+                queue.push(b"a line that nobody reads because the one before is stuck\n", Haste::Now);
             });
             assert!(queue.dropped().get() > 0);
             assert!(!queue.finish(Duration::from_millis(1)));
