@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_ENCODING, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, UPGRADE,
+    ACCEPT_ENCODING, CONNECTION, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+    UPGRADE,
 };
 use http::request::Parts;
 use http::{Response, StatusCode, Uri, Version};
@@ -160,6 +161,24 @@ pub(crate) fn full(connections_max: NonZeroU32) -> Bytes {
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: {kind}\r\ncontent-length: {bytes}\r\nretry-after: {after}\r\nconnection: close\r\n\r\n{body}"
     )
     .into()
+}
+
+/// What a client is told of a request over HTTP/2 that is refused.
+pub(crate) fn refused_stream(refusal: Refusal) -> Response<Body> {
+    let mut answer = Response::new(Body::whole(format!("{refusal}\n")));
+    *answer.status_mut() = refusal.reason.status();
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    answer
+}
+
+/// Has cookies that came in pieces, as HTTP/2 lets them, be one header again: other readers take the first (RFC 9113, section 8.2.3).
+pub(crate) fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let pieces: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    let joined = HeaderValue::from_bytes(&pieces.join(&b"; "[..])).expect("pieces of values are a value");
+    headers.insert(COOKIE, joined);
 }
 
 /// What a client is told whose bytes are refused: the whole answer, as HTTP/1.1.

@@ -15,6 +15,7 @@ mod authority;
 mod byte;
 mod chunks;
 mod field;
+pub(crate) mod http2;
 mod limits;
 mod lines;
 mod names;

@@ -11,6 +11,7 @@ use http_body_util::BodyExt as _;
 use mainstay_upstream::{Error, Payload};
 
 use crate::coding::{self, Background, BodyLimit, Refusal, bound, decode};
+use crate::head::http2;
 use crate::snapshot::Route;
 
 /// The largest body that is taken in before it is sent on, so that it can be sent again.
@@ -91,11 +92,13 @@ struct Arriving<B: Body> {
     body: B,
     refusal: fn(B::Error) -> Option<Refusal>,
     refused: Refused,
+    /// It had trailers that it must not have: it never ends.
+    has_odd_trailers: bool,
 }
 
 impl<B: Body> Arriving<B> {
     fn new(body: B, refusal: fn(B::Error) -> Option<Refusal>) -> Self {
-        Self { body, refusal, refused: Refused(Some(Arc::default())) }
+        Self { body, refusal, refused: Refused(Some(Arc::default())), has_odd_trailers: false }
     }
 }
 
@@ -107,7 +110,17 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Arriving<B> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if self.has_odd_trailers {
+            return Poll::Ready(Some(Err(Error::Body)));
+        }
         let polled = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && frame.trailers_ref().is_some_and(|trailers| !http2::are_trailers(trailers))
+        {
+            // The guard has seen those of HTTP/1; these came over HTTP/2.
+            self.has_odd_trailers = true;
+            return Poll::Ready(Some(Err(Error::Body)));
+        }
         polled.map_err(|error| {
             if let (Some(refusal), Some(cell)) = ((self.refusal)(error), &self.refused.0) {
                 // A body ends with one error; the first is kept.

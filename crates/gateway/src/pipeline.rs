@@ -26,6 +26,7 @@ use crate::census::Census;
 use crate::client::Client;
 use crate::config::Settings;
 use crate::forward;
+use crate::head::http2;
 use crate::line::Open;
 use crate::meters::Meters;
 use crate::mirror::Mirrors;
@@ -103,12 +104,20 @@ impl Pipeline {
     /// Answers one request.
     pub(crate) async fn handle(
         self: Arc<Self>,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         client: Arc<Client>,
+        // None over HTTP/2.
         mut open: Option<Open>,
     ) -> Result<Response<Body>, Aborted> {
         let may_switch = open.as_ref().is_some_and(Open::may_switch);
         let view = self.view();
+        if open.is_none() {
+            if let Err(refusal) = http2::check(&request, &view.snapshot.settings.limits) {
+                self.meters().refused(refusal.reason.name());
+                return Ok(forward::refused_stream(refusal));
+            }
+            forward::join_cookies(request.headers_mut());
+        }
         let mut exchange = Exchange::new(&self, &view, &client, request, may_switch);
         let answer = match exchange.begin() {
             Some(told) => *told,

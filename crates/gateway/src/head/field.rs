@@ -67,6 +67,11 @@ fn control(name: &[u8], value: &[u8]) -> Refusal {
     }
 }
 
+/// Whether a name that is a token may be a header's.
+pub(super) fn check_name(name: &[u8], underscores: Underscores) -> Result<(), Refusal> {
+    if name.contains(&b'_') { check_underscore(name, underscores) } else { Ok(()) }
+}
+
 #[cold]
 fn check_underscore(name: &[u8], underscores: Underscores) -> Result<(), Refusal> {
     match underscores {

@@ -81,7 +81,7 @@ impl RequestLine {
     }
 }
 
-fn read_method(text: &[u8]) -> Result<Method, Refusal> {
+pub(super) fn read_method(text: &[u8]) -> Result<Method, Refusal> {
     match text {
         b"GET" | b"POST" | b"HEAD" => Ok(Method::Other),
         b"CONNECT" => Ok(Method::Connect),
@@ -113,7 +113,7 @@ fn read_version(version: &[u8]) -> Result<bool, Refusal> {
 }
 
 /// A path with a query, or what is left of a URL when it has no path.
-fn check_path(target: &[u8]) -> Result<(), Refusal> {
+pub(super) fn check_path(target: &[u8]) -> Result<(), Refusal> {
     let path = byte::run(target, byte::PATH);
     let wrong = match target.get(path) {
         Some(b'?') => path + 1 + byte::run(&target[path + 1..], byte::QUERY),

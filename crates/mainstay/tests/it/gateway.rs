@@ -12,6 +12,7 @@ use rustix::process::Signal;
 use crate::support::{Answer, Client, Node, metric, run};
 
 mod definitions;
+mod forms;
 mod listeners;
 mod stages;
 
