@@ -32,9 +32,13 @@ docs: ## Regenerate the generated references and build the Rust documentation
 test: nextest ## Unit, property and integration tests, and the house rules
 	$(CARGO) nextest run --locked --workspace
 
-conformance: nextest python-packages postgresql strace ## Foreign clients and suites against the running binary; real engines
+conformance: nextest python-packages postgresql strace curl ## Foreign clients and suites against the running binary; real engines
 	$(CARGO) build --locked --package mainstay
 	$(CARGO) nextest run --locked --workspace --profile conformance
+
+readers: python-packages ## Other proxies (nginx, HAProxy, Envoy, Traefik, Caddy) read what the gateway sends a service; all must read it alike
+	$(CARGO) build --locked --package mainstay
+	$(CARGO) run --quiet --package xtask -- readers
 
 soak: nextest ## The same tests with many more generated cases, and the long ones
 	PROPTEST_CASES=$(or $(PROPTEST_CASES),20000) $(CARGO) nextest run --locked --workspace --profile soak --run-ignored all
@@ -103,6 +107,8 @@ postgresql:
 	@scripts/postgresql >/dev/null
 strace:
 	@scripts/debian-program strace
+curl:
+	@scripts/debian-program curl
 valgrind:
 	@scripts/debian-program valgrind
 
@@ -113,5 +119,5 @@ python-packages:
 	  $(TOOLS)/python/bin/pip install --quiet --disable-pip-version-check --requirement $(REQUIREMENTS) && \
 	  cp $(REQUIREMENTS) $(TOOLS)/python/requirements.txt; }
 
-.PHONY: run docs test conformance soak orders fuzz lint fmt clippy rustdoc deny unused bench instructions help nextest cargo-deny cargo-fuzz \
-  cargo-machete python-packages postgresql strace valgrind
+.PHONY: run docs test conformance readers soak orders fuzz lint fmt clippy rustdoc deny unused bench instructions help nextest cargo-deny cargo-fuzz \
+  cargo-machete python-packages postgresql strace curl valgrind

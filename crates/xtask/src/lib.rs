@@ -11,6 +11,7 @@ mod duels;
 mod instructions;
 mod origin;
 mod peers;
+mod readers;
 mod shell;
 mod subjects;
 
@@ -69,6 +70,8 @@ enum Command {
         #[arg(long)]
         guarded: bool,
     },
+    /// Have other proxies read what reaches a service through the gateway; needs `make python-packages`
+    Readers,
     /// Do what is counted so many times, in this process
     #[command(name = instructions::REPEAT, hide = true)]
     Repeat {
@@ -114,6 +117,7 @@ pub fn run() -> Result<()> {
         Command::Instructions { names, update, .. } => instructions::run(&names, update),
         Command::Gateway { origin, guarded } => instructions::gateway(origin, guarded),
         Command::Repeat { name, times } => instructions::repeat(&name, times),
+        Command::Readers => readers::run(),
         Command::Peers { command: None } => peers::list(),
         Command::Peers { command: Some(Peers::Install { name }) } => {
             let peer = peers::named(&name)?;

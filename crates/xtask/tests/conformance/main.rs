@@ -2,6 +2,7 @@
 //!
 //! Run by `make conformance`, which provides the Python packages in `requirements.txt`; SeaweedFS is one of them.
 
+mod gateway;
 mod s3;
 
 use std::path::Path;
@@ -25,11 +26,15 @@ impl Node {
 
     /// With these lines in its configuration.
     fn start_with(lines: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a folder can be made");
+        Self::start_in(tempfile::tempdir().expect("a folder can be made"), "", lines)
+    }
+
+    /// With listeners besides that of the API, in a folder that may hold something.
+    fn start_in(folder: tempfile::TempDir, listeners: &str, lines: &str) -> Self {
         let address = free_port().expect("a port is free");
         std::fs::write(
             folder.path().join("mainstay.yaml"),
-            format!("listen: {{ api: \"{address}\" }}\n{lines}"),
+            format!("listen: {{ api: \"{address}\", {listeners} }}\n{lines}"),
         )
         .expect("a file can be written");
         let mut command = Command::new(binary::mainstay(Profile::Dev).expect("mainstay builds"));
