@@ -6,24 +6,20 @@ connections are served meanwhile.
 Arguments: where the gateway listens, the port of the origin, where the API listens.
 """
 
-import socket
 import struct
 import sys
 import threading
 from itertools import chain, repeat
 
-import hpack
 from hyperframe import frame as frames
 
+from h2client import GET, POST, Connection
 from node import memory_bytes
 from wire import Odd, Origin, address, read_all, wait_for
 
 gateway, api = address(sys.argv[1]), sys.argv[3]
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 MIB = 1 << 20
 BIG = 64 * MIB
-GET = [(":method", "GET"), (":scheme", "http"), (":authority", "shop"), (":path", "/")]
-POST = [(":method", "POST"), *GET[1:]]
 
 
 def answer(request):
@@ -38,102 +34,14 @@ origin = Origin(int(sys.argv[2]), answer)
 failures = []
 
 
-class Connection:
-    """A connection of which every frame is written by hand."""
-
-    def __init__(self, settings=None, timeout=10):
-        self.stream = socket.create_connection(gateway, timeout=timeout)
-        self.stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.decoder, self.come, self.is_closed = hpack.Decoder(), bytearray(), False
-        self.send(PREFACE, frames.SettingsFrame(0, settings or {}))
-
-    def send(self, *parts):
-        data = b"".join(part if isinstance(part, bytes) else part.serialize() for part in parts)
-        try:
-            self.stream.sendall(data)
-        except (ConnectionError, TimeoutError):
-            self.is_closed = True
-
-    def block(self, headers):
-        """As a literal of every header, so that also those are sent that no encoder takes."""
-        out = b""
-        for name, value in headers:
-            out += b"\0"
-            for text in (name, value):
-                text = text.encode("latin-1") if isinstance(text, str) else text
-                assert len(text) < 127
-                out += bytes([len(text)]) + text
-        return out
-
-    def headers(self, number, headers, *flags):
-        return frames.HeadersFrame(number, self.block(headers), flags=["END_HEADERS", *flags])
-
-    def frame(self):
-        """The next frame; none at the end of the connection."""
-        while True:
-            if len(self.come) >= 9:
-                head, length = frames.Frame.parse_frame_header(memoryview(bytes(self.come[:9])))
-                if len(self.come) >= 9 + length:
-                    head.parse_body(memoryview(bytes(self.come[9 : 9 + length])))
-                    del self.come[: 9 + length]
-                    if isinstance(head, frames.HeadersFrame):
-                        # All of them, as each may change the table.
-                        head.decoded = self.decoder.decode(head.data)
-                    return head
-            try:
-                piece = self.stream.recv(1 << 16)
-            except ConnectionError:
-                piece = b""
-            if not piece:
-                self.is_closed = True
-                return None
-            self.come += piece
-
-    def until(self, wanted):
-        """The first frame that is wanted; none if the connection ends before."""
-        while found := self.frame():
-            if isinstance(found, frames.SettingsFrame) and "ACK" not in found.flags:
-                self.send(frames.SettingsFrame(0, flags=["ACK"]))
-            if isinstance(found, frames.PingFrame) and "ACK" not in found.flags:
-                self.send(frames.PingFrame(0, found.opaque_data, flags=["ACK"]))
-            if wanted(found):
-                return found
-        return None
-
-    def end_of(self, number):
-        """What becomes of a stream: its status, `reset`, `goaway`, or `closed`."""
-
-        def ends(found):
-            of_stream = found.stream_id == number and isinstance(found, (frames.HeadersFrame, frames.RstStreamFrame))
-            return of_stream or (isinstance(found, frames.GoAwayFrame) and found.error_code != 0)
-
-        try:
-            found = self.until(ends)
-        except TimeoutError:
-            return "nothing"
-        if isinstance(found, frames.HeadersFrame):
-            return int(dict(found.decoded)[":status"])
-        kinds = {frames.RstStreamFrame: "reset", frames.GoAwayFrame: "goaway"}
-        return kinds[type(found)] if found else "closed"
-
-    def close(self):
-        self.stream.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-
 def check(name, is_so, told=""):
     if not is_so:
         failures.append(f"{name}: {told}")
 
 
-def is_served(connection=None):
+def is_served():
     """A usual request, on a connection of its own."""
-    with Connection() as connection:
+    with Connection(gateway) as connection:
         connection.send(connection.headers(1, GET, "END_STREAM"))
         return connection.end_of(1) == 200
 
@@ -199,7 +107,7 @@ REFUSED = {
 }
 
 for name, headers in REFUSED.items():
-    with Connection() as connection:
+    with Connection(gateway) as connection:
         connection.send(connection.headers(1, headers, "END_STREAM"))
         end = connection.end_of(1)
     try:
@@ -221,7 +129,7 @@ TAKEN = {
     "priority": (GET + [("priority", "u=1")], b"shop"),
 }
 for name, (headers, host) in TAKEN.items():
-    with Connection() as connection:
+    with Connection(gateway) as connection:
         connection.send(connection.headers(1, headers, "END_STREAM"))
         end = connection.end_of(1)
     requests = [request for stream in origin.take() for request in read_all(stream)]
@@ -233,7 +141,7 @@ for name, (headers, host) in TAKEN.items():
 
 def upload(*parts):
     """A request with a body of these frames, and its end."""
-    with Connection() as connection:
+    with Connection(gateway) as connection:
         connection.send(*(part(connection) if callable(part) else part for part in parts))
         return connection.end_of(1)
 
@@ -329,7 +237,7 @@ FATAL = {
     "HPACK: a table that is too large": raw(1, 5, 1, b"\x3f\xe1\xff\x03" + HEAD),
 }
 for name, data in FATAL.items():
-    with Connection(timeout=20) as connection:
+    with Connection(gateway, timeout=20) as connection:
         connection.send(data)
         try:
             # Windows of streams break these alone.
@@ -378,7 +286,7 @@ def flood(connection, parts, most):
 def rapid_reset():
     """CVE-2023-44487."""
     before = held()
-    with Connection() as connection:
+    with Connection(gateway) as connection:
         hold = [*GET[:3], (":path", "/hold")]
         sent = flood(
             connection,
@@ -395,7 +303,7 @@ def rapid_reset():
 
 def continuations():
     """CVE-2024-27316."""
-    with Connection() as connection:
+    with Connection(gateway) as connection:
         connection.send(raw(1, 1, 1, HEAD))
         more = raw(9, 0, 1, connection.block([("x-a", "b" * 100)]) * 100)
         sent = flood(connection, lambda _: more, 3_000)
@@ -403,7 +311,7 @@ def continuations():
 
 
 def empty_continuations():
-    with Connection() as connection:
+    with Connection(gateway) as connection:
         connection.send(raw(1, 1, 1, HEAD))
         sent = flood(connection, lambda _: raw(9, 0, 1, b"") * 100, 3_000)
         check("empty continuations", sent < 3_000, f"{sent} times 100 frames were taken")
@@ -411,7 +319,7 @@ def empty_continuations():
 
 def hpack_bomb():
     """One header is put into the table, and named again by a byte each."""
-    with Connection() as connection:
+    with Connection(gateway) as connection:
         first = b"\x40\x01x\x7f\xc1\x1d" + b"b" * 3_904
         connection.send(raw(1, 1, 1, HEAD + first))
         connection.send(*(raw(9, 0, 1, b"\xbe" * 16_000) for _ in range(20)), raw(9, 4, 1, b""))
@@ -421,7 +329,7 @@ def hpack_bomb():
 
 def many_headers():
     """As many as the gateway takes of no other client: it is said what it takes, 64 KiB."""
-    with Connection() as connection:
+    with Connection(gateway) as connection:
         block = HEAD + connection.block([("x-a", "b" * 100)]) * 1_000
         connection.send(raw(1, 1, 1, block[:10_000]))
         pieces = [block[at : at + 10_000] for at in range(10_000, len(block), 10_000)]
@@ -434,21 +342,21 @@ def unread(kind):
     """What asks for answers, which nobody reads."""
 
     def act():
-        with Connection(timeout=3) as connection:
+        with Connection(gateway, timeout=3) as connection:
             flood(connection, lambda _: kind * 1_000, 1_000)
 
     return act
 
 
 def empty_data():
-    with Connection(timeout=3) as connection:
+    with Connection(gateway, timeout=3) as connection:
         connection.send(connection.headers(1, [*POST[:3], (":path", "/hold")]))
         flood(connection, lambda _: raw(0, 0, 1, b"") * 1_000, 1_000)
 
 
 def resets_of_answered():
     """Streams that are reset when they were answered already are no attack."""
-    with Connection() as connection:
+    with Connection(gateway) as connection:
         for number in range(1, 1_201, 2):
             connection.send(connection.headers(number, GET, "END_STREAM"))
             if connection.end_of(number) != 200:
@@ -465,7 +373,7 @@ def held():
 def streams():
     """More than may be open at once."""
     before = held()
-    with Connection() as connection:
+    with Connection(gateway) as connection:
         hold = [*GET[:3], (":path", "/hold")]
         connection.send(*(connection.headers(2 * it + 1, hold, "END_STREAM") for it in range(400)))
         refused = connection.until(
@@ -481,7 +389,7 @@ def windows():
     slow = []
     for size in (0, 1):
         for _ in range(10):
-            connection = Connection({frames.SettingsFrame.INITIAL_WINDOW_SIZE: size})
+            connection = Connection(gateway, {frames.SettingsFrame.INITIAL_WINDOW_SIZE: size})
             big = [*GET[:3], (":path", "/big")]
             connection.send(*(connection.headers(2 * it + 1, big, "END_STREAM") for it in range(2)))
             slow.append(connection)
@@ -492,7 +400,7 @@ def windows():
 
 
 def reset_reaches_the_origin():
-    with Connection() as connection:
+    with Connection(gateway) as connection:
         connection.send(connection.headers(1, [*GET[:3], (":path", "/never")], "END_STREAM"))
         wait_for("the origin is asked", lambda: any(b"/never" in it.data for it in list(origin.streams)))
         stream = next(it for it in list(origin.streams) if b"/never" in it.data)
