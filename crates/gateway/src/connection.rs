@@ -88,6 +88,7 @@ pub(crate) async fn run(stream: TcpStream, peer: SocketAddr, listener: Listener,
                 pipeline.meters().refused(refusal.reason.name());
                 return farewell(back, Some(forward::refusal(refusal))).await;
             }
+            End::Late => return farewell(back, Some(forward::late())).await,
             End::Over => return farewell(back, None).await,
             End::Lost => return,
             End::Switched(said) => return Box::pin(switched(back, said, &line)).await,
@@ -122,6 +123,8 @@ enum End {
     Idle,
     /// The client has sent what is refused, and is to be told.
     Refused(Refusal),
+    /// A head has not come in time.
+    Late,
     /// It ends in order.
     Over,
     /// The client is gone, or has to be.
@@ -220,7 +223,11 @@ impl<'a> Look<'a> {
         if u64::from(self.slow) < self.settings.patience.as_std().as_secs() {
             return None;
         }
-        Some(if is_slow && now.open == 0 { End::Over } else { End::Lost })
+        Some(match now.state {
+            State::Head if is_slow && now.open == 0 => End::Late,
+            _ if is_slow && now.open == 0 => End::Over,
+            _ => End::Lost,
+        })
     }
 }
 

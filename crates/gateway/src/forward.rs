@@ -183,11 +183,18 @@ pub(crate) fn join_cookies(headers: &mut HeaderMap) {
 
 /// What a client is told whose bytes are refused: the whole answer, as HTTP/1.1.
 pub(crate) fn refusal(refusal: Refusal) -> Bytes {
-    let status = refusal.reason.status();
-    let body = format!("{refusal}\n");
+    last(refusal.reason.status(), &format!("{refusal}\n"))
+}
+
+/// What a client is told whose request does not come in time: the whole answer, as HTTP/1.1.
+pub(crate) fn late() -> Bytes {
+    last(StatusCode::REQUEST_TIMEOUT, "The head of the request did not come within `gateway.patience`\n")
+}
+
+fn last(status: StatusCode, body: &str) -> Bytes {
     let head = format!(
         "HTTP/1.1 {status}\r\ncontent-type: text/plain\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
         body.len()
     );
-    (head + &body).into()
+    (head + body).into()
 }

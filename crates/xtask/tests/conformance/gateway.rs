@@ -23,6 +23,11 @@ struct Gateway {
 
 impl Gateway {
     fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// With more lines in its configuration.
+    fn start_with(more: &str) -> Self {
         let free = || free_port().expect("a port is free");
         let (plain, secure) = (free(), free());
         let services: [SocketAddr; 3] = [free(), free(), free()];
@@ -36,7 +41,7 @@ impl Gateway {
              [{{ cert: \"{0}/dev.pem\", key: \"${{file:{0}/dev.key}}\" }}] }} }}]",
             certs.display()
         );
-        let node = Node::start_in(folder, &listeners, &lines(&services));
+        let node = Node::start_in(folder, &listeners, &(lines(&services) + more));
         Self {
             node,
             plain: plain.to_string(),
@@ -93,4 +98,17 @@ fn grpc_is_as_it_is_without_the_gateway() {
 fn curl_and_web_sockets_are_as_they_are_without_the_gateway() {
     Gateway::start()
         .passes("clients.py", |it| vec![&it.plain, &it.ports[0], &it.secure, &it.authority, &it.ports[2]]);
+}
+
+/// The service fails all the time, and is to be asked all the same.
+#[test]
+fn bodies_are_bounded_and_what_is_cut_does_not_look_whole() {
+    Gateway::start_with("policies: { default: { breaker: false } }\n")
+        .passes("streams.py", |it| vec![&it.plain, &it.ports[0], &it.node.address]);
+}
+
+#[test]
+fn clients_that_are_slow_on_purpose_are_got_rid_of() {
+    Gateway::start_with("gateway: { patience: 2s, body_rate_min: 1KiB }\n")
+        .passes("patience.py", |it| vec![&it.plain, &it.ports[0], &it.secure]);
 }
