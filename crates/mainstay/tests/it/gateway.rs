@@ -11,7 +11,9 @@ use rustix::process::Signal;
 
 use crate::support::{Answer, Client, Node, metric, run};
 
+mod crowds;
 mod definitions;
+mod drain;
 mod forms;
 mod listeners;
 mod stages;
