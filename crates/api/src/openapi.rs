@@ -181,10 +181,7 @@ impl Writer {
                 };
                 json!({ "name": name, "in": "query", "description": about, "schema": schema })
             }
-            Parameter::Header(name) => {
-                let (about, schema) = sent_header(name, is_change);
-                json!({ "name": name.as_str(), "in": "header", "description": about, "schema": schema })
-            }
+            Parameter::Header(name) => header(name, is_change),
         }
     }
 }
@@ -203,6 +200,14 @@ const WITHIN: &str = "(0|[1-9a-f][0-9a-f]{0,7})\\.(0|[1-9a-f][0-9a-f]{0,7})\\.([
 const DURATION: &str = "([0-9]{1,18}ns|[0-9]{1,15}(\\.[0-9]{1,3})?us|[0-9]{1,12}(\\.[0-9]{1,6})?ms|\
                         [0-9]{1,9}(\\.[0-9]{1,9})?s|[0-9]{1,8}(\\.[0-9]{1,9})?m|\
                         [0-9]{1,6}(\\.[0-9]{1,9})?h|[0-9]{1,4}(\\.[0-9]{1,9})?d)";
+
+/// The parameter of a request that a header is, written alike at all resources.
+///
+/// `is_change`: of a request that changes what is there.
+pub fn header(name: &HeaderName, is_change: bool) -> Value {
+    let (about, schema) = sent_header(name, is_change);
+    json!({ "name": name.as_str(), "in": "header", "description": about, "schema": schema })
+}
 
 /// What a header of a request means, and how it is written.
 fn sent_header(name: &HeaderName, is_change: bool) -> (&'static str, Value) {
@@ -234,11 +239,11 @@ fn sent_header(name: &HeaderName, is_change: bool) -> (&'static str, Value) {
         ),
         "grpc-timeout" => ("The same, as gRPC writes it.", text("^[0-9]{1,8}[HMSmun]$")),
         "if-match" => (
-            "The version that the item must have, in double quotes as in `ETag`; `*`: any.",
+            "The version that must be there, in double quotes as in `ETag`; `*`: any.",
             text(&format!("^(\\*|\"{VERSION}\")$")),
         ),
         "if-none-match" if is_change => {
-            ("`*`: the item must not be there.", json!({ "type": "string", "const": "*" }))
+            ("`*`: nothing may be there yet.", json!({ "type": "string", "const": "*" }))
         }
         "if-none-match" => (
             "Versions that the caller has, as in `ETag` and with commas between them; `*`: any.",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use axum::body::{Body, Bytes};
-use axum::http::header::{CONTENT_TYPE, HeaderValue};
+use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 use axum::http::{Response, Uri};
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use mainstay_api::answer::Failure;
 use mainstay_api::openapi;
 use mainstay_api::target::Query;
+use mainstay_api::terms::{IDEMPOTENCY_KEY, TIMEOUT};
 use mainstay_base::error::Code;
 use mainstay_base::id::Name;
 use mainstay_base::problem::Problem;
@@ -127,7 +128,8 @@ struct Operation<'a> {
     said: (&'a str, &'a str),
     /// Parameters of the query, each with its type.
     query: &'a [(&'a str, &'a str)],
-    headers: &'a [&'a str],
+    /// Those that a change may have.
+    headers: &'a [HeaderName],
     request: Option<&'a Value>,
     answers: &'a [(u16, &'a Value)],
     problems: &'a [Code],
@@ -219,7 +221,7 @@ impl Writer {
             let operation = Operation {
                 said: (&id, &about),
                 query: &[("dry_run", "boolean")],
-                headers: &["if-match", "if-none-match", "idempotency-key", "mainstay-timeout"],
+                headers: &[IF_MATCH, IF_NONE_MATCH, IDEMPOTENCY_KEY, TIMEOUT],
                 request,
                 answers: &[(200, &either), (201, &defined)],
                 problems: &OF_CHANGES,
@@ -304,7 +306,7 @@ impl Writer {
         let parameter = |place: &str, name: &str, schema: Value| json!({ "name": name, "in": place, "required": place == "path", "schema": schema });
         let name = path.contains("{name}").then(|| parameter("path", "name", self.schema::<Name>()));
         let query = query.iter().map(|(name, of)| parameter("query", name, json!({ "type": of })));
-        let headers = headers.iter().map(|name| parameter("header", name, json!({ "type": "string" })));
+        let headers = headers.iter().map(|name| openapi::header(name, true));
         let parameters: Vec<_> = name.into_iter().chain(query).chain(headers).collect();
         let mut described = json!({ "operationId": id, "summary": summary, "parameters": parameters, "responses": responses });
         if let Some(schema) = request {
