@@ -4,7 +4,7 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -12,9 +12,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
@@ -25,31 +25,22 @@ use crate::config::Settings;
 use crate::head::{Refusal, State};
 use crate::line::{Guarded, Line, Progress, Standing};
 use crate::listener::Listener;
-use crate::pipeline::{Aborted, Pipeline};
+use crate::pipeline::{Aborted, Carrier, Pipeline};
 use crate::prefixed::Prefixed;
 use crate::stream::Stream;
-use crate::watched::Spawn;
 use crate::{census, forward};
 
 mod begin;
-mod resets;
+mod http2;
+mod relay;
+mod streams;
 
 use begin::Begun;
-use resets::Resets;
 
 /// How often a connection is looked at: whether it is idle, or its client too slow.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// As long as a head may be: more is read only as it is taken.
 const BUFFER_BYTES: usize = 64 << 10;
-/// Streams of a connection over HTTP/2 that may be open at once.
-const STREAMS_MAX: u32 = 256;
-/// What of a connection over HTTP/2, with all its streams, may be on its way before it is read.
-const WINDOW_BYTES: u32 = 256 << 10;
-/// The most that headers of a request over HTTP/2 may take.
-const HEADERS_BYTES_MAX: u32 = 64 << 10;
-/// How often a connection over HTTP/2 is asked whether its client is still there, and how long the client has to say so.
-const PING_EVERY: Duration = Duration::from_secs(30);
-const PING_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time to get rid of a client that is refused.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// What is read of a client that is refused, so that it sees why: a connection that is closed with bytes unread is reset.
@@ -74,7 +65,8 @@ pub(crate) async fn run(stream: TcpStream, peer: SocketAddr, listener: Listener,
     let client = Arc::new(client);
     let line = Line::new(settings.limits);
     if is_http2 {
-        return Box::pin(http2(Prefixed { read: Bytes::new(), stream }, client, pipeline)).await;
+        let stream = Prefixed::new(Bytes::new(), stream);
+        return Box::pin(http2::serve(stream, client, (&pipeline, &settings))).await;
     }
     loop {
         if !parked(&mut stream, &client, settings.idle_timeout.as_std()).await {
@@ -88,13 +80,22 @@ pub(crate) async fn run(stream: TcpStream, peer: SocketAddr, listener: Listener,
                 pipeline.meters().refused(refusal.reason.name());
                 return farewell(back, Some(forward::refusal(refusal))).await;
             }
-            End::Late => return farewell(back, Some(forward::late())).await,
+            End::Late => {
+                pipeline.meters().refused("slow");
+                return farewell(back, Some(forward::late())).await;
+            }
+            End::Slow => {
+                pipeline.meters().refused("slow");
+                return;
+            }
             End::Over => return farewell(back, None).await,
             End::Lost => return,
-            End::Switched(said) => return Box::pin(switched(back, said, &line)).await,
+            End::Switched(said) => {
+                return Box::pin(relay::run(back, said, &line, client.stop.closing.clone())).await;
+            }
             End::Http2 => {
-                let stream = Prefixed { read: line.take_held(), stream: back };
-                return Box::pin(http2(stream, client, pipeline)).await;
+                let stream = Prefixed::new(line.take_held(), back);
+                return Box::pin(http2::serve(stream, client, (&pipeline, &settings))).await;
             }
         }
     }
@@ -123,8 +124,10 @@ enum End {
     Idle,
     /// The client has sent what is refused, and is to be told.
     Refused(Refusal),
-    /// A head has not come in time.
+    /// A head has not come in time, and the client is to be told.
     Late,
+    /// The client is too slow in the middle of something.
+    Slow,
     /// It ends in order.
     Over,
     /// The client is gone, or has to be.
@@ -145,8 +148,8 @@ async fn serve(
 ) -> (Stream, End) {
     let (of_requests, shared, from) = (Arc::clone(line), Arc::clone(pipeline), Arc::clone(client));
     let service = service_fn(move |request: Request<Incoming>| -> Served {
-        let open = of_requests.begin();
-        Box::pin(Arc::clone(&shared).handle(request, Arc::clone(&from), Some(open)))
+        let carrier = Carrier::Line(of_requests.begin());
+        Box::pin(Arc::clone(&shared).handle(request, Arc::clone(&from), carrier))
     });
     let mut builder = http1::Builder::new();
     builder.max_buf_size(BUFFER_BYTES).half_close(true);
@@ -225,65 +228,8 @@ impl<'a> Look<'a> {
         }
         Some(match now.state {
             State::Head if is_slow && now.open == 0 => End::Late,
-            _ if is_slow && now.open == 0 => End::Over,
-            _ => End::Lost,
+            _ => End::Slow,
         })
-    }
-}
-
-/// Serves a connection over HTTP/2 until it ends.
-async fn http2(stream: Prefixed<Stream>, client: Arc<Client>, pipeline: Arc<Pipeline>) {
-    let closing = client.stop.closing.clone();
-    let (resets, peer) = (Resets::default(), client.hop.address);
-    let counted = resets.clone();
-    let shared = Arc::clone(&pipeline);
-    let service = service_fn(move |request: Request<Incoming>| {
-        counted.until_answered(Arc::clone(&shared).handle(request, Arc::clone(&client), None))
-    });
-    let mut builder = http2::Builder::new(Spawn(pipeline.watch().clone()));
-    builder
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS_MAX)
-        .initial_stream_window_size(WINDOW_BYTES)
-        .initial_connection_window_size(WINDOW_BYTES)
-        .max_header_list_size(HEADERS_BYTES_MAX)
-        .keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(PING_TIMEOUT);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let closed = async {
-        tokio::select! {
-            served = connection.as_mut() => return served,
-            () = closing.cancelled() => {}
-        }
-        // Streams that have begun go on; the client is told to begin no more.
-        connection.as_mut().graceful_shutdown();
-        connection.await
-    };
-    let served = tokio::select! {
-        served = closed => served,
-        () = resets.too_many() => {
-            pipeline.meters().refused("stream_resets");
-            return;
-        }
-    };
-    if let Err(error) = served {
-        tracing::debug!(target: "mainstay::gateway", %peer, %error, "a connection over HTTP/2 ended early");
-    }
-}
-
-/// Has both sides speak what they like until both have ended.
-async fn switched(mut client: Stream, said: Bytes, line: &Line) {
-    let Some(mut service) = line.take_switched() else { return };
-    let early = [said, line.take_held()];
-    let relayed = async {
-        for bytes in &early {
-            service.stream.write_all(bytes).await?;
-        }
-        client.write_all(&service.said).await?;
-        tokio::io::copy_bidirectional(&mut client, &mut service.stream).await
-    };
-    if let Err(error) = relayed.await {
-        tracing::debug!(target: "mainstay::gateway", %error, "a switched connection ended early");
     }
 }
 

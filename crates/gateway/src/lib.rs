@@ -26,6 +26,7 @@ pub mod meters;
 mod mirror;
 pub mod network;
 mod noted;
+mod pace;
 pub mod path;
 mod payload;
 mod pipeline;

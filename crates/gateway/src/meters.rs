@@ -48,7 +48,10 @@ impl Meters {
             &["service", "decision"],
         );
         let refused = IntCounterVec::new(
-            Opts::new("mainstay_gateway_refused_total", "Connections that were refused, by reason."),
+            Opts::new(
+                "mainstay_gateway_refused_total",
+                "Connections, and streams over HTTP/2, that were refused or given up, by reason.",
+            ),
             &["reason"],
         );
         let mirrors_left_out = IntCounter::new(
@@ -101,7 +104,7 @@ impl Meters {
         Decisions { service: service.to_owned(), counts: Decision::ALL.map(of) }
     }
 
-    /// Counts a connection that was refused.
+    /// Counts a connection, or a stream of one, that was refused or given up.
     pub(crate) fn refused(&self, reason: &'static str) {
         self.refused.with_label_values(&[reason]).inc();
     }

@@ -26,10 +26,18 @@ pub enum Error {
     /// It does not begin with a slash.
     #[error("the path does not begin with a slash")]
     Relative,
-    /// A byte has no place in a path, whatever the configuration says: a NUL, a line feed or a carriage return, encoded or not, and `?` or `#` as they are.
+    /// A byte has no place in a path, whatever the configuration says: a NUL, a line feed or a carriage return.
     #[error("byte 0x{byte:02X} at byte {at} of the path is never allowed, encoded or not: leave it out")]
     Byte {
         /// The byte, decoded.
+        byte: u8,
+        /// Its place, counted from 0.
+        at: usize,
+    },
+    /// A `?` or `#` that is not encoded: each ends a path, and this is one already.
+    #[error("the path holds a \"{}\" at byte {at}: write it %{byte:02X}", char::from(*.byte))]
+    Delimiter {
+        /// Which one.
         byte: u8,
         /// Its place, counted from 0.
         at: usize,
@@ -212,8 +220,7 @@ fn write_bytes<'p>(path: &'p str, config: &Config) -> Result<Cow<'p, str>, Error
 fn check_byte(decoded: u8, at: usize, is_encoded: bool, config: &Config) -> Result<(), Error> {
     match decoded {
         b'\0' | b'\r' | b'\n' => Err(Error::Byte { byte: decoded, at }),
-        // Encoded they are text; otherwise they end a path, and this is one already.
-        b'?' | b'#' if !is_encoded => Err(Error::Byte { byte: decoded, at }),
+        b'?' | b'#' if !is_encoded => Err(Error::Delimiter { byte: decoded, at }),
         b'/' if config.encoded_slash == Handling::Refuse => Err(Error::EncodedSlash { at }),
         b'\\' if config.backslash == Handling::Refuse => Err(Error::Backslash { at }),
         byte if byte.is_ascii_control() && config.control == Handling::Refuse => Err(Error::Control),

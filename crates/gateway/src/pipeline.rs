@@ -30,6 +30,7 @@ use crate::head::http2;
 use crate::line::Open;
 use crate::meters::Meters;
 use crate::mirror::Mirrors;
+use crate::pace::Pace;
 use crate::server::Shared;
 use crate::snapshot::{Snapshot, Target};
 use crate::watched::Watch;
@@ -54,6 +55,14 @@ pub(crate) struct View {
     snapshot: Arc<Snapshot>,
     /// In the order of the snapshot's targets.
     callers: Vec<Caller>,
+}
+
+/// What a request came by, which has to be told how it goes on.
+pub(crate) enum Carrier {
+    /// A connection over HTTP/1.
+    Line(Open),
+    /// A stream over HTTP/2.
+    Stream(Arc<Pace>),
 }
 
 /// The connection is to be dropped without an answer.
@@ -106,19 +115,22 @@ impl Pipeline {
         self: Arc<Self>,
         mut request: Request<Incoming>,
         client: Arc<Client>,
-        // None over HTTP/2.
-        mut open: Option<Open>,
+        carrier: Carrier,
     ) -> Result<Response<Body>, Aborted> {
+        let (mut open, pace) = match carrier {
+            Carrier::Line(open) => (Some(open), None),
+            Carrier::Stream(pace) => (None, Some(pace)),
+        };
         let may_switch = open.as_ref().is_some_and(Open::may_switch);
         let view = self.view();
-        if open.is_none() {
+        if pace.is_some() {
             if let Err(refusal) = http2::check(&request, &view.snapshot.settings.limits) {
                 self.meters().refused(refusal.reason.name());
                 return Ok(forward::refused_stream(refusal));
             }
             forward::join_cookies(request.headers_mut());
         }
-        let mut exchange = Exchange::new(&self, &view, &client, request, may_switch);
+        let mut exchange = Exchange::new(&self, &view, &client, (request, pace), may_switch);
         let answer = match exchange.begin() {
             Some(told) => *told,
             None => exchange.answer().await?,

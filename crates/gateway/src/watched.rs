@@ -54,20 +54,6 @@ impl<F: Future> Future for Watched<F> {
     }
 }
 
-/// Spawns the tasks of connections over HTTP/2, watched.
-#[derive(Debug, Clone)]
-pub(crate) struct Spawn(pub(crate) Watch);
-
-impl<F: Future<Output: Send> + Send + 'static> hyper::rt::Executor<F> for Spawn {
-    fn execute(&self, task: F) {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "it is a stream of a connection, which is counted, and ends with its thread's runtime"
-        )]
-        tokio::spawn(self.0.task(task));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Second parsers: what reaches a service through the gateway is given to every other proxy of the [peers](crate::peers), which must read it as the gateway has.
+//! Second parsers: what reaches a service through the gateway is given to every other proxy of the [peers], which must read it as the gateway has.
 //!
 //! `make conformance` does the same with those that are packages of Python. All of them are for a machine that has Debian's besides, and minutes.
 

@@ -43,7 +43,9 @@ pub(crate) fn check(request: &Request<impl Body>, limits: &Limits) -> Result<(),
 
 /// What is named as the host has one reading, and is the same in both of its places.
 fn check_host(request: &Request<impl Body>) -> Result<(), Refusal> {
-    let Some(authority) = request.uri().authority().map(Written::as_str) else { return Ok(()) };
+    let Some(authority) = request.uri().authority().map(Written::as_str) else {
+        return if request.headers().contains_key(HOST) { Ok(()) } else { Err(Reason::HostMissing.here()) };
+    };
     let read = Authority::read(authority.as_bytes(), 0);
     let named = read.ok_or_else(|| Reason::TargetAuthority.at(authority.as_bytes()))?;
     let Some(host) = request.headers().get(HOST).filter(|host| **host != *authority) else { return Ok(()) };
@@ -95,7 +97,6 @@ mod tests {
             ("https://shop:443/", &[("host", "shop")]),
             ("https://[::1]:8443/", &[("host", "[::1]:8443")]),
             ("/", &[("host", "shop")]),
-            ("/", &[]),
         ] {
             assert_eq!(refused("POST", target, headers), None, "{target} {headers:?}");
         }
@@ -108,6 +109,7 @@ mod tests {
             ("method_case", "head", "/", &[]),
             ("method_too_long", &"A".repeat(33), "/", &[]),
             ("target_byte", "GET", "http://shop/a\"b", &[]),
+            ("host_missing", "GET", "/", &[]),
             ("target_authority", "GET", "http://shop@evil/", &[]),
             ("host_differs", "GET", "http://shop/", &[("host", "evil")]),
             ("host_differs", "GET", "http://shop/", &[("host", "shop:81")]),
@@ -131,8 +133,11 @@ mod tests {
     #[test]
     fn headers_are_counted_but_for_pieces_of_a_cookie() {
         let limits = Limits { headers_max: 8, ..Limits::default() };
-        assert_eq!(refused_within(limits, "GET", "/", &[("cookie", "a=b"); 20]), None);
-        assert_eq!(refused_within(limits, "GET", "/", &[("x-a", "b"); 9]), Some("headers_too_many"));
+        assert_eq!(refused_within(limits, "GET", "http://shop/", &[("cookie", "a=b"); 20]), None);
+        assert_eq!(
+            refused_within(limits, "GET", "http://shop/", &[("x-a", "b"); 9]),
+            Some("headers_too_many")
+        );
     }
 
     #[test]

@@ -74,7 +74,7 @@ reasons! {
     TransferCoding "transfer_coding" NOT_IMPLEMENTED "The transfer coding is another than `chunked`"
     BodyOfConnect "body_of_connect" BAD_REQUEST "A CONNECT has a body"
     BodyOfTrace "body_of_trace" BAD_REQUEST "A TRACE has a body"
-    HostMissing "host_missing" BAD_REQUEST "There is no Host, which HTTP/1.1 requires"
+    HostMissing "host_missing" BAD_REQUEST "There is no Host, and over HTTP/2 no `:authority` either"
     HostRepeated "host_repeated" BAD_REQUEST "There is more than one Host"
     HostEmpty "host_empty" BAD_REQUEST "The Host is empty"
     Host "host" BAD_REQUEST "The Host is not a host with at most a port"

@@ -62,8 +62,8 @@ fn what_two_parsers_read_differently_is_refused() {
         ("/a%00", Error::Byte { byte: 0, at: 2 }),
         ("/%0d", Error::Byte { byte: 13, at: 1 }),
         ("/%0A", Error::Byte { byte: 10, at: 1 }),
-        ("/a?b", Error::Byte { byte: b'?', at: 2 }),
-        ("/a#b", Error::Byte { byte: b'#', at: 2 }),
+        ("/a?b", Error::Delimiter { byte: b'?', at: 2 }),
+        ("/a#b", Error::Delimiter { byte: b'#', at: 2 }),
         ("/a%1f", Error::Control),
         ("/a%7F", Error::Control),
         ("/\u{1}", Error::Control),
@@ -135,7 +135,7 @@ fn what_may_pass_does_so_in_one_form() {
     ] {
         assert_eq!(normal(path, &config).as_deref(), expected.as_ref().copied(), "{path}");
     }
-    assert_eq!(normal("/a#", &Config::PERMISSIVE), Err(Error::Byte { byte: b'#', at: 2 }));
+    assert_eq!(normal("/a#", &Config::PERMISSIVE), Err(Error::Delimiter { byte: b'#', at: 2 }));
 }
 
 #[test]

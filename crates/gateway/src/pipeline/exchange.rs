@@ -1,6 +1,7 @@
 //! One request on its way.
 
 use std::future::pending;
+use std::sync::Arc;
 
 use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
@@ -26,6 +27,7 @@ use crate::coding::{self, Negotiated};
 use crate::forwarded::Origin;
 use crate::limits::Keys;
 use crate::noted::Note;
+use crate::pace::{Pace, Received};
 use crate::payload::{NoPayload, Refused, payload};
 use crate::snapshot::Route;
 use crate::{forward, forwarded};
@@ -42,7 +44,7 @@ pub(super) struct Exchange<'a> {
     client: &'a Client,
     /// Empty once it was sent on.
     parts: Parts,
-    body: Option<Incoming>,
+    body: Option<Received<Incoming>>,
     origin: Origin,
     begun: Instant,
     id: RequestId,
@@ -72,7 +74,7 @@ impl<'a> Exchange<'a> {
         pipeline: &'a Pipeline,
         view: &'a View,
         client: &'a Client,
-        request: Request<Incoming>,
+        (request, pace): (Request<Incoming>, Option<Arc<Pace>>),
         may_switch: bool,
     ) -> Self {
         let (mut parts, body) = request.into_parts();
@@ -83,7 +85,7 @@ impl<'a> Exchange<'a> {
             begun: env.now(),
             id: env.request_id(),
             is_head: parts.method == Method::HEAD,
-            body: Some(body),
+            body: Some(Received { body, pace }),
             route: None,
             matched: None,
             entry: None,

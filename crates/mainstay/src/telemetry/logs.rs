@@ -294,6 +294,8 @@ fn targets(levels: &Override) -> Targets {
     let rooms = &levels.rooms;
     let mut targets = Targets::new()
         .with_default(rooms.dependencies.unwrap_or(Level::Warn.min(levels.level)))
+        // What it warns of, clients do, as often as they like; the gateway counts it.
+        .with_target("h2", rooms.dependencies.unwrap_or(Level::Error.min(levels.level)))
         .with_target("mainstay", levels.level);
     let named = [
         ("access", rooms.access),
@@ -333,6 +335,10 @@ mod tests {
     fn libraries_stay_quiet_unless_named() {
         assert!(!targets(&at(Level::Trace)).would_enable("hyper::proto", &Of::INFO));
         assert!(!targets(&at(Level::Off)).would_enable("hyper::proto", &Of::ERROR));
+        for (level, is_shown) in [(Level::Trace, true), (Level::Off, false)] {
+            assert!(!targets(&at(level)).would_enable("h2::proto", &Of::WARN));
+            assert_eq!(targets(&at(level)).would_enable("h2::proto", &Of::ERROR), is_shown);
+        }
         let rooms = Rooms { dependencies: Some(Level::Debug), ..Rooms::default() };
         let loud = Override { level: Level::Info, rooms };
         assert!(targets(&loud).would_enable("hyper::proto", &Of::DEBUG));

@@ -109,6 +109,6 @@ fn bodies_are_bounded_and_what_is_cut_does_not_look_whole() {
 
 #[test]
 fn clients_that_are_slow_on_purpose_are_got_rid_of() {
-    Gateway::start_with("gateway: { patience: 2s, body_rate_min: 1KiB }\n")
+    Gateway::start_with("gateway: { patience: 2s, body_rate_min: 1KiB, idle_timeout: 3s }\n")
         .passes("patience.py", |it| vec![&it.plain, &it.ports[0], &it.secure]);
 }

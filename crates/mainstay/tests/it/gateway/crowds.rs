@@ -135,9 +135,11 @@ fn reloads_under_a_crowd(idle: usize, reloads: usize) {
     assert!(grown < BUSY_BYTES_MAX + IDLE_BYTES_MAX * idle as f64, "memory has grown by {grown} bytes");
     crowd.iter_mut().for_each(is_served);
     assert!(answers.into_inner() > reloads as u64, "others were served meanwhile");
-    // A stop waits for what is switched as long as it may.
-    drop(sockets);
     node.signal(Signal::TERM);
+    // What is switched is told by its end.
+    for socket in &mut sockets {
+        assert_eq!(socket.read(&mut [0]).expect("it ends in order"), 0);
+    }
     let (status, log, _folder) = node.ended();
     assert_eq!(status.code(), Some(0), "{log}");
 }
