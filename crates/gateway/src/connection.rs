@@ -167,7 +167,10 @@ async fn serve(
             Standing::Busy | Standing::Idle => {}
         }
         let looked = look.poll(context);
-        if client.stop.closing.is_cancelled() && !std::mem::replace(&mut is_last, true) {
+        if client.stop.is_draining()
+            && client.stop.closing.is_cancelled()
+            && !std::mem::replace(&mut is_last, true)
+        {
             Pin::new(&mut connection).graceful_shutdown();
             context.waker().wake_by_ref();
         }
@@ -199,6 +202,10 @@ impl<'a> Look<'a> {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<End> {
+        // It is polled once in a while: the task is woken by it in any case, and with each request twice by others.
+        if self.timer.as_ref().is_some_and(|timer| !timer.is_elapsed()) {
+            return Poll::Pending;
+        }
         loop {
             let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(LOOK_EVERY)));
             std::task::ready!(timer.as_mut().poll(context));

@@ -16,6 +16,7 @@ mod layer;
 mod service;
 #[cfg(test)]
 mod tests;
+mod timers;
 
 use mainstay_base::time::Instant;
 use mainstay_base::units::Duration;

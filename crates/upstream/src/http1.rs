@@ -25,6 +25,8 @@ pub(crate) use exchange::send;
 use crate::error::Broken;
 use crate::pool::Pool;
 
+use decode::Names;
+
 /// What is read at a time, at least, and at most where an answer is long.
 const ROOM_BYTES: usize = 8 << 10;
 const ROOM_BYTES_MAX: usize = 64 << 10;
@@ -41,6 +43,7 @@ pub(crate) struct Client {
     /// Where more is read into.
     room: BytesMut,
     room_bytes: usize,
+    names: Names,
     /// What is to be written.
     unwritten: BytesMut,
     /// Whether it has carried a call.
@@ -51,7 +54,15 @@ impl Client {
     /// Over a new connection.
     pub(crate) fn new(stream: TcpStream) -> Self {
         let (room, unwritten) = (BytesMut::new(), BytesMut::new());
-        Self { stream, come: Bytes::new(), room, room_bytes: ROOM_BYTES, unwritten, is_used: false }
+        Self {
+            stream,
+            come: Bytes::new(),
+            room,
+            room_bytes: ROOM_BYTES,
+            names: Names::default(),
+            unwritten,
+            is_used: false,
+        }
     }
 
     /// Whether it can take a call: nothing has come that nobody asked for, nor its end.

@@ -51,11 +51,21 @@ impl Pool {
                 return Ok(client);
             }
         }
-        Ok(Box::new(Client::new(self.connect().await?)))
+        // In a box: it is seldom needed, and large.
+        Ok(Box::new(Client::new(Box::pin(self.connect()).await?)))
     }
 
     /// The connection over HTTP/2 that all calls of this thread share.
     pub(crate) async fn shared(&self) -> Result<http2::Client, Error> {
+        if let Ok(shared) = self.shared.try_lock()
+            && let Some(client) = shared.as_ref().filter(|client| client.is_open())
+        {
+            return Ok(client.clone());
+        }
+        Box::pin(self.share()).await
+    }
+
+    async fn share(&self) -> Result<http2::Client, Error> {
         let mut shared = self.shared.lock().await;
         if let Some(client) = shared.as_ref().filter(|client| client.is_open()) {
             return Ok(client.clone());

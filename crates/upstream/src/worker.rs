@@ -114,13 +114,15 @@ impl tower_service::Service<Call<Request>> for Sender {
 }
 
 async fn send(pool: Arc<Pool>, call: &Call<Request>) -> Result<Response<AnswerBody>, Error> {
-    let endpoint = pool.endpoint();
     match pool.protocol() {
         Protocol::Http1 => http1::send(pool.client().await?, call, pool).await,
-        Protocol::Http2 => {
-            let mut client = pool.shared().await?;
-            let answer = client.send(call.request.over_http2(&call.facts)?, endpoint).await?;
-            Ok(answer.map(AnswerBody::http2))
-        }
+        // In a box: it is large, and what a call over HTTP/1 would be otherwise.
+        Protocol::Http2 => Box::pin(send_http2(pool, call)).await,
     }
+}
+
+async fn send_http2(pool: Arc<Pool>, call: &Call<Request>) -> Result<Response<AnswerBody>, Error> {
+    let mut client = pool.shared().await?;
+    let answer = client.send(call.request.over_http2(&call.facts)?, pool.endpoint()).await?;
+    Ok(answer.map(AnswerBody::http2))
 }

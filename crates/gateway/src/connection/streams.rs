@@ -177,6 +177,7 @@ mod tests {
     use bytes::Bytes;
     use http_body::{Body, Frame};
     use mainstay_base::units::{Duration, Size};
+    use tokio::task::JoinHandle;
 
     use super::*;
     use crate::pace::Received;
@@ -220,12 +221,17 @@ mod tests {
         }
     }
 
+    fn spawn(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        #[expect(clippy::disallowed_methods, reason = "it ends with its test's runtime")]
+        tokio::spawn(task)
+    }
+
     /// A stream whose answer never comes, with its task.
-    fn stream(streams: &Streams) -> (Arc<Pace>, tokio::task::JoinHandle<()>) {
+    fn stream(streams: &Streams) -> (Arc<Pace>, JoinHandle<()>) {
         let (pace, open) = streams.begin();
         let answer = std::future::pending::<Result<Response<Pieces>, Infallible>>();
         let answering = Answering::new(answer, Arc::clone(&pace), open);
-        let task = tokio::spawn(async move { drop(answering.await) });
+        let task = spawn(async move { drop(answering.await) });
         streams.started(task.abort_handle());
         (pace, task)
     }
@@ -255,7 +261,7 @@ mod tests {
         }
         assert!(tasks.remove(0).await.expect_err("it is given up").is_cancelled());
         assert_eq!(streams.look(&settings), Seen { open: 2, begun: 3, slow: 0 });
-        assert!(!tasks.iter().any(tokio::task::JoinHandle::is_finished));
+        assert!(!tasks.iter().any(JoinHandle::is_finished));
         assert_eq!(streams.inner().reset, 0, "its client has reset nothing");
     }
 
@@ -269,7 +275,7 @@ mod tests {
             let (pace, open) = streams.begin();
             let answer = std::future::ready(Ok::<_, Infallible>(Response::new(pieces(all))));
             let answered = Answering::new(answer, pace, open).await.expect("an answer");
-            let task = tokio::spawn(std::future::pending::<()>());
+            let task = spawn(std::future::pending());
             streams.started(task.abort_handle());
             taken.push((answered.into_body(), is_polled, task));
         }

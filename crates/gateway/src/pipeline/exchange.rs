@@ -48,6 +48,8 @@ pub(super) struct Exchange<'a> {
     origin: Origin,
     begun: Instant,
     id: RequestId,
+    /// The same, as headers have it.
+    named: HeaderValue,
     is_head: bool,
     may_switch: bool,
     /// None until it is matched, and if no route takes it.
@@ -80,10 +82,12 @@ impl<'a> Exchange<'a> {
         let (mut parts, body) = request.into_parts();
         forward::name_host(&mut parts);
         let env = &pipeline.shared.env;
+        let id = env.request_id();
         Self {
             origin: view.snapshot.settings.forwarded.origin(&parts.headers, &client.hop),
             begun: env.now(),
-            id: env.request_id(),
+            id,
+            named: HeaderValue::from_bytes(&id.encode()).expect("digits, letters and dashes"),
             is_head: parts.method == Method::HEAD,
             body: Some(Received { body, pace }),
             route: None,
@@ -121,7 +125,7 @@ impl<'a> Exchange<'a> {
         let taken = self.pipeline.shared.env.now().saturating_since(self.begun);
         let meters = self.route.map_or(&self.view.snapshot.no_route, |route| &route.meters);
         meters.count(answer.status(), taken);
-        answer.headers_mut().insert(REQUEST_ID, value(self.id));
+        answer.headers_mut().insert(REQUEST_ID, self.named);
         if let Some(entry) = &mut self.entry {
             entry.answered(answer.status());
         }
@@ -241,7 +245,7 @@ impl<'a> Exchange<'a> {
         let headers = &mut parts.headers;
         self.client.tell(headers, noted);
         self.view.snapshot.settings.forwarded.tell(headers, noted, &self.origin, &self.client.hop);
-        headers.insert(REQUEST_ID, value(self.id));
+        headers.insert(REQUEST_ID, self.named.clone());
         if !forwarded::passed(headers, noted, parts.version) {
             return Err(forward::told(&Problem::new(Code::LoopDetected, LOOP)).into());
         }
@@ -280,8 +284,4 @@ impl From<NoPayload> for Instead {
             NoPayload::Gone => forward::problem(&mainstay_upstream::Error::Body).into(),
         }
     }
-}
-
-fn value(id: RequestId) -> HeaderValue {
-    HeaderValue::from_bytes(&id.encode()).expect("digits, letters and dashes")
 }

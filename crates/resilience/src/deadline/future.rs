@@ -5,9 +5,9 @@ use std::task::{Context, Poll, ready};
 
 use mainstay_base::time::Instant;
 use pin_project_lite::pin_project;
-use tokio::time::Sleep;
 
 use super::decision;
+use super::timers::Timer;
 use crate::env::Env;
 use crate::error::{Error, Rejection};
 
@@ -25,9 +25,8 @@ pin_project! {
         Running {
             #[pin]
             inner: F,
-            // Set only when there is something to wait for, so that what is answered at once costs no timer. In a box, since calls are moved on their way down.
-            timer: Option<Pin<Box<Sleep>>>,
-            has_timer: bool,
+            // None where something else ends it.
+            timer: Option<Timer>,
             until: Instant,
             then: Rejection,
             env: Env,
@@ -37,13 +36,13 @@ pin_project! {
 }
 
 impl<F> Future<F> {
-    pub(super) const fn running(
+    pub(super) fn running(
         inner: F,
-        (until, has_timer): (Instant, bool),
+        (until, timer): (Instant, Option<Timer>),
         then: Rejection,
         env: Env,
     ) -> Self {
-        Self { stage: Stage::Running { inner, timer: None, has_timer, until, then, env } }
+        Self { stage: Stage::Running { inner, timer, until, then, env } }
     }
 
     pub(super) const fn ended(rejection: Rejection) -> Self {
@@ -60,15 +59,12 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut stage = self.project().stage;
         let rejection = match stage.as_mut().project() {
-            Staged::Running { inner, timer, has_timer, until, then, env } => {
+            Staged::Running { inner, timer, until, then, env } => {
                 if let Poll::Ready(answer) = inner.poll(context) {
                     return Poll::Ready(answer);
                 }
-                if !*has_timer {
-                    return Poll::Pending;
-                }
-                let timer = timer.get_or_insert_with(|| Box::pin(env.sleep_until(*until)));
-                ready!(timer.as_mut().poll(context));
+                let Some(timer) = timer else { return Poll::Pending };
+                ready!(timer.poll_until(*until, env, context));
                 env.decided(decision(*then));
                 *then
             }

@@ -1,5 +1,6 @@
 //! Deadlines for operations, and timeouts for their tries.
 
+use super::timers::Timers;
 use super::{Config, Deadline, Scope, Service};
 use crate::env::Env;
 
@@ -28,7 +29,8 @@ impl<S> tower_layer::Layer<S> for Layer {
     type Service = Service<S>;
 
     fn layer(&self, inner: S) -> Service<S> {
-        Service::new(inner, self.deadline, self.has_timer, self.env.clone())
+        let timers = self.has_timer.then(Timers::default);
+        Service::new(inner, self.deadline, timers, self.env.clone())
     }
 }
 
@@ -50,6 +52,6 @@ impl<S> tower_layer::Layer<S> for TryLayer {
     type Service = Service<S>;
 
     fn layer(&self, inner: S) -> Service<S> {
-        Service::new(inner, self.deadline, true, self.env.clone())
+        Service::new(inner, self.deadline, Some(Timers::default()), self.env.clone())
     }
 }

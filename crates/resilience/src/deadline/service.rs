@@ -2,6 +2,7 @@
 
 use std::task::{Context, Poll};
 
+use super::timers::Timers;
 use super::{Bounds, Deadline, Future};
 use crate::call::Call;
 use crate::env::Env;
@@ -13,13 +14,14 @@ use crate::watch::Decision;
 pub struct Service<S> {
     inner: S,
     deadline: Deadline,
-    has_timer: bool,
+    /// None where something else ends calls in time.
+    timers: Option<Timers>,
     env: Env,
 }
 
 impl<S> Service<S> {
-    pub(super) const fn new(inner: S, deadline: Deadline, has_timer: bool, env: Env) -> Self {
-        Self { inner, deadline, has_timer, env }
+    pub(super) const fn new(inner: S, deadline: Deadline, timers: Option<Timers>, env: Env) -> Self {
+        Self { inner, deadline, timers, env }
     }
 }
 
@@ -39,7 +41,8 @@ where
         match self.deadline.begin(call.facts) {
             Ok(Bounds { facts, until, then }) => {
                 let call = Call { facts, ..call };
-                Future::running(self.inner.call(call), (until, self.has_timer), then, self.env.clone())
+                let timer = self.timers.as_ref().map(Timers::timer);
+                Future::running(self.inner.call(call), (until, timer), then, self.env.clone())
             }
             Err(rejection) => {
                 self.env.decided(Decision::DeadlinePassed);

@@ -1,5 +1,6 @@
 //! A service that is asked once more for what is slow.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -39,7 +40,8 @@ where
 {
     type Response = S::Response;
     type Error = Error<E>;
-    type Future = Future<R, S, J, S::Future>;
+    /// In a box: it has room for two tries, which stacks that do not hedge would have as well.
+    type Future = Pin<Box<Future<R, S, J, S::Future>>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(context)
@@ -48,6 +50,6 @@ where
     fn call(&mut self, call: Call<R>) -> Self::Future {
         let (held, at) = self.template.handle.begin(&call.facts);
         let again = at.map(|at| (at, call.clone()));
-        Future::new(self.inner.call(call), held, again, Arc::clone(&self.template))
+        Box::pin(Future::new(self.inner.call(call), held, again, Arc::clone(&self.template)))
     }
 }

@@ -14,6 +14,8 @@ const HEAD_BYTES_MAX: usize = 64 << 10;
 /// The longest line that says how long a chunk is.
 const CHUNK_LINE_BYTES_MAX: usize = 1 << 10;
 
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+
 /// How the end of a body is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framing {
@@ -49,8 +51,34 @@ pub(super) struct Answer {
     pub(super) is_kept: bool,
 }
 
+/// The names of the headers of the last answer: most answers of a service have the same in the same order.
+#[derive(Debug, Default)]
+pub(super) struct Names(Vec<(Box<[u8]>, HeaderName)>);
+
+impl Names {
+    /// So many are kept, of so many bytes at most.
+    const KEPT_MAX: usize = 32;
+    const KEPT_BYTES_MAX: usize = 64;
+
+    /// The name that is written at a place. Errors: it is none.
+    fn name(&mut self, place: usize, written: &str) -> Result<HeaderName, Broken> {
+        if let Some((seen, name)) = self.0.get(place)
+            && **seen == *written.as_bytes()
+        {
+            return Ok(name.clone());
+        }
+        let name = HeaderName::from_bytes(written.as_bytes())
+            .map_err(|_| Broken::Answer("a header's name is no token"))?;
+        if written.len() <= Self::KEPT_BYTES_MAX && place <= self.0.len() && place < Self::KEPT_MAX {
+            self.0.truncate(place);
+            self.0.push((written.as_bytes().into(), name.clone()));
+        }
+        Ok(name)
+    }
+}
+
 /// The head that the bytes begin with, which are taken out; none if it is not complete.
-pub(super) fn head(come: &mut Bytes, method: &Method) -> Result<Option<Answer>, Broken> {
+pub(super) fn head(come: &mut Bytes, method: &Method, names: &mut Names) -> Result<Option<Answer>, Broken> {
     let bytes = come.clone();
     let mut uninit = [const { MaybeUninit::uninit() }; HEADERS_MAX];
     let mut parsed = httparse::Response::new(&mut []);
@@ -65,7 +93,7 @@ pub(super) fn head(come: &mut Bytes, method: &Method) -> Result<Option<Answer>, 
     let status = StatusCode::from_u16(parsed.code.unwrap_or(0))
         .map_err(|_| Broken::Answer("its status is no number of three digits"))?;
     let mut response = Response::new(());
-    let seen = headers(response.headers_mut(), &bytes, parsed.headers, status)?;
+    let seen = headers(response.headers_mut(), &bytes, parsed.headers, status, names)?;
     let framing = framing(method, status, &seen)?;
     let is_new = parsed.version == Some(1);
     *response.status_mut() = status;
@@ -89,13 +117,13 @@ fn headers(
     bytes: &Bytes,
     fields: &[httparse::Header<'_>],
     status: StatusCode,
+    names: &mut Names,
 ) -> Result<Seen, Broken> {
     to.reserve(fields.len());
     let switches = status == StatusCode::SWITCHING_PROTOCOLS;
     let (mut seen, mut names_others) = (Seen::default(), false);
-    for field in fields {
-        let name = HeaderName::from_bytes(field.name.as_bytes())
-            .map_err(|_| Broken::Answer("a header's name is no token"))?;
+    for (place, field) in fields.iter().enumerate() {
+        let name = names.name(place, field.name)?;
         match name {
             header::CONTENT_LENGTH => {
                 let length = digits(field.value).ok_or(Broken::Answer("its Content-Length is no number"))?;
@@ -115,6 +143,8 @@ fn headers(
                 continue;
             }
             header::UPGRADE if !switches => continue,
+            // Of the single connection, whether that is said or not.
+            _ if name == KEEP_ALIVE => continue,
             _ => {}
         }
         let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value))
@@ -133,7 +163,7 @@ fn connection(seen: &mut Seen, value: &[u8]) -> bool {
     for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
         match option {
             _ if option.eq_ignore_ascii_case(b"close") => seen.closes = true,
-            _ if option.eq_ignore_ascii_case(b"keep-alive") => (seen.keeps, named) = (true, true),
+            _ if option.eq_ignore_ascii_case(b"keep-alive") => seen.keeps = true,
             _ => named = true,
         }
     }

@@ -62,7 +62,8 @@ fn poll_head(
     upload.poll(client, context).map_err(|_| Failed::Body)?;
     loop {
         while !client.come.is_empty() {
-            let Some(answer) = decode::head(&mut client.come, method).map_err(Failed::Broken)? else { break };
+            let Client { come, names, .. } = &mut *client;
+            let Some(answer) = decode::head(come, method, names).map_err(Failed::Broken)? else { break };
             // What goes before the answer proper, such as 100 (Continue), is not passed on.
             if !answer.response.status().is_informational()
                 || answer.response.status() == StatusCode::SWITCHING_PROTOCOLS

@@ -133,6 +133,45 @@ async fn a_connection_is_kept_when_its_answer_is_over_and_only_then() {
 }
 
 #[tokio::test]
+async fn each_answer_of_a_connection_has_its_own_headers() {
+    let heads = [
+        "X-One: 1\r\nX-Two: 2\r\n",
+        "X-One: 3\r\nX-Two: 4\r\n",
+        "X-Two: 5\r\nX-One: 6\r\nX-Six: 6\r\n",
+        "x-two: 7\r\n",
+        "X-Two: 8\r\nX-Two: 9\r\nKeep-Alive: timeout=5\r\nConnection: keep-alive\r\n",
+        "X-One: 1\r\nX-Two: 2\r\nX-Six: 3\r\n",
+    ];
+    let script = Script::new().await;
+    let world = World::new(&[script.address()], "{}");
+    let serve = async {
+        let mut connection = script.accept().await;
+        for head in heads {
+            connection.until("\r\n\r\n").await;
+            connection.say(&format!("HTTP/1.1 200 OK\r\n{head}content-length: 0\r\n\r\n")).await;
+        }
+    };
+    let call = async {
+        for head in heads {
+            let answer = world.call(Method::GET, Payload::Empty).await.unwrap();
+            let headers = answer.headers();
+            let mut told: Vec<_> = headers
+                .iter()
+                .filter(|(name, _)| *name != "content-length")
+                .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+                .collect();
+            told.sort_unstable();
+            let head = head.to_lowercase();
+            let of_connection = |line: &&str| line.contains("keep-alive");
+            let mut said: Vec<_> = head.lines().filter(|line| !of_connection(line)).collect();
+            said.sort_unstable();
+            assert_eq!(told, said);
+        }
+    };
+    tokio::join!(serve, call);
+}
+
+#[tokio::test]
 async fn one_that_was_closed_while_nobody_used_it_is_not_used() {
     let script = Script::new().await;
     let world = World::new(&[script.address()], r#"{"retry": false}"#);
