@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::forwarded::Origin;
+use crate::network;
 
 /// Which requests are logged.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -118,16 +119,16 @@ impl Drop for Entry {
         if !self.is_sampled && !is_error {
             return;
         }
-        let text = |value: &Option<HeaderValue>| {
-            value.as_ref().map(|it| String::from_utf8_lossy(it.as_bytes()).into_owned()).unwrap_or_default()
-        };
+        let [host, agent] = [&self.host, &self.agent]
+            .map(|value| String::from_utf8_lossy(value.as_ref().map_or(b"", HeaderValue::as_bytes)));
+        let (id, client) = (self.id.encode(), network::text(self.origin.client));
         let taken = self.env.now().saturating_since(self.begun);
         tracing::info!(
             target: "mainstay::access",
-            request_id = %self.id,
-            client = %self.origin.client,
-            method = %self.method,
-            host = text(&self.host),
+            request_id = %str::from_utf8(&id).unwrap_or_default(),
+            client = %client,
+            method = %self.method.as_str(),
+            host = &*host,
             path = self.uri.path(),
             route = &*self.route,
             service = self.service.as_deref().unwrap_or_default(),
@@ -135,7 +136,7 @@ impl Drop for Entry {
             bytes = self.bytes,
             ms = taken.as_std().as_secs_f64() * 1e3,
             is_whole = self.is_whole,
-            user_agent = text(&self.agent),
+            user_agent = &*agent,
             "request"
         );
     }

@@ -1,8 +1,8 @@
 //! Rate limits of routes.
 
-use std::fmt::Write as _;
 use std::num::NonZeroU32;
 
+use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 use mainstay_base::time::Instant;
@@ -60,7 +60,7 @@ impl Config {
 /// The limits of a route, ready for requests.
 #[derive(Debug)]
 pub(crate) struct Limits {
-    /// In `RateLimit`: the name of the route.
+    /// In `RateLimit`: the name of the route, in quotes.
     name: Box<str>,
     limits: Vec<Limit>,
     /// Secret to the process, so that nobody can look for keys that meet.
@@ -86,7 +86,7 @@ impl Limits {
             config: config.clone(),
         };
         let seed = previous.map_or_else(|| env.draw(), |previous| previous.seed);
-        Self { name: name.into(), limits: configs.iter().map(limit).collect(), seed }
+        Self { name: format!("\"{name}\"").into(), limits: configs.iter().map(limit).collect(), seed }
     }
 
     pub(crate) fn keys(&self, request: &Seen<'_>) -> Keys {
@@ -114,8 +114,8 @@ impl Limits {
     /// Has an answer tell how its caller stands (draft-ietf-httpapi-ratelimit-headers-10).
     pub(crate) fn tell(&self, headers: &mut HeaderMap, standing: Standing) {
         let Standing { quota, window, remaining, reset } = standing;
-        let policy = self.item(&[("q", quota.into()), ("w", window.as_secs_up())]);
-        let state = self.item(&[("r", remaining.into()), ("t", reset.as_secs_up())]);
+        let policy = self.item([(";q=", quota.into()), (";w=", window.as_secs_up())]);
+        let state = self.item([(";r=", remaining.into()), (";t=", reset.as_secs_up())]);
         headers.insert(RATE_LIMIT_POLICY, policy);
         headers.insert(RATE_LIMIT, state);
     }
@@ -127,11 +127,13 @@ impl Limits {
         }
     }
 
-    fn item(&self, parameters: &[(&str, u64)]) -> HeaderValue {
-        let mut item = format!("\"{}\"", self.name);
+    fn item(&self, parameters: [(&str, u64); 2]) -> HeaderValue {
+        let mut item = Vec::with_capacity(self.name.len() + 48);
+        item.extend_from_slice(self.name.as_bytes());
         for (key, value) in parameters {
-            write!(item, ";{key}={value}").expect("a String takes it");
+            item.extend_from_slice(key.as_bytes());
+            item.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
         }
-        item.try_into().expect("a name, and digits")
+        HeaderValue::from_maybe_shared(Bytes::from(item)).expect("a name, and digits")
     }
 }

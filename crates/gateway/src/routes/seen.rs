@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use mainstay_machine::expression::{Given, Members, Subject};
 
 use super::config::Text;
+use crate::network;
 
 mod query;
 
@@ -59,7 +60,7 @@ impl Subject for Seen<'_> {
             3 => Given::Members(&self.headers),
             4 => Given::Members(&self.query),
             5 => Given::Text(self.scheme.into()),
-            6 => Given::Text(self.client.to_string().into()),
+            6 => Given::Text(network::text(self.client).into()),
             _ => unreachable!("there are no more names"),
         }
     }

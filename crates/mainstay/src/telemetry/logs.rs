@@ -3,6 +3,7 @@
 //! Levels change at run time in two ways: a reload brings those of the configuration, an [`Override`] holds
 //! until it is taken back. The override wins. Nobody who logs waits for stderr: lines go through a [`queue`].
 
+mod access;
 mod queue;
 
 use std::io::IsTerminal;
@@ -20,7 +21,9 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::{Layer, Registry};
 
+use self::access::WithAccess;
 use self::queue::{Haste, Lines, Patient, Queue};
+use crate::system::SystemClock;
 
 /// What lines of the access log are for.
 const ACCESS: &str = "mainstay::access";
@@ -189,7 +192,8 @@ impl Logs {
         let lines = if pretty {
             lines.with_ansi(terminal && colours_wanted()).with_target(false).boxed()
         } else {
-            lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
+            let lines = lines.json().flatten_event(true).with_current_span(true).with_span_list(false);
+            lines.map_event_format(|others| WithAccess { others, clock: SystemClock::new() }).boxed()
         };
         let subscriber = Registry::default().with(filter).with(lines);
         // An error means that a subscriber is set already, which the contract above allows.
