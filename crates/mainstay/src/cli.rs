@@ -23,6 +23,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use serde_json::Value;
 
 use crate::config::{self, Config, Loaded, Request};
 
@@ -138,6 +139,39 @@ struct OutputArg {
     /// How the result is printed
     #[arg(long, value_enum, default_value_t = Output::Human)]
     output: Output,
+}
+
+impl OutputArg {
+    /// Prints what a command has found, as it is asked for.
+    fn print(&self, document: &Value, text: &str) -> io::Result<()> {
+        match self.output {
+            Output::Json => output::json(document),
+            Output::Human => output::text(text),
+        }
+    }
+
+    /// Prints what a command has found, as a document and for people, or why it has not. Returns the exit code.
+    fn answer(&self, answer: anyhow::Result<(Value, String)>) -> io::Result<u8> {
+        match answer {
+            Ok((document, text)) => self.print(&document, &text).map(|()| OK),
+            Err(error) => Ok(failed(&error)),
+        }
+    }
+}
+
+/// Whether something is done.
+#[derive(Debug, Clone, Copy, Args)]
+struct DryRun {
+    /// Change nothing, and tell what would change
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl DryRun {
+    /// As the query of a request.
+    fn query(self) -> &'static str {
+        if self.dry_run { "?dry_run=true" } else { "" }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

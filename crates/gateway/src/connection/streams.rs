@@ -130,7 +130,6 @@ impl Drop for Open {
         let stream = inner.open.remove(self.key);
         // Without an answer, and not by our doing.
         inner.reset += u32::from(!stream.is_over);
-        drop(inner);
     }
 }
 

@@ -6,18 +6,25 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use axum::http::Request;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::request::Builder;
 use mainstay_base::error::Code;
 use mainstay_base::problem::Problem;
 use mainstay_lab::fetch;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::config::Config;
 use crate::life::lock;
 
+/// Definitions of a page.
+const PAGE: usize = 1_000;
+
 /// How much longer than `api.timeout` an answer may take, which is what the node promises.
 const ANSWER_MARGIN: Duration = Duration::from_secs(10);
+
+const UNREADABLE: &str = "the node's answer cannot be read";
 
 /// A node that is up.
 pub struct Node {
@@ -31,6 +38,22 @@ pub struct Refused {
     api: SocketAddr,
     status: u16,
     problem: Option<Problem>,
+}
+
+/// An answer as what it is of. Errors: it is something else.
+pub fn typed<T: DeserializeOwned>(document: Value) -> Result<T> {
+    serde_json::from_value(document).context(UNREADABLE)
+}
+
+/// What was answered, unless that there is no such thing.
+pub fn found(answer: Result<Value>) -> Result<Option<Value>> {
+    match answer {
+        Ok(document) => Ok(Some(document)),
+        Err(error) if error.downcast_ref::<Refused>().and_then(Refused::code) == Some(Code::NotFound) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// How long the answer to what `api.timeout` bounds may take.
@@ -66,6 +89,20 @@ impl Node {
         Self { api, token }
     }
 
+    /// All definitions of a kind, such as `collections`, from as many pages as they take.
+    pub fn all(&self, kind: &str, timeout: Duration) -> Result<Vec<Value>> {
+        let (mut all, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let path = format!("/v1/{kind}?limit={PAGE}{cursor}");
+            let mut page = self.send(Request::get(path), None, timeout)?;
+            all.extend(typed::<Vec<Value>>(page[kind].take())?);
+            match page["next"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return Ok(all),
+            }
+        }
+    }
+
     /// What it answers, as JSON (`null` for nothing), to a request with this document, if any, as its body. Errors: no whole
     /// answer within `timeout`, or [`Refused`].
     pub fn send(&self, request: Builder, document: Option<&Value>, timeout: Duration) -> Result<Value> {
@@ -83,7 +120,7 @@ impl Node {
             return Ok(Value::Null);
         }
         if (200..300).contains(&answer.status) {
-            return serde_json::from_slice(&answer.body).context("the node's answer cannot be read");
+            return serde_json::from_slice(&answer.body).context(UNREADABLE);
         }
         let problem = serde_json::from_slice::<Problem>(&answer.body).ok();
         bail!(Refused { api: self.api, status: answer.status, problem })

@@ -107,7 +107,7 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 /// Asks the node that has the data directory.
 fn ask(node: &ask::Node, name: Option<&Name>) -> Result<Named> {
     let answer = node.send(Request::post("/v1/backups"), Some(&json!({ "name": name })), TAKE_MAX)?;
-    serde_json::from_value(answer).context("the node's answer cannot be read")
+    ask::typed(answer)
 }
 
 /// Opens the data of a node that is not up, as it would.

@@ -9,25 +9,20 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use axum::http::Request;
 use axum::http::header::{IF_MATCH, IF_NONE_MATCH};
 use axum::http::request::Builder;
 use clap::{Args, Subcommand};
-use mainstay_base::error::Code;
 use mainstay_base::id::Name;
 use mainstay_machine::{Collection, Version};
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::ask::{Node, Refused, answer_timeout};
-use super::{OK, Output, OutputArg, Source, USAGE, failed, output};
+use super::ask::{Node, answer_timeout, found, typed};
+use super::{DryRun, OutputArg, Source, USAGE, output};
 use crate::config::{Config, Findings};
 use crate::config::{document, schemas};
 use told::{Defined, History, Rehearsal};
-
-/// Collections of a page.
-const PAGE: usize = 1000;
 
 /// The commands under `collections`.
 #[derive(Debug, Subcommand)]
@@ -67,14 +62,6 @@ pub struct Named {
     name: Name,
     #[command(flatten)]
     target: Target,
-}
-
-/// Whether something is done.
-#[derive(Debug, Clone, Copy, Args)]
-struct DryRun {
-    /// Change nothing, and tell what would change
-    #[arg(long)]
-    dry_run: bool,
 }
 
 /// Arguments of `collections put`.
@@ -123,11 +110,8 @@ pub struct Rollback {
     dry_run: DryRun,
 }
 
-/// What a command prints.
-struct Answer {
-    document: Value,
-    text: String,
-}
+/// What a command prints, as a document and for people.
+type Answer = (Value, String);
 
 /// Runs a command, and returns the exit code. The error is that of writing the result.
 pub fn run(collections: &Collections) -> io::Result<u8> {
@@ -144,23 +128,12 @@ pub fn run(collections: &Collections) -> io::Result<u8> {
         },
         _ => Collection::default(),
     };
-    match Definitions::find(&config).and_then(|them| them.answer(collections, &definition)) {
-        Ok(Answer { document, text }) => {
-            match output.output {
-                Output::Json => output::json(&document)?,
-                Output::Human => output::text(&text)?,
-            }
-            Ok(OK)
-        }
-        Err(error) => Ok(failed(&error)),
-    }
+    output.answer(Definitions::find(&config).and_then(|them| them.answer(collections, &definition)))
 }
 
 fn read(path: &Path) -> Result<Collection, Findings> {
-    let is_stream = path == Path::new("-");
-    let mut collection: Collection =
-        if is_stream { document::of_stream(io::stdin().lock())? } else { document::of_file(path)? };
-    let base = path.parent().filter(|_| !is_stream).unwrap_or(Path::new(""));
+    let mut collection: Collection = document::of(path)?;
+    let base = path.parent().filter(|_| !document::is_stream(path)).unwrap_or(Path::new(""));
     schemas::read(&mut collection, base)
         .map_err(|(message, help)| document::mistake("schema.file", message, help))?;
     Ok(collection)
@@ -210,37 +183,28 @@ impl Definitions {
     }
 
     fn list(&self) -> Result<Answer> {
-        let mut all: Vec<Value> = Vec::new();
-        let mut cursor = String::new();
-        loop {
-            let mut page = self.get(&format!("/v1/collections?limit={PAGE}{cursor}"))?;
-            all.extend(typed::<Vec<Value>>(page["collections"].take())?);
-            match page["next"].as_str() {
-                Some(next) => cursor = format!("&cursor={next}"),
-                None => break,
-            }
-        }
+        let all = self.node.all("collections", self.timeout)?;
         let document = json!({ "collections": all });
         let text = told::listed(&typed::<Vec<Defined>>(all.into())?);
-        Ok(Answer { document, text })
+        Ok((document, text))
     }
 
     fn show(&self, name: &Name) -> Result<Answer> {
         let document = self.get(&path(name, ""))?;
         let text = told::shown(&typed(document.clone())?);
-        Ok(Answer { document, text })
+        Ok((document, text))
     }
 
     fn usage(&self, name: &Name) -> Result<Answer> {
         let document = self.get(&path(name, "/usage"))?;
         let text = usage::told(&typed(document.clone())?);
-        Ok(Answer { document, text })
+        Ok((document, text))
     }
 
     fn history(&self, name: &Name) -> Result<Answer> {
         let document = self.get(&path(name, "/history"))?;
         let text = told::history(&typed(document.clone())?);
-        Ok(Answer { document, text })
+        Ok((document, text))
     }
 
     fn put(&self, put: &Put, definition: &Collection) -> Result<Answer> {
@@ -268,11 +232,11 @@ impl Definitions {
             let request = Request::post(format!("{path}?dry_run=true"));
             let document = self.node.send(request, Some(&nothing), self.timeout)?;
             let text = told::stock(name, &typed(document.clone())?);
-            return Ok(Answer { document, text });
+            return Ok((document, text));
         }
         let document = self.node.send(Request::post(path), Some(&nothing), self.timeout)?;
         let text = told::purging(name, &typed(document.clone())?);
-        Ok(Answer { document, text })
+        Ok((document, text))
     }
 
     fn roll_back(&self, Rollback { of: Named { name, .. }, to, dry_run }: &Rollback) -> Result<Answer> {
@@ -295,7 +259,7 @@ impl Definitions {
         } else {
             told::changed(&typed(document.clone())?)
         };
-        Ok(Answer { document, text })
+        Ok((document, text))
     }
 
     fn get(&self, path: &str) -> Result<Value> {
@@ -303,27 +267,6 @@ impl Definitions {
     }
 }
 
-impl DryRun {
-    fn query(self) -> &'static str {
-        if self.dry_run { "?dry_run=true" } else { "" }
-    }
-}
-
 fn path(name: &Name, below: &str) -> String {
     format!("/v1/collections/{name}{below}")
-}
-
-/// What was answered, unless that there is no such thing.
-fn found(answer: Result<Value>) -> Result<Option<Value>> {
-    match answer {
-        Ok(document) => Ok(Some(document)),
-        Err(error) if error.downcast_ref::<Refused>().and_then(Refused::code) == Some(Code::NotFound) => {
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
-}
-
-fn typed<T: DeserializeOwned>(document: Value) -> Result<T> {
-    serde_json::from_value(document).context("the node's answer cannot be read")
 }

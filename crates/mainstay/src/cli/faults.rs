@@ -1,18 +1,18 @@
 //! `mainstay faults`: faults that a node that is up injects into the gateway's requests, over its API.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use axum::http::Request;
 use clap::{Args, Subcommand};
 use mainstay_base::id::Name;
 use mainstay_resilience::fault::Schedule;
 use serde_json::{Value, json};
 
-use super::ask::{Node, answer_timeout};
-use super::{OK, Output, OutputArg, Source, USAGE, failed, output, told};
-use crate::config::{Config, Findings, document, explain};
+use super::ask::{Node, answer_timeout, typed};
+use super::{OutputArg, Source, USAGE, output, told};
+use crate::config::{Config, document, explain};
 use crate::gateway::faults::{Injected, Shown};
 
 /// The commands under `faults`.
@@ -63,7 +63,7 @@ pub fn run(faults: &Faults) -> io::Result<u8> {
     };
     let Ok(config) = target.source.clone().load() else { return Ok(USAGE) };
     let injected = match faults {
-        Faults::Put(put) => match read(&put.definition) {
+        Faults::Put(put) => match document::of(&put.definition) {
             Ok(injected) => Some(injected),
             Err(findings) => {
                 output::findings(&findings);
@@ -73,20 +73,7 @@ pub fn run(faults: &Faults) -> io::Result<u8> {
         },
         Faults::List(_) | Faults::Delete(_) => None,
     };
-    match answer(faults, injected.as_ref(), &config) {
-        Ok((document, text)) => {
-            match target.output.output {
-                Output::Json => output::json(&document)?,
-                Output::Human => output::text(&text)?,
-            }
-            Ok(OK)
-        }
-        Err(error) => Ok(failed(&error)),
-    }
-}
-
-fn read(path: &Path) -> Result<Injected, Findings> {
-    if path == Path::new("-") { document::of_stream(io::stdin().lock()) } else { document::of_file(path) }
+    target.output.answer(answer(faults, injected.as_ref(), &config))
 }
 
 /// What a command prints, as a document and for people.
@@ -96,8 +83,7 @@ fn answer(faults: &Faults, injected: Option<&Injected>, config: &Config) -> Resu
     match faults {
         Faults::List(_) => {
             let document = node.send(Request::get("/v1/faults"), None, timeout)?;
-            let all = serde_json::from_value::<Vec<Shown>>(document["faults"].clone());
-            let text = listed(&all.context("the node's answer cannot be read")?);
+            let text = listed(&typed::<Vec<Shown>>(document["faults"].clone())?);
             Ok((document, text))
         }
         Faults::Put(Put { of: Named { name, .. }, .. }) => {

@@ -9,22 +9,18 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use axum::http::Request;
 use clap::{Args, Subcommand};
 use mainstay_gateway::book::Kind;
 use mainstay_gateway::explanation::{Asked, Explanation, Header};
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::ask::{Node, answer_timeout};
-use super::{FAILED, OK, Output, OutputArg, Source, USAGE, failed, output};
+use super::ask::{Node, answer_timeout, typed};
+use super::{FAILED, OK, OutputArg, Source, USAGE, failed, output};
 use crate::config::{Config, Loaded};
 use crate::gateway::{Defined, Written};
 use changes::Changes;
-
-/// Definitions of a page.
-const PAGE: usize = 1_000;
 
 /// The commands under `routes`.
 #[derive(Debug, Subcommand)]
@@ -120,10 +116,7 @@ fn answered(target: &Target, answer: impl FnOnce(&Seen) -> Result<Answer>) -> io
     let Ok(loaded) = target.source.clone().loaded() else { return Ok(USAGE) };
     match Seen::of(target, &loaded).and_then(|seen| answer(&seen)) {
         Ok(Answer { document, text, code }) => {
-            match target.output.output {
-                Output::Json => output::json(&document)?,
-                Output::Human => output::text(&text)?,
-            }
+            target.output.print(&document, &text)?;
             Ok(code)
         }
         Err(error) => Ok(failed(&error)),
@@ -156,20 +149,10 @@ impl Seen {
     /// All of a kind, as the API answers them.
     fn all(&self, kind: Kind) -> Result<Value> {
         let what = kind.plural();
-        let (node, timeout) = match self {
-            Self::Written(written) => return Ok(json!({ what: written.all(kind) })),
-            Self::Live(node, timeout) => (node, *timeout),
-        };
-        let (mut all, mut cursor) = (Vec::<Value>::new(), String::new());
-        loop {
-            let path = format!("/v1/{what}?limit={PAGE}{cursor}");
-            let mut page = node.send(Request::get(path), None, timeout)?;
-            all.extend(typed::<Vec<Value>>(page[what].take())?);
-            match page["next"].as_str() {
-                Some(next) => cursor = format!("&cursor={next}"),
-                None => return Ok(json!({ what: all })),
-            }
-        }
+        Ok(match self {
+            Self::Written(written) => json!({ what: written.all(kind) }),
+            Self::Live(node, timeout) => json!({ what: node.all(what, *timeout)? }),
+        })
     }
 
     fn explain(&self, asked: &Asked) -> Result<Answer> {
@@ -188,8 +171,4 @@ impl Seen {
 fn header(text: &str) -> Result<Header, String> {
     let (name, value) = text.split_once(':').ok_or("write a name, a colon and a value: 'x-user: ada'")?;
     Ok(Header { name: name.trim().to_owned(), value: value.trim().to_owned() })
-}
-
-fn typed<T: DeserializeOwned>(document: Value) -> Result<T> {
-    serde_json::from_value(document).context("the node's answer cannot be read")
 }

@@ -19,6 +19,16 @@ use super::{check, yaml};
 /// A document is written by people; a larger one is a mistake.
 const SIZE_MAX: Size = Size::from_mib(1);
 
+/// The document of a file, or that of stdin if its name is `-`. Errors: every mistake in it.
+pub fn of<T: JsonSchema + DeserializeOwned>(path: &Path) -> Result<T, Findings> {
+    if is_stream(path) { of_stream(std::io::stdin().lock()) } else { of_file(path) }
+}
+
+/// Whether a name is that of stdin.
+pub fn is_stream(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
 /// The document of a file. Errors: every mistake in it.
 pub fn of_file<T: JsonSchema + DeserializeOwned>(path: &Path) -> Result<T, Findings> {
     typed(&path.display().to_string(), file::read(path, SIZE_MAX))

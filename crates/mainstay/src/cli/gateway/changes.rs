@@ -1,7 +1,7 @@
 //! `mainstay routes` and `mainstay services`: definitions of a node that is up, read and changed over its API, as those of collections are.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -15,10 +15,9 @@ use mainstay_machine::Version;
 use serde_json::{Map, Value, json};
 
 use super::told::{self, History, Rehearsal};
-use super::typed;
-use crate::cli::ask::{Node, answer_timeout};
-use crate::cli::{OK, Output, OutputArg, Source, USAGE, failed, output};
-use crate::config::{Config, Findings, document};
+use crate::cli::ask::{Node, answer_timeout, typed};
+use crate::cli::{DryRun, OutputArg, Source, USAGE, output};
+use crate::config::{Config, document};
 use crate::gateway::Defined;
 
 /// The commands that read and change one definition of a node that is up.
@@ -46,14 +45,6 @@ pub struct Named {
     source: Source,
     #[command(flatten)]
     output: OutputArg,
-}
-
-/// Whether something is done.
-#[derive(Debug, Clone, Copy, Args)]
-struct DryRun {
-    /// Change nothing, and tell what would change
-    #[arg(long)]
-    dry_run: bool,
 }
 
 /// Arguments of `put`.
@@ -97,7 +88,8 @@ pub fn run(kind: Kind, changes: &Changes) -> io::Result<u8> {
     let of = changes.of();
     let Ok(config) = of.source.clone().load() else { return Ok(USAGE) };
     let definition = match changes {
-        Changes::Put(put) => match read(&put.definition) {
+        // What is in it is for the node to judge, which knows what it goes together with.
+        Changes::Put(put) => match document::of(&put.definition) {
             Ok(definition) => definition,
             Err(findings) => {
                 output::findings(&findings);
@@ -108,21 +100,7 @@ pub fn run(kind: Kind, changes: &Changes) -> io::Result<u8> {
         _ => Map::new(),
     };
     let answer = Asking::of(kind, of, &config).and_then(|asking| asking.answer(changes, &definition));
-    match answer {
-        Ok((document, text)) => {
-            match of.output.output {
-                Output::Json => output::json(&document)?,
-                Output::Human => output::text(&text)?,
-            }
-            Ok(OK)
-        }
-        Err(error) => Ok(failed(&error)),
-    }
-}
-
-/// What is in it is for the node to judge, which knows what it goes together with.
-fn read(path: &Path) -> Result<Map<String, Value>, Findings> {
-    if path == Path::new("-") { document::of_stream(io::stdin().lock()) } else { document::of_file(path) }
+    of.output.answer(answer)
 }
 
 impl Changes {
@@ -208,11 +186,5 @@ impl<'a> Asking<'a> {
 
     fn path(&self, below: &str) -> String {
         format!("/v1/{}/{}{below}", self.kind.plural(), self.name)
-    }
-}
-
-impl DryRun {
-    fn query(self) -> &'static str {
-        if self.dry_run { "?dry_run=true" } else { "" }
     }
 }
