@@ -90,10 +90,10 @@ impl Adaptive {
     pub fn tell(&mut self, Permit { begun }: Permit, verdict: Verdict, now: Instant) {
         self.running = self.running.saturating_sub(1);
         let took = now.saturating_since(begun);
-        match verdict {
-            Verdict::Success => self.window.add(took, self.is_slow(took)),
-            Verdict::Failure(_) if !self.is_by_latency() => self.window.add(took, true),
-            Verdict::Failure(_) | Verdict::Neutral => return self.add_if_slow(took, now),
+        match verdict.is_failure() {
+            Some(false) => self.window.add(took, self.is_slow(took)),
+            Some(true) if !self.is_by_latency() => self.window.add(took, true),
+            Some(true) | None => return self.add_if_slow(took, now),
         }
         self.adjust(now);
     }

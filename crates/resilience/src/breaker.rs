@@ -136,13 +136,9 @@ impl Breaker {
             return None;
         }
         let is_slow = self.config.slow.is_some_and(|slow| took >= slow.after);
-        let is_failure = match verdict {
-            Verdict::Success => false,
-            Verdict::Failure(_) => true,
-            Verdict::Neutral => {
-                self.abandon(permit);
-                return None;
-            }
+        let Some(is_failure) = verdict.is_failure() else {
+            self.abandon(permit);
+            return None;
         };
         match &mut self.state {
             Stage::Closed => {

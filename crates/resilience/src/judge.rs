@@ -1,6 +1,7 @@
 //! What an answer means to policies.
 
 use mainstay_base::error::{Classify, Fault, Retry};
+use mainstay_base::units::Duration;
 
 use crate::error::Error;
 
@@ -11,8 +12,21 @@ pub enum Verdict {
     Success,
     /// It did not, and that is not the caller's fault. Whether it may be asked again.
     Failure(Retry),
+    /// It did not, since it is too busy for as long as it says. Whether it did something is not known.
+    Busy(Duration),
     /// It says nothing of the service's health: the caller's fault, or a policy's.
     Neutral,
+}
+
+impl Verdict {
+    /// Whether the service failed; none if that is not said.
+    pub const fn is_failure(self) -> Option<bool> {
+        match self {
+            Self::Success => Some(false),
+            Self::Failure(_) | Self::Busy(_) => Some(true),
+            Self::Neutral => None,
+        }
+    }
 }
 
 /// Says what an answer means.

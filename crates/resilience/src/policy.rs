@@ -24,13 +24,13 @@ pub struct Policy {
     pub timeout: Duration,
     /// How long each try may take, at most `timeout`. By default a third of `timeout`: what hangs leaves time for others.
     pub try_timeout: Option<Duration>,
-    /// Tries again what failed and is safe to; by default as [`retry::Config`] says. `false` never does.
+    /// Tries again what failed and is safe to. By default it does, with the defaults of its parts; `false` never does.
     pub retry: Switch<retry::Config>,
     /// A second try beside a slow first one. By default there is none: it makes more calls, and is worth it only where the slowest calls count.
     pub hedge: Switch<hedge::Config>,
-    /// Leaves alone what fails too often; by default as [`breaker::Config`] says. `false` never does.
+    /// Leaves alone what fails too often. By default it does, with the defaults of its parts; `false` never does.
     pub breaker: Switch<breaker::Config>,
-    /// Bounds how many calls run at a time; by default as [`bulkhead::Config`] says. `false` never does.
+    /// Bounds how many calls run at a time. By default it does, with the defaults of its parts; `false` never does.
     pub bulkhead: Switch<bulkhead::Config>,
     /// Turns the less critical calls away while the bulkhead is close to full or its queue stands. By default there is none: it is worth it where calls differ in how
     /// critical they are.

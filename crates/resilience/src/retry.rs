@@ -78,7 +78,9 @@ impl Tries {
             Verdict::Failure(Retry::Safe) => Duration::ZERO,
             Verdict::Failure(Retry::WithIdempotencyKey) if facts.is_idempotent => Duration::ZERO,
             Verdict::Failure(Retry::After(after)) => after,
+            Verdict::Busy(after) if facts.is_idempotent => after,
             Verdict::Failure(Retry::WithIdempotencyKey | Retry::Never)
+            | Verdict::Busy(_)
             | Verdict::Success
             | Verdict::Neutral => return Next::End,
         };

@@ -102,11 +102,7 @@ impl<R, T, E, J: Judge<T, E>> Down<R, T, E, J> {
     /// Returns the answer of the call, or the place of the alternative that is tried next.
     fn ended(&mut self, answer: Result<T, Error<E>>) -> Result<Result<Answered<T>, Error<E>>, usize> {
         let verdict = verdict(&self.judge, answer.as_ref());
-        let is_failure = match verdict {
-            Verdict::Success => Some(false),
-            Verdict::Failure(_) => Some(true),
-            Verdict::Neutral => None,
-        };
+        let is_failure = verdict.is_failure();
         // It was perhaps only asked too late: this call may go further down, and others begin where they did.
         let is_given_up = matches!(answer, Err(Error::Rejected(Rejection::GivenUp)));
         self.held.tell(self.step, is_failure.filter(|_| !is_given_up));

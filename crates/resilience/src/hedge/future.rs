@@ -12,7 +12,7 @@ use super::layer::Held;
 use super::service::Template;
 use crate::call::Call;
 use crate::error::Error;
-use crate::judge::{Judge, Verdict, verdict};
+use crate::judge::{Judge, verdict};
 use crate::watch::Decision;
 
 pin_project! {
@@ -60,8 +60,7 @@ impl<R, S, J, F: std::future::Future> Future<R, S, J, F> {
 
 /// Whether an answer is taken although the other try may still succeed: one of the service that is no failure.
 fn is_taken<T, E>(judge: &impl Judge<T, E>, answer: &Result<T, Error<E>>) -> bool {
-    let is_failure = matches!(verdict(judge, answer.as_ref()), Verdict::Failure(_));
-    !is_failure && !matches!(answer, Err(Error::Rejected(_)))
+    verdict(judge, answer.as_ref()).is_failure() != Some(true) && !matches!(answer, Err(Error::Rejected(_)))
 }
 
 impl<R, S, J, T, E> Projected<'_, R, S, J, S::Future>

@@ -50,7 +50,7 @@ impl Handle {
         config: &Config,
         (verdict, facts): (Verdict, &Facts),
     ) -> Option<(Instant, Held)> {
-        if !matches!(verdict, Verdict::Failure(_)) {
+        if verdict.is_failure() != Some(true) {
             return None;
         }
         let now = self.env().now();

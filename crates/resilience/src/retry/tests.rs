@@ -52,6 +52,8 @@ fn only_what_is_safe_is_tried_again() {
         (WITH_KEY, twice, soon),
         (Verdict::Failure(Retry::Never), twice, Next::End),
         (Verdict::Failure(Retry::After(ms(700))), plain, Next::Again { at: at(1_750) }),
+        (Verdict::Busy(ms(700)), plain, Next::End),
+        (Verdict::Busy(ms(700)), twice, Next::Again { at: at(1_750) }),
         (Verdict::Success, twice, Next::End),
         (Verdict::Neutral, twice, Next::End),
     ];
@@ -242,6 +244,7 @@ fn any_verdict() -> impl Strategy<Value = Verdict> {
         Just(WITH_KEY),
         Just(Verdict::Failure(Retry::Never)),
         (0_u64..4_000).prop_map(|after_ms| Verdict::Failure(Retry::After(ms(after_ms)))),
+        (0_u64..4_000).prop_map(|after_ms| Verdict::Busy(ms(after_ms))),
     ]
 }
 
@@ -276,6 +279,7 @@ proptest! {
             let Next::Again { at: begins } = tries.tell(&config, (verdict, &facts), now, &entropy) else { break };
             let after = match verdict {
                 Verdict::Failure(Retry::After(after)) => after,
+                Verdict::Busy(after) if is_idempotent => after,
                 Verdict::Failure(Retry::WithIdempotencyKey) if is_idempotent => Duration::ZERO,
                 verdict => {
                     prop_assert_eq!(verdict, SAFE);
