@@ -106,32 +106,16 @@ fn shown_name(name: &HeaderName) -> String {
 
 fn asked_timeout(headers: &HeaderMap) -> Result<Option<Duration>, Problem> {
     const EXPECTED: &str = "a duration with its unit, such as `250ms`";
-    const EXPECTED_GRPC: &str =
-        "at most 8 digits and a unit of `H`, `M`, `S`, `m`, `u` or `n`, such as `250m`";
     let own = one(headers, &TIMEOUT)?
         .map(|text| text.parse::<Duration>().map_err(|error| wrong(&TIMEOUT, error, EXPECTED)))
         .transpose()?;
     let grpc = one(headers, &GRPC_TIMEOUT)?
-        .map(|text| grpc_timeout(text).ok_or_else(|| wrong(&GRPC_TIMEOUT, "is no timeout", EXPECTED_GRPC)))
+        .map(|text| {
+            let wrong = || wrong(&GRPC_TIMEOUT, "is no timeout", Duration::GRPC_EXPECTED);
+            Duration::from_grpc(text).ok_or_else(wrong)
+        })
         .transpose()?;
     Ok(own.into_iter().chain(grpc).min())
-}
-
-/// `1*8DIGIT` and a unit, by the gRPC protocol over HTTP/2.
-fn grpc_timeout(text: &str) -> Option<Duration> {
-    const DIGITS_MAX: usize = 8;
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let has_form = (1..=DIGITS_MAX).contains(&digits.len()) && digits.bytes().all(|it| it.is_ascii_digit());
-    let number: u64 = has_form.then(|| digits.parse().ok()).flatten()?;
-    Some(match unit {
-        "H" => Duration::from_secs(number * 60 * 60),
-        "M" => Duration::from_secs(number * 60),
-        "S" => Duration::from_secs(number),
-        "m" => Duration::from_millis(number),
-        "u" => Duration::from_micros(number),
-        "n" => Duration::from_nanos(number),
-        _ => return None,
-    })
 }
 
 fn consistency(headers: &HeaderMap) -> Result<Consistency, Problem> {

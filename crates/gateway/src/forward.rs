@@ -124,7 +124,7 @@ pub(crate) fn set_path(request: &mut Parts, path: &str) {
 
 /// What is told instead of an answer of the service.
 pub(crate) fn problem(error: &(impl Classify + std::fmt::Display)) -> Response<Body> {
-    told(&Problem::new(error.code(), error.to_string()))
+    told(&Problem::of(error))
 }
 
 /// What is told whose body is refused.
@@ -136,7 +136,7 @@ pub(crate) fn refused(refusal: &coding::Refusal) -> Response<Body> {
     answer
 }
 
-/// A problem as an answer.
+/// A problem as an answer. It goes along with it, for those to whom it is told in another form.
 pub(crate) fn told(problem: &Problem) -> Response<Body> {
     let document = serde_json::to_vec(problem).expect("a problem is plain data");
     let mut answer = Response::new(Body::whole(document));
@@ -146,6 +146,7 @@ pub(crate) fn told(problem: &Problem) -> Response<Body> {
     if let Some(after) = problem.retry().after() {
         headers.insert(RETRY_AFTER, after.as_secs_up().into());
     }
+    answer.extensions_mut().insert(problem.clone());
     answer
 }
 

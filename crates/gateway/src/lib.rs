@@ -18,6 +18,7 @@ mod forward;
 pub mod forwarded;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
+mod grpc;
 pub mod head;
 pub mod limits;
 mod line;
@@ -37,6 +38,7 @@ pub mod server;
 pub mod snapshot;
 pub mod split;
 mod stream;
+mod timeout;
 pub mod tls;
 mod watched;
 mod worker;

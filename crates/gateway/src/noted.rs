@@ -14,11 +14,13 @@ pub(crate) enum Note {
     ForwardedHost,
     ForwardedPort,
     ForwardedServer,
+    GrpcTimeout,
     IdempotencyKey,
     KeepAlive,
     ProxyAuthorization,
     ProxyConnection,
     RealIp,
+    Timeout,
     Via,
 }
 
@@ -27,7 +29,7 @@ pub(crate) enum Note {
 pub(crate) struct Noted(u16);
 
 impl Note {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 15] = [
         Self::Connection,
         Self::Expect,
         Self::Forwarded,
@@ -35,11 +37,13 @@ impl Note {
         Self::ForwardedHost,
         Self::ForwardedPort,
         Self::ForwardedServer,
+        Self::GrpcTimeout,
         Self::IdempotencyKey,
         Self::KeepAlive,
         Self::ProxyAuthorization,
         Self::ProxyConnection,
         Self::RealIp,
+        Self::Timeout,
         Self::Via,
     ];
 
@@ -52,11 +56,13 @@ impl Note {
             Self::ForwardedHost => "x-forwarded-host",
             Self::ForwardedPort => "x-forwarded-port",
             Self::ForwardedServer => "x-forwarded-server",
+            Self::GrpcTimeout => "grpc-timeout",
             Self::IdempotencyKey => "idempotency-key",
             Self::KeepAlive => "keep-alive",
             Self::ProxyAuthorization => "proxy-authorization",
             Self::ProxyConnection => "proxy-connection",
             Self::RealIp => "x-real-ip",
+            Self::Timeout => "mainstay-timeout",
             Self::Via => "via",
         }
     }

@@ -38,7 +38,7 @@ use crate::watched::Watch;
 mod exchange;
 mod matched;
 
-use exchange::Exchange;
+use exchange::{Exchange, Ways};
 
 /// What all requests of one worker pass.
 pub(crate) struct Pipeline {
@@ -62,7 +62,11 @@ pub(crate) enum Carrier {
     /// A connection over HTTP/1.
     Line(Open),
     /// A stream over HTTP/2.
-    Stream(Arc<Pace>),
+    Stream {
+        pace: Arc<Pace>,
+        /// Whether it is a call of gRPC.
+        is_grpc: bool,
+    },
 }
 
 /// The connection is to be dropped without an answer.
@@ -117,9 +121,9 @@ impl Pipeline {
         client: Arc<Client>,
         carrier: Carrier,
     ) -> Result<Response<Body>, Aborted> {
-        let (mut open, pace) = match carrier {
-            Carrier::Line(open) => (Some(open), None),
-            Carrier::Stream(pace) => (None, Some(pace)),
+        let (mut open, pace, is_grpc) = match carrier {
+            Carrier::Line(open) => (Some(open), None, false),
+            Carrier::Stream { pace, is_grpc } => (None, Some(pace), is_grpc),
         };
         let may_switch = open.as_ref().is_some_and(Open::may_switch);
         let view = self.view();
@@ -130,7 +134,8 @@ impl Pipeline {
             }
             forward::join_cookies(request.headers_mut());
         }
-        let mut exchange = Exchange::new(&self, &view, &client, (request, pace), may_switch);
+        let mut exchange =
+            Exchange::new(&self, &view, &client, (request, pace), Ways { may_switch, is_grpc });
         let answer = match exchange.begin() {
             Some(told) => *told,
             None => exchange.answer().await?,

@@ -45,7 +45,7 @@ impl Request {
         *request.uri_mut() = self.head.uri.clone();
         *request.headers_mut() = self.head.headers.clone();
         let headers = request.headers_mut();
-        for name in [CONNECTION, TRANSFER_ENCODING, UPGRADE] {
+        for name in [CONNECTION, TRANSFER_ENCODING, UPGRADE, ATTEMPT] {
             headers.remove(name);
         }
         // The one thing that may be said over HTTP/2, and that gRPC says.

@@ -93,6 +93,31 @@ impl Display for Duration {
     }
 }
 
+/// As gRPC writes how long a caller waits (`grpc-timeout`, gRPC over HTTP/2): at most 8 digits and a unit.
+impl Duration {
+    /// What is expected there, for people.
+    pub const GRPC_EXPECTED: &str =
+        "at most 8 digits and a unit of `H`, `M`, `S`, `m`, `u` or `n`, such as `250m`";
+
+    /// The duration that `text` is; none if it is none.
+    pub fn from_grpc(text: &str) -> Option<Self> {
+        const DIGITS_MAX: usize = 8;
+        let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+        let has_form =
+            (1..=DIGITS_MAX).contains(&digits.len()) && digits.bytes().all(|it| it.is_ascii_digit());
+        let number: u64 = has_form.then(|| digits.parse().ok()).flatten()?;
+        Some(match unit {
+            "H" => Self::from_secs(number * 60 * 60),
+            "M" => Self::from_secs(number * 60),
+            "S" => Self::from_secs(number),
+            "m" => Self::from_millis(number),
+            "u" => Self::from_micros(number),
+            "n" => Self::from_nanos(number),
+            _ => return None,
+        })
+    }
+}
+
 impl FromStr for Duration {
     type Err = ParseError;
 

@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Request;
-use http::header::{CONTENT_TYPE, HeaderMap};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
@@ -19,6 +18,7 @@ use super::LOOK_EVERY;
 use super::streams::{Answering, Streams};
 use crate::client::Client;
 use crate::config::Settings;
+use crate::grpc;
 use crate::pipeline::{Carrier, Pipeline};
 use crate::prefixed::{Moved, Prefixed};
 use crate::stream::Stream;
@@ -48,10 +48,12 @@ pub(super) async fn serve(
     let (begins, shared) = (streams.clone(), Arc::clone(pipeline));
     let service = service_fn(move |request: Request<Incoming>| {
         let (pace, open) = begins.begin();
-        if is_grpc(request.headers()) {
+        let is_grpc = grpc::is_call(request.headers());
+        if is_grpc {
+            // A stream of it may be quiet before its answer begins, and often is.
             pace.may_be_quiet();
         }
-        let carrier = Carrier::Stream(Arc::clone(&pace));
+        let carrier = Carrier::Stream { pace: Arc::clone(&pace), is_grpc };
         Answering::new(Arc::clone(&shared).handle(request, Arc::clone(&client), carrier), pace, open)
     });
     let mut builder = http2::Builder::new(Spawn { streams, watch: pipeline.watch().clone() });
@@ -105,11 +107,6 @@ enum End {
     Refused(&'static str),
     /// It was told to end, and has nothing under way.
     Gone,
-}
-
-/// Whether both sides speak when they like: a gRPC stream may be quiet before its answer begins, and often is.
-fn is_grpc(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// Looks at a connection once a second.

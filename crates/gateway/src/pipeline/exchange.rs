@@ -30,7 +30,7 @@ use crate::noted::Note;
 use crate::pace::{Pace, Received};
 use crate::payload::{NoPayload, Refused, payload};
 use crate::snapshot::Route;
-use crate::{forward, forwarded};
+use crate::{forward, forwarded, grpc, timeout};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("mainstay-request-id");
 
@@ -51,11 +51,20 @@ pub(super) struct Exchange<'a> {
     /// The same, as headers have it.
     named: HeaderValue,
     is_head: bool,
-    may_switch: bool,
+    ways: Ways,
     /// None until it is matched, and if no route takes it.
     route: Option<&'a Route>,
     matched: Option<Matched<'a>>,
     entry: Option<Box<Entry>>,
+}
+
+/// In which other ways than HTTP's own its client may be answered.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ways {
+    /// By another protocol on its connection from then on.
+    pub(super) may_switch: bool,
+    /// By a status of gRPC.
+    pub(super) is_grpc: bool,
 }
 
 /// Why the service's answer is not the client's.
@@ -77,7 +86,7 @@ impl<'a> Exchange<'a> {
         view: &'a View,
         client: &'a Client,
         (request, pace): (Request<Incoming>, Option<Arc<Pace>>),
-        may_switch: bool,
+        ways: Ways,
     ) -> Self {
         let (mut parts, body) = request.into_parts();
         forward::name_host(&mut parts);
@@ -97,7 +106,7 @@ impl<'a> Exchange<'a> {
             view,
             client,
             parts,
-            may_switch,
+            ways,
         }
     }
 
@@ -128,6 +137,9 @@ impl<'a> Exchange<'a> {
         answer.headers_mut().insert(REQUEST_ID, self.named);
         if let Some(entry) = &mut self.entry {
             entry.answered(answer.status());
+        }
+        if self.ways.is_grpc {
+            grpc::tell(&mut answer);
         }
         // Nobody reads its body, or it has become another connection.
         let is_unsent = self.is_head || answer.status() == StatusCode::SWITCHING_PROTOCOLS;
@@ -229,7 +241,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// The request as its service is sent it. Errors: it goes round in a ring.
+    /// The request as its service is sent it. Errors: it goes round in a ring, or its client says something of its time that cannot be read.
     fn call(
         &mut self,
         route: &Route,
@@ -238,6 +250,7 @@ impl<'a> Exchange<'a> {
     ) -> Result<Call<mainstay_upstream::Request>, Instead> {
         let mut parts = std::mem::replace(&mut self.parts, Request::new(()).into_parts().0);
         let noted = forward::strip(&mut parts.headers);
+        let asked = timeout::asked(&parts.headers, noted).map_err(|problem| forward::told(&problem))?;
         let is_idempotent = parts.method.is_idempotent() || noted.has(Note::IdempotencyKey);
         if let Some(path) = path {
             forward::set_path(&mut parts, &path);
@@ -252,8 +265,9 @@ impl<'a> Exchange<'a> {
         on_request.into_iter().for_each(|it| it.apply(&mut parts));
         // A body that is kept has come by now: how long its client took is not the service's time.
         let now = self.pipeline.shared.env.now();
-        let facts = Facts { is_idempotent, criticality: route.criticality, ..Facts::new(now) };
-        Ok(Call { request: forward::request(parts, payload, self.may_switch), facts })
+        let deadline = asked.and_then(|asked| self.begun.checked_add(asked));
+        let facts = Facts { is_idempotent, criticality: route.criticality, deadline, ..Facts::new(now) };
+        Ok(Call { request: forward::request(parts, payload, self.ways.may_switch), facts })
     }
 
     /// Who sends it: the service whose turn it is. The mirror has been sent its copy then.

@@ -71,6 +71,7 @@ services:
 routes:
   - {{ name: rpc, match: {{ path: "/shop.Shop/{{rest...}}" }}, to: {{ service: rpc }} }}
   - {{ name: gone, match: {{ path: "/gone.Gone/{{rest...}}" }}, to: {{ service: gone }} }}
+  - {{ name: limited, match: {{ path: "/limited.Limited/{{rest...}}" }}, to: {{ service: gone }}, limit: [{{ rate: 1/h, burst: 1 }}] }}
   - {{ name: sockets, match: {{ path: "/ws/{{rest...}}" }}, to: {{ service: sockets }} }}
   - {{ name: all, to: {{ service: all }} }}
 "#

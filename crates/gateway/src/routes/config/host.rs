@@ -57,10 +57,10 @@ impl Host {
 
 /// The host of an authority, such as a `Host` header, as routes compare it: without port, in lower case, without a dot at the end. Borrowed when it is so already.
 pub fn host(authority: &str) -> Cow<'_, str> {
-    let end = match authority.rfind(']') {
-        Some(bracket) => bracket + 1,
-        None => authority.find(':').unwrap_or(authority.len()),
-    };
+    let is_bracketed = authority.starts_with('[');
+    let after = if is_bracketed { b']' } else { b':' };
+    let end = authority.bytes().position(|byte| byte == after);
+    let end = end.map_or(authority.len(), |end| end + usize::from(is_bracketed));
     let name = authority[..end].strip_suffix('.').unwrap_or(&authority[..end]);
     if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return Cow::Owned(name.to_ascii_lowercase());

@@ -283,6 +283,45 @@ fn the_access_log_has_what_was_sent_and_how_it_went() {
 }
 
 #[test]
+fn a_client_says_how_long_it_waits() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let echo = Echo::start();
+    let routes = r#"
+  - { name: quiet, match: { path: "/quiet" }, to: { service: other } }
+  - { name: echo, match: { path: "/echo" }, to: { service: echo } }
+"#;
+    let quiet = listener.local_addr().expect("it listens");
+    let (_node, gateway) = routed(echo.0, quiet, "policies: { default: { timeout: 1h } }", routes);
+    for header in [("Mainstay-Timeout", "20ms"), ("grpc-timeout", "20m")] {
+        let late = get(gateway, "/quiet", &[header]);
+        assert_eq!((late.status, late.json()["code"].as_str()), (504, Some("deadline")), "{late:?}");
+    }
+    let told = get(gateway, "/echo", &[("Mainstay-Timeout", "5s"), ("Mainstay-Attempt", "7")]).body;
+    let left = told.lines().find_map(|line| line.strip_prefix("mainstay-timeout: ")?.strip_suffix("ms"));
+    let left: u64 = left.and_then(|left| left.parse().ok()).expect("the service is told");
+    assert!(left <= 5000 && !told.contains("mainstay-attempt"), "{told}");
+    let wrong = get(gateway, "/echo", &[("Mainstay-Timeout", "soon")]);
+    assert_eq!((wrong.status, wrong.json()["header"].as_str()), (400, Some("Mainstay-Timeout")), "{wrong:?}");
+}
+
+#[test]
+fn who_is_rejected_is_told_when_to_come_again() {
+    let quiet = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let routes = r#"
+  - { name: all, to: { service: other } }
+"#;
+    let policies = "policies: { default: { retry: false, breaker: { consecutive: 1, open: 40s, jitter: 0 }, timeout: 50ms } }";
+    let address = quiet.local_addr().expect("it listens");
+    let (_node, gateway) = routed(address, address, policies, routes);
+    assert_eq!(get(gateway, "/", &[]).status, 504);
+    let rejected = get(gateway, "/", &[]);
+    assert_eq!((rejected.status, rejected.json()["retry"].as_str()), (503, Some("after")), "{rejected:?}");
+    let after: u64 =
+        rejected.header("retry-after").and_then(|after| after.parse().ok()).expect("it says when");
+    assert!((30..=40).contains(&after), "{after}");
+}
+
+#[test]
 fn a_policy_of_a_route_replaces_that_of_the_service() {
     let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it listens");
     let routes = r#"

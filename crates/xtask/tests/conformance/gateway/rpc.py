@@ -182,10 +182,15 @@ with channels() as (direct, others):
                 told, expected_text = str(told)[:800], str(expected)[:800]
                 failures.append(f"{name} {way}:\n  {told}\n  and directly\n  {expected_text}")
     for way, channel in others.items():
-        # What the gateway itself says has no status of gRPC, and is read by that of HTTP.
-        told = outcome(lambda: channel.unary_unary("/gone.Gone/Unary")(b"", timeout=WAIT))[0]
-        if told != "UNAVAILABLE":
-            failures.append(f"a service that is gone {way}: {told}")
+        for method, expected, details in [
+            ("/gone.Gone/Unary", "UNAVAILABLE", "cannot connect to"),
+            ("/limited.Limited/Unary", "RESOURCE_EXHAUSTED", "is used up"),
+        ]:
+            call = channel.unary_unary(method)
+            outcome(lambda: call(b"", timeout=WAIT))
+            told = outcome(lambda: call(b"", timeout=WAIT))
+            if told[0] != expected or details not in told[1]:
+                failures.append(f"what the gateway itself says of {method} {way}: {told}")
 
 # Its sides end each other's calls; a client that has gone is no reason to wait.
 server.stop(None).wait(WAIT)
