@@ -32,50 +32,74 @@ where each value came from.
 - **Secrets** are written by reference only: `${env:NAME}` or `${file:PATH}`. They are never printed.
 ";
 
+/// A value that may be written.
+struct Row<'a> {
+    path: String,
+    /// Its own description, or that of the mapping which it is in.
+    about: &'a str,
+    schema: &'a Json,
+    is_required: bool,
+}
+
 fn write_section(name: &str, section: &Json, out: &mut String) {
-    out.push_str(&format!("\n## `{name}`\n\n{}\n", description(section)));
+    out.push_str(&format!("\n## `{name}`\n\n{}\n", unwrapped(description(section))));
+    if schema::members(section).is_empty() {
+        out.push_str(&facts(section, false));
+    }
     let mut rows = Vec::new();
     collect(name, section, &mut rows);
-    if rows.is_empty() {
-        out.push_str(&facts(section));
-        return;
-    }
-    for (path, leaf) in rows {
-        out.push_str(&format!("\n### `{path}`\n\n{}\n{}", description(leaf), facts(leaf)));
+    for Row { path, about, schema, is_required } in rows {
+        out.push_str(&format!("\n### `{path}`\n\n{}\n{}", unwrapped(about), facts(schema, is_required)));
     }
 }
 
-/// The leaves below `schema` with their paths, in order.
-fn collect<'a>(path: &str, schema: &'a Json, rows: &mut Vec<(String, &'a Json)>) {
+/// All values below `schema`, in order; a mapping has its members only, if it cannot be something else.
+fn collect<'a>(path: &str, schema: &'a Json, rows: &mut Vec<Row<'a>>) {
     for (name, inner) in schema::members(schema) {
         let path = format!("{path}.{name}");
         if schema::members(inner).is_empty() {
-            rows.push((path, inner));
-        } else {
-            collect(&path, inner, rows);
+            let about = Some(description(inner)).filter(|it| !it.is_empty());
+            let about = about.unwrap_or_else(|| description(schema));
+            rows.push(Row {
+                path: path.clone(),
+                about,
+                schema: inner,
+                is_required: schema::is_required(schema, name),
+            });
         }
+        collect(&path, inner, rows);
+    }
+    if let Some(items) = schema.get("items") {
+        collect(&format!("{path}[]"), items, rows);
+    }
+    for branch in schema::branches(schema) {
+        collect(path, branch, rows);
     }
 }
 
 /// Type, default and examples of a value, as a list.
-fn facts(schema: &Json) -> String {
+fn facts(schema: &Json, is_required: bool) -> String {
     let mut out = format!("\n- Value: {}\n", schema::expectation(schema));
-    match schema.get("default") {
+    match schema.get("default").filter(|default| !default.is_null()) {
+        _ if is_required => out.push_str("- Required\n"),
         Some(default) => out.push_str(&format!("- Default: `{}`\n", schema::bare(default))),
         None => out.push_str("- Default: not set\n"),
     }
-    let described = schema.get("oneOf").and_then(Json::as_array).into_iter().flatten();
-    for branch in described {
-        if let (Some(word), Some(about)) = (branch.get("const"), branch.get("description")) {
-            out.push_str(&format!("- `{}`: {}\n", schema::bare(word), schema::bare(about)));
+    for branch in schema::branches(schema) {
+        if let Some(word) = branch.get("const") {
+            out.push_str(&format!("- `{}`: {}\n", schema::bare(word), unwrapped(description(branch))));
         }
     }
     out
 }
 
-/// The description with its source line breaks undone.
-fn description(schema: &Json) -> String {
-    let text = schema.get("description").and_then(Json::as_str).unwrap_or_default();
+/// What is said of a value.
+fn description(schema: &Json) -> &str {
+    schema.get("description").and_then(Json::as_str).unwrap_or_default()
+}
+
+/// A text with its source line breaks undone.
+fn unwrapped(text: &str) -> String {
     let paragraphs = text.split("\n\n").map(|it| it.split_whitespace().collect::<Vec<_>>().join(" "));
     paragraphs.collect::<Vec<_>>().join("\n\n")
 }

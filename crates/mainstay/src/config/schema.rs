@@ -59,11 +59,18 @@ pub fn child<'a>(schema: &'a Json, segment: &str) -> Option<&'a Json> {
         return Some(items);
     }
     let named = schema.get("additionalProperties").filter(|it| it.is_object());
-    let branch = || {
-        let branches = schema.get("anyOf").or_else(|| schema.get("oneOf"))?.as_array()?;
-        branches.iter().find_map(|branch| child(branch, segment))
-    };
-    named.or_else(branch)
+    named.or_else(|| branches(schema).iter().find_map(|branch| child(branch, segment)))
+}
+
+/// What a value may be, one or the other.
+pub fn branches(schema: &Json) -> &[Json] {
+    let branches = schema.get("anyOf").or_else(|| schema.get("oneOf")).and_then(Json::as_array);
+    branches.map_or(&[], Vec::as_slice)
+}
+
+/// Whether a mapping has to have this member.
+pub fn is_required(schema: &Json, name: &str) -> bool {
+    schema.get("required").and_then(Json::as_array).is_some_and(|it| it.iter().any(|it| it == name))
 }
 
 /// Whether the value is a secret, which may be written by reference only.
@@ -114,7 +121,10 @@ pub fn words(schema: &Json) -> Option<Vec<&str>> {
     if let Some(options) = schema.get("enum").and_then(Json::as_array) {
         return options.iter().map(Json::as_str).collect();
     }
-    let branches = schema.get("oneOf").or_else(|| schema.get("anyOf"))?.as_array()?;
+    let branches = branches(schema);
+    if branches.is_empty() {
+        return None;
+    }
     branches.iter().map(|branch| branch.get("const").and_then(Json::as_str)).collect()
 }
 
@@ -123,6 +133,9 @@ pub fn expectation(schema: &Json) -> String {
     if let Some(words) = words(schema) {
         let quoted: Vec<_> = words.iter().map(|it| format!("`{it}`")).collect();
         return format!("one of {}", quoted.join(", "));
+    }
+    if let Some(word) = schema.get("const") {
+        return format!("`{}`", bare(word));
     }
     let text = |key: &str| schema.get(key).and_then(Json::as_str);
     let examples = schema.get("examples").and_then(Json::as_array).map(|it| {
@@ -143,13 +156,11 @@ pub fn expectation(schema: &Json) -> String {
         (_, Some("number")) => format!("a number{}{examples}", bounds(schema)),
         (_, Some("array")) => "a list".into(),
         (_, Some("object")) => format!("a mapping{}", keys(schema)),
-        _ => match schema.get("anyOf").and_then(Json::as_array) {
-            Some(kinds) => {
-                let kinds: Vec<_> = kinds.iter().map(expectation).collect();
-                format!("{}{examples}", kinds.join(", or "))
-            }
-            None => "another kind of value".into(),
-        },
+        _ if branches(schema).is_empty() => "any value".into(),
+        _ => {
+            let kinds: Vec<_> = branches(schema).iter().map(expectation).collect();
+            format!("{}{examples}", kinds.join(", or "))
+        }
     }
 }
 
