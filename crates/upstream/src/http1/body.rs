@@ -61,7 +61,7 @@ impl Http1Body {
         loop {
             let Some(from) = &mut self.from else { return Poll::Ready(None) };
             if let Some(upload) = &mut from.upload {
-                // That the rest of the request does not arrive is told by what is read of it.
+                // Where the rest of the request does not arrive, the answer may be all there is to it: it goes on, and its connection with it.
                 let sent = upload.poll(&mut from.client, context);
                 if sent.is_ok() && upload.is_over(&from.client) {
                     from.upload = None;

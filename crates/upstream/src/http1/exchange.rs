@@ -73,8 +73,7 @@ fn poll_head(
         }
         let has_come = ready!(client.poll_read(context));
         if !has_come.as_ref().is_ok_and(|has_come| *has_come) {
-            let why =
-                has_come.err().or_else(|| upload.failed.take().map(Broken::Io)).unwrap_or(Broken::Ended);
+            let why = has_come.err().or_else(|| upload.why()).unwrap_or(Broken::Ended);
             return Poll::Ready(Err(if upload.has_sent {
                 Failed::Broken(why)
             } else {
@@ -90,26 +89,47 @@ pub(super) struct Upload {
     /// None once all of it was taken.
     body: Option<RequestBody>,
     is_chunked: bool,
+    /// How many bytes of the length that was told are still to come.
+    lacking: u64,
     /// Data that is written after what the client has unwritten, and what is written after it.
     data: Bytes,
     after: Bytes,
     has_sent: bool,
-    /// Why nothing more is written. The service may have answered before.
-    failed: Option<std::io::Error>,
+    /// Why nothing more is written: the connection can be used for nothing else. The service may have answered before.
+    failed: Option<Stop>,
+}
+
+/// Why nothing more of a request is written.
+#[derive(Debug)]
+enum Stop {
+    /// The connection takes nothing more.
+    Io(std::io::Error),
+    /// Its body did not arrive, or is not as long as was told.
+    Body,
 }
 
 impl Upload {
     fn new(body: RequestBody) -> Self {
-        let is_chunked = !body.is_end_stream() && body.size_hint().exact().is_none();
+        let exact = body.size_hint().exact();
+        let is_chunked = !body.is_end_stream() && exact.is_none();
         let body = (!body.is_end_stream()).then_some(body);
-        Self { body, is_chunked, data: Bytes::new(), after: Bytes::new(), has_sent: false, failed: None }
+        let (data, after) = (Bytes::new(), Bytes::new());
+        Self { body, is_chunked, lacking: exact.unwrap_or(0), data, after, has_sent: false, failed: None }
     }
 
     fn length(&self) -> Length {
         match &self.body {
             None => Length::None,
             Some(_) if self.is_chunked => Length::Chunked,
-            Some(body) => body.size_hint().exact().map_or(Length::Chunked, Length::Exact),
+            Some(_) => Length::Exact(self.lacking),
+        }
+    }
+
+    /// Why the connection takes nothing more, if that is so.
+    fn why(&mut self) -> Option<Broken> {
+        match self.failed.take()? {
+            Stop::Io(error) => Some(Broken::Io(error)),
+            Stop::Body => None,
         }
     }
 
@@ -122,16 +142,22 @@ impl Upload {
         client.unwritten.has_remaining() || self.data.has_remaining() || self.after.has_remaining()
     }
 
-    /// Writes what can be written. Errors: the body did not arrive.
+    /// Writes what can be written. Errors, once: the body did not arrive. The service is told by the end of what it reads, and the request is never over.
     pub(super) fn poll(&mut self, client: &mut Client, context: &mut Context<'_>) -> Result<(), Error> {
         while self.failed.is_none() {
             // A small body goes out with its head.
             while client.unwritten.len() < COPIED_BYTES_MAX && !self.data.has_remaining() {
                 let Some(body) = &mut self.body else { break };
-                match Pin::new(body).poll_frame(context) {
-                    Poll::Ready(Some(frame)) => self.take(client, frame?),
+                let sent = match Pin::new(body).poll_frame(context) {
+                    Poll::Ready(Some(frame)) => frame.and_then(|frame| self.take(client, frame)),
                     Poll::Ready(None) => self.end(client, None),
                     Poll::Pending => break,
+                };
+                if sent.is_err() {
+                    (self.failed, self.body) = (Some(Stop::Body), None);
+                    // What was not written yet would be no more than a part of it either.
+                    let _ = Pin::new(&mut client.stream).poll_shutdown(context);
+                    return sent;
                 }
             }
             if !self.has_unwritten(client) || self.write(client, context).is_pending() {
@@ -141,10 +167,13 @@ impl Upload {
         Ok(())
     }
 
-    fn take(&mut self, client: &mut Client, frame: http_body::Frame<Bytes>) {
+    fn take(&mut self, client: &mut Client, frame: http_body::Frame<Bytes>) -> Result<(), Error> {
         match frame.into_data() {
             Ok(data) if data.is_empty() => {}
             Ok(data) => {
+                if !self.is_chunked {
+                    self.lacking = self.lacking.checked_sub(data.len() as u64).ok_or(Error::Body)?;
+                }
                 if self.is_chunked {
                     encode::chunk_size(&mut client.unwritten, data.len());
                 }
@@ -158,18 +187,22 @@ impl Upload {
             }
             Err(frame) => {
                 if let Ok(trailers) = frame.into_trailers() {
-                    self.end(client, Some(&trailers));
+                    self.end(client, Some(&trailers))?;
                 }
             }
         }
-        if self.body.as_ref().is_some_and(RequestBody::is_end_stream) {
-            self.end(client, None);
+        match &self.body {
+            Some(body) if body.is_end_stream() => self.end(client, None),
+            Some(_) | None => Ok(()),
         }
     }
 
-    fn end(&mut self, client: &mut Client, trailers: Option<&http::HeaderMap>) {
+    fn end(&mut self, client: &mut Client, trailers: Option<&http::HeaderMap>) -> Result<(), Error> {
+        if self.lacking > 0 {
+            return Err(Error::Body);
+        }
         if self.body.take().is_none() || !self.is_chunked {
-            return;
+            return Ok(());
         }
         if self.data.has_remaining() {
             // Behind the data.
@@ -179,6 +212,7 @@ impl Upload {
         } else {
             encode::last_chunk(&mut client.unwritten, trailers);
         }
+        Ok(())
     }
 
     fn write(&mut self, client: &mut Client, context: &mut Context<'_>) -> Poll<()> {
@@ -201,8 +235,7 @@ impl Upload {
                 }
             }
             Err(error) => {
-                self.failed = Some(error);
-                self.body = None;
+                (self.failed, self.body) = (Some(Stop::Io(error)), None);
             }
         }
         Poll::Ready(())

@@ -1,7 +1,12 @@
 //! HTTP/1.1, as a service may speak it and must not.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_util::StreamExt;
 use http::{HeaderMap, Method};
-use http_body_util::BodyExt;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::{BodyExt, StreamBody};
 use mainstay_resilience::Error;
 use mainstay_upstream::Payload;
 use tokio::io::AsyncReadExt;
@@ -232,9 +237,8 @@ async fn what_is_sent_is_the_request_with_its_framing_and_what_is_left_of_its_ti
         heads
     };
     let call = async {
-        let streamed = http_body_util::StreamBody::new(futures_util::stream::iter([Ok(
-            http_body::Frame::data(bytes::Bytes::from("hello")),
-        )]));
+        let streamed =
+            StreamBody::new(futures_util::stream::iter([Ok(Frame::data(bytes::Bytes::from("hello")))]));
         let payloads =
             [Payload::Empty, Payload::Whole("hello".into()), Payload::once(streamed), Payload::Empty];
         for (payload, method) in
@@ -271,15 +275,81 @@ async fn an_answer_that_comes_before_the_request_has_ended_is_taken() {
         std::future::pending::<()>().await;
     };
     let call = async {
-        let endless = futures_util::stream::repeat_with(|| {
-            Ok(http_body::Frame::data(bytes::Bytes::from(vec![0; 64 << 10])))
-        });
-        let payload = Payload::once(http_body_util::StreamBody::new(endless));
+        let endless =
+            futures_util::stream::repeat_with(|| Ok(Frame::data(bytes::Bytes::from(vec![0; 64 << 10]))));
+        let payload = Payload::once(StreamBody::new(endless));
         let answer = world.call(Method::POST, payload).await.unwrap();
         assert_eq!(answer.status(), 413);
         assert_eq!(text(&answer.into_body().collect().await.unwrap().to_bytes()), "big");
     };
     tokio::select! { () = serve => {}, () = call => {} }
+}
+
+/// A body that says how long it is, and need not be.
+struct Told<B>(B, Option<u64>);
+
+impl<B: Body + Unpin> Body for Told<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.0).poll_frame(context)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.1.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+#[tokio::test]
+async fn a_connection_whose_request_breaks_off_behind_its_answer_is_never_used_again() {
+    for (length, ends_in_order) in [(None, false), (Some(50), false), (Some(50), true), (Some(3), true)] {
+        let script = Script::new().await;
+        let world = World::new(&[script.address()], r#"{"retry": false}"#);
+        let (tell, told) = tokio::sync::oneshot::channel::<()>();
+        let serve = async {
+            let mut first = script.accept().await;
+            first.until("begun").await;
+            first.say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\no").await;
+            let mut rest = String::new();
+            first.0.read_to_string(&mut rest).await.expect("its end is told");
+            assert!(!rest.contains("0\r\n"), "as if it were whole: {rest:?}");
+            first.say("k").await;
+            let mut second = script.accept().await;
+            second.until("\r\n\r\n").await;
+            second.say("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nnew").await;
+        };
+        let call = async {
+            let broken = futures_util::stream::once(async move {
+                told.await.expect("it is told");
+                if ends_in_order {
+                    Ok(Frame::data("more".into()))
+                } else {
+                    Err(mainstay_upstream::Error::Body)
+                }
+            });
+            let begun = futures_util::stream::iter([Ok(Frame::data(bytes::Bytes::from("begun")))]);
+            let body = StreamBody::new(begun.chain(broken).boxed());
+            let answer = world.call(Method::POST, Payload::once(Told(body, length))).await;
+            if length == Some(3) {
+                // It is longer than it says from the first piece on.
+                drop(answer.expect_err("it cannot be sent"));
+                return;
+            }
+            tell.send(()).expect("it waits");
+            let body = answer.unwrap().into_body().collect().await.expect("the answer is whole");
+            assert_eq!(text(&body.to_bytes()), "ok");
+            assert_eq!(world.get().await.unwrap().1, "new", "{length:?} {ends_in_order}");
+        };
+        if length == Some(3) {
+            call.await;
+        } else {
+            tokio::join!(serve, call);
+        }
+    }
 }
 
 #[tokio::test]
