@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_ENCODING, CONNECTION, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
-    UPGRADE,
+    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName,
+    HeaderValue, RETRY_AFTER, UPGRADE,
 };
 use http::request::Parts;
 use http::{Response, StatusCode, Uri, Version};
+use http_body::Body as _;
 use mainstay_base::error::{Classify, Code};
 use mainstay_base::problem::Problem;
 use mainstay_base::units::Duration;
@@ -62,6 +63,8 @@ pub(crate) fn strip(headers: &mut HeaderMap) -> Noted {
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(','))
             .filter_map(|name| name.trim().parse().ok())
+            // What it offers is passed on where it may be, and nowhere else.
+            .filter(|name| *name != UPGRADE)
             .collect();
         let names_any = !named.is_empty();
         for name in named {
@@ -111,15 +114,17 @@ pub(crate) fn name_host(request: &mut Parts) {
     }
 }
 
-/// Has the service see the path in its normal form.
-pub(crate) fn set_path(request: &mut Parts, path: &str) {
+/// Has the service see the path in its normal form. Errors: it is longer than a target may be.
+pub(crate) fn set_path(request: &mut Parts, path: &str) -> Result<(), Problem> {
     let target = match request.uri.query() {
         Some(query) => format!("{path}?{query}"),
         None => path.to_owned(),
     };
+    let long = |_| Problem::new(Code::UriTooLong, "the path is too long in its normal form");
     let mut parts = std::mem::take(&mut request.uri).into_parts();
-    parts.path_and_query = target.try_into().ok();
-    request.uri = Uri::from_parts(parts).unwrap_or_default();
+    parts.path_and_query = Some(target.try_into().map_err(long)?);
+    request.uri = Uri::from_parts(parts).expect("its other parts were a target's");
+    Ok(())
 }
 
 /// What is told instead of an answer of the service.
@@ -162,6 +167,14 @@ pub(crate) fn full(connections_max: NonZeroU32) -> Bytes {
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: {kind}\r\ncontent-length: {bytes}\r\nretry-after: {after}\r\nconnection: close\r\n\r\n{body}"
     )
     .into()
+}
+
+/// Takes the body out of an answer to HEAD, and leaves its length.
+pub(crate) fn withhold(answer: &mut Response<Body>) {
+    let body = std::mem::replace(answer.body_mut(), Body::whole(""));
+    if let Some(bytes @ 1..) = body.size_hint().exact() {
+        answer.headers_mut().entry(CONTENT_LENGTH).or_insert(bytes.into());
+    }
 }
 
 /// What a client is told of a request over HTTP/2 that is refused.

@@ -22,7 +22,9 @@ struct Inner {
     held: BytesMut,
     /// How many bytes of it have passed the guard.
     passed: usize,
-    /// Requests whose answers have not been sent to their ends.
+    /// Requests that the parser has handed over.
+    begun: u64,
+    /// Those of them whose answers have not been sent to their ends.
     open: u32,
     /// What was refused, and whether within the body of a request.
     refused: Option<(Refusal, bool)>,
@@ -73,6 +75,7 @@ impl Line {
             guard: Guard::new(limits),
             held: BytesMut::new(),
             passed: 0,
+            begun: 0,
             open: 0,
             refused: None,
             is_starved: false,
@@ -86,19 +89,25 @@ impl Line {
 
     /// A request begins. What is returned ends it when it is dropped.
     pub(crate) fn begin(self: &Arc<Self>) -> Open {
-        self.inner().open += 1;
-        Open { line: Arc::clone(self), is_answered: false }
+        let mut inner = self.inner();
+        inner.open += 1;
+        inner.begun += 1;
+        Open { line: Arc::clone(self), number: inner.begun, is_answered: false }
     }
 
     pub(crate) fn standing(&self) -> Standing {
         let inner = self.inner();
         if let Some((refusal, is_in_body)) = inner.refused {
-            let has_begun = inner.open > inner.guard.unanswered();
-            if is_in_body {
-                return Standing::Refused(refusal, !has_begun);
-            }
             // Those before it are answered first.
-            return if inner.open == 0 && inner.is_flushed {
+            if is_in_body && inner.begun == inner.guard.heads() {
+                let is_answered = inner.guard.unanswered() == 0;
+                return if is_answered || inner.is_flushed {
+                    Standing::Refused(refusal, !is_answered)
+                } else {
+                    Standing::Busy
+                };
+            }
+            return if !is_in_body && inner.open == 0 && inner.is_flushed {
                 Standing::Refused(refusal, true)
             } else {
                 Standing::Busy
@@ -106,7 +115,7 @@ impl Line {
         }
         match inner.guard.state() {
             State::Http2 => Standing::Http2,
-            State::Fresh | State::Idle if inner.open == 0 && inner.is_flushed && inner.held.is_empty() => {
+            State::Fresh | State::Idle if inner.open == 0 && inner.is_flushed && inner.is_blank() => {
                 Standing::Idle
             }
             _ => Standing::Busy,
@@ -149,13 +158,17 @@ impl Line {
 #[derive(Debug)]
 pub(crate) struct Open {
     line: Arc<Line>,
+    /// Among all of its connection, from 1.
+    number: u64,
     is_answered: bool,
 }
 
 impl Open {
     /// Whether its request may make the connection another than HTTP.
     pub(crate) fn may_switch(&self) -> bool {
-        self.line.inner().guard.may_switch()
+        let inner = self.line.inner();
+        // The guard speaks of the last head that has passed, which may be that of a later request.
+        inner.guard.may_switch() && self.number == inner.guard.heads()
     }
 
     /// The answer is known, and whether the connection is another than HTTP from there on.
@@ -199,6 +212,11 @@ impl Inner {
             }
         }
         passed
+    }
+
+    /// Whether nothing is held but what an empty line between two requests begins with.
+    fn is_blank(&self) -> bool {
+        self.passed == 0 && self.held.len() <= b"\r\n".len()
     }
 
     /// Whether more may be read: what cannot pass now is not collected.
@@ -305,9 +323,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        std::task::ready!(Pin::new(&mut self.stream).poll_flush(context))?;
-        self.line.inner().is_flushed = true;
-        Poll::Ready(Ok(()))
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        let mut inner = self.line.inner();
+        // Over TLS what is written lies here until the client takes it.
+        inner.is_stalled = flushed.is_pending();
+        inner.is_flushed = matches!(flushed, Poll::Ready(Ok(())));
+        drop(inner);
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

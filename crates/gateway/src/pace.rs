@@ -97,6 +97,12 @@ impl<B: Body, H> Given<B, H> {
     }
 }
 
+impl<B, H> Drop for Given<B, H> {
+    fn drop(&mut self) {
+        self.pace.inner().is_owed = false;
+    }
+}
+
 impl<B: Body + Unpin, H: Unpin> Body for Given<B, H> {
     type Data = B::Data;
     type Error = B::Error;
@@ -109,7 +115,8 @@ impl<B: Body + Unpin, H: Unpin> Body for Given<B, H> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         let mut pace = self.pace.inner();
         pace.given += 1;
-        pace.is_owed = !self.body.is_end_stream();
+        // Also the last one waits until the client has room for it.
+        pace.is_owed = frame.is_some();
         drop(pace);
         Poll::Ready(frame)
     }
@@ -120,5 +127,23 @@ impl<B: Body + Unpin, H: Unpin> Body for Given<B, H> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt as _, Full};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_last_piece_is_owed_until_the_body_is_dropped() {
+        let pace = Arc::new(Pace::default());
+        let mut body = Given::new(Full::new(Bytes::from("all")), Arc::clone(&pace), ());
+        assert!(pace.progress().is_owed, "it is not asked for yet");
+        body.frame().await.expect("a piece").expect("it is whole");
+        assert!(body.is_end_stream() && pace.progress().is_owed, "it may wait for room");
+        drop(body);
+        assert!(!pace.progress().is_owed);
     }
 }

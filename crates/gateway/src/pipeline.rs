@@ -16,7 +16,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use mainstay_base::time::Timestamp;
 use mainstay_upstream::{Caller, Worker as Upstream};
@@ -130,7 +130,11 @@ impl Pipeline {
         if pace.is_some() {
             if let Err(refusal) = http2::check(&request, &view.snapshot.settings.limits) {
                 self.meters().refused(refusal.reason.name());
-                return Ok(forward::refused_stream(refusal));
+                let mut told = forward::refused_stream(refusal);
+                if request.method() == Method::HEAD {
+                    forward::withhold(&mut told);
+                }
+                return Ok(told);
             }
             forward::join_cookies(request.headers_mut());
         }

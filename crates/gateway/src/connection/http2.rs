@@ -26,8 +26,10 @@ use crate::watched::Watch;
 
 /// Streams of a connection that may be open at once.
 const STREAMS_MAX: u32 = 256;
-/// What of a connection, with all its streams, may be on its way before it is read.
+/// What of a stream may be on its way before it is read.
 const WINDOW_BYTES: u32 = 256 << 10;
+/// And of all streams of a connection: a service that does not read one leaves room for others.
+const CONNECTION_WINDOW_BYTES: u32 = 8 * WINDOW_BYTES;
 /// The most that headers of a request may take.
 const HEADERS_BYTES_MAX: u32 = 64 << 10;
 /// How often a connection is asked whether its client is still there, and how long the client has to say so.
@@ -61,7 +63,7 @@ pub(super) async fn serve(
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
         .initial_stream_window_size(WINDOW_BYTES)
-        .initial_connection_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_header_list_size(HEADERS_BYTES_MAX)
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_TIMEOUT);

@@ -25,6 +25,9 @@ pub(crate) fn check(request: &Request<impl Body>, limits: &Limits) -> Result<(),
         _ => {}
     }
     if let Some(target) = request.uri().path_and_query() {
+        if target.as_str().len() as u64 > limits.request_line_size_max.bytes() {
+            return Err(Reason::RequestLineTooLarge.here());
+        }
         request_line::check_path(target.as_str().as_bytes())?;
     }
     let mut seen = Headers::default();
