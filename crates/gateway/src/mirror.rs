@@ -1,15 +1,19 @@
 //! Copies of requests that are sent to another service, whose answers nobody sees.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http_body_util::BodyExt as _;
 use mainstay_resilience::Call;
-use mainstay_upstream::{Caller, Payload, Request};
+use mainstay_upstream::{Caller, Request};
 use prometheus::IntCounter;
 use tokio::sync::Semaphore;
 
 /// Copies of one worker that may be under way at a time: what a slow service has more is not sent.
 const UNDER_WAY_MAX: usize = 256;
+
+/// How long an answer is read: that of a stream without end gives its place back.
+const READ_LONGEST: Duration = Duration::from_secs(60);
 
 /// Sends copies.
 #[derive(Debug)]
@@ -26,22 +30,27 @@ impl Mirrors {
     /// Sends a copy of a call, if its body is all there and there are not too many under way.
     pub(crate) fn send(&self, call: &Call<Request>, caller: &Caller) {
         let place = Arc::clone(&self.places).try_acquire_owned().ok();
-        let Some(place) = place.filter(|_| !matches!(call.request.payload, Payload::Once(_))) else {
+        let Some(place) = place.filter(|_| call.request.payload.is_kept()) else {
             self.left_out.inc();
             return;
         };
-        let answer = caller.call(call.clone());
+        let mut copy = call.clone();
+        if copy.request.head.upgrade.is_some() {
+            // Nobody would speak what the service spoke then.
+            Arc::make_mut(&mut copy.request.head).upgrade = None;
+        }
+        let answer = caller.call(copy);
         #[expect(
             clippy::disallowed_methods,
             reason = "it has a place of those there are, and the time that its policy gives it, and ends with its thread's runtime"
         )]
         tokio::spawn(async move {
             let _place = place;
-            // Read to its end, so that the connection can be used again. How it goes is counted by the policies.
-            if let Ok(answer) = answer.await {
-                let mut body = answer.into_body();
-                while let Some(Ok(_)) = body.frame().await {}
-            }
+            // Read to its end, if it has one soon, so that the connection can be used again. How it goes is counted by the policies.
+            let Ok(answer) = answer.await else { return };
+            let mut body = answer.into_body();
+            let read = async { while let Some(Ok(_)) = body.frame().await {} };
+            let _ = tokio::time::timeout(READ_LONGEST, read).await;
         });
     }
 }

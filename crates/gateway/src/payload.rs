@@ -37,11 +37,11 @@ impl Refused {
     }
 }
 
-/// The body of a request as its route takes it. What a decoded one is no more is taken out of the headers.
+/// The body of a request as its route takes it; a small one is kept if `keeps` says so. What a decoded one is no more is taken out of the headers.
 pub(crate) async fn payload<B>(
     body: B,
     headers: &mut HeaderMap,
-    route: &Route,
+    (route, keeps): (&Route, bool),
     background: &Background,
 ) -> Result<(Payload, Refused), NoPayload>
 where
@@ -51,16 +51,17 @@ where
         return Ok((Payload::Empty, Refused::default()));
     }
     match (route.body, route.decompression) {
-        (None, None) => keep(Arriving::new(body, |_| None)).await,
+        (None, None) => keep(Arriving::new(body, |_| None), keeps).await,
         (Some(limit), None) => {
             let body = bound(body, limit).map_err(NoPayload::Refused)?;
-            keep(Arriving::new(body, refusal)).await
+            keep(Arriving::new(body, refusal), keeps).await
         }
         (limit, Some(limits)) => {
             let limit = limit.unwrap_or(BodyLimit { max: BodyLimit::MOST });
             let body = bound(body, limit).map_err(NoPayload::Refused)?;
             let body = decode(headers, body, &limits, background).map_err(NoPayload::Refused)?;
-            keep(Arriving::new(body, |error: coding::Error<_>| refusal(error.flatten()))).await
+            let arriving = Arriving::new(body, |error: coding::Error<_>| refusal(error.flatten()));
+            keep(arriving, keeps).await
         }
     }
 }
@@ -72,13 +73,13 @@ fn refusal<E>(error: coding::Error<E>) -> Option<Refusal> {
     }
 }
 
-/// Takes in a small body, which can be sent again then; a larger one is sent as it comes.
-async fn keep<B>(body: Arriving<B>) -> Result<(Payload, Refused), NoPayload>
+/// Takes in a small body, which can be sent again then; a larger one is sent as it comes, as all are if none are kept.
+async fn keep<B>(body: Arriving<B>, keeps: bool) -> Result<(Payload, Refused), NoPayload>
 where
     B: Body<Data = Bytes, Error: Send> + Unpin + Send + 'static,
 {
     let refused = body.refused.clone();
-    if body.size_hint().exact().is_some_and(|bytes| bytes <= KEPT_BODY_BYTES_MAX) {
+    if keeps && body.size_hint().exact().is_some_and(|bytes| bytes <= KEPT_BODY_BYTES_MAX) {
         return match body.collect().await {
             Ok(whole) => Ok((Payload::Whole(whole.to_bytes()), refused)),
             Err(_) => Err(refused.why().cloned().map_or(NoPayload::Gone, NoPayload::Refused)),

@@ -34,6 +34,21 @@ impl Payload {
         Self::Once(Arc::new(Mutex::new(Some(Box::pin(body)))))
     }
 
+    /// Whether it can be sent again.
+    pub const fn is_kept(&self) -> bool {
+        match self {
+            Self::Empty | Self::Whole(_) => true,
+            Self::Once(_) => false,
+        }
+    }
+
+    /// Takes back what was not sent.
+    pub(crate) fn restore(&self, body: RequestBody) {
+        if let (Self::Once(cell), RequestBody::Streamed(body)) = (self, body) {
+            *cell.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+        }
+    }
+
     /// What is sent. Errors: [`Error::BodySpent`], if it was already.
     pub(crate) fn take(&self) -> Result<RequestBody, Error> {
         Ok(match self {

@@ -67,6 +67,22 @@ pub enum Broken {
     Http2(hyper::Error),
 }
 
+impl Error {
+    /// What those may know who have asked: nothing of where services are, and of what runs there.
+    pub const fn told(&self) -> &'static str {
+        match self {
+            Self::Connect { .. } | Self::ConnectTimeout { .. } | Self::NotSent { .. } => {
+                "the service cannot be reached: nothing was sent to it"
+            }
+            Self::Failed { .. } => "the service gave no usable answer: it may have done what was asked",
+            Self::Body => "the request's body did not arrive",
+            Self::BodySpent => {
+                "the service did not take the request, and its body is not kept to be sent again"
+            }
+        }
+    }
+}
+
 impl Classify for Error {
     fn code(&self) -> Code {
         match self {

@@ -7,15 +7,17 @@ use http::{Response, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use mainstay_resilience::Call;
 use tokio::net::TcpStream;
 
 use crate::body::RequestBody;
 use crate::error::{Broken, Error};
+use crate::request::Request;
 
 /// Bytes of one stream that may be on their way before they are read.
-const STREAM_WINDOW_BYTES: u32 = 1 << 20;
-/// The same of all streams of a connection.
-const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+const STREAM_WINDOW_BYTES: u32 = 256 << 10;
+/// The same of all streams of a connection, on which are the answers to many clients: 256 of them that do not read leave others room.
+const CONNECTION_WINDOW_BYTES: u32 = 256 * STREAM_WINDOW_BYTES;
 
 /// A connection over HTTP/2. Clones are the same one.
 #[derive(Debug, Clone)]
@@ -54,13 +56,17 @@ impl Client {
     /// Sends a request, and waits for the head of its answer.
     pub(crate) async fn send(
         &mut self,
-        mut request: http::Request<RequestBody>,
+        Call { request, facts }: &Call<Request>,
         endpoint: SocketAddr,
     ) -> Result<Response<Incoming>, Error> {
         self.sender.ready().await.map_err(|_| Error::NotSent { endpoint })?;
-        absolute(&mut request, endpoint);
-        self.sender.try_send_request(request).await.map_err(|mut failed| match failed.take_message() {
-            Some(_) => Error::NotSent { endpoint },
+        let mut sent = request.over_http2(facts)?;
+        absolute(&mut sent, endpoint);
+        self.sender.try_send_request(sent).await.map_err(|mut failed| match failed.take_message() {
+            Some(unsent) => {
+                request.payload.restore(unsent.into_body());
+                Error::NotSent { endpoint }
+            }
             None => Error::Failed { endpoint, source: Broken::Http2(failed.into_error()) },
         })
     }

@@ -7,6 +7,7 @@ use std::task::Poll;
 
 use mainstay_base::time::Instant;
 use mainstay_resilience::Env;
+use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::net::TcpStream;
 
 use crate::config::{Idle, Protocol};
@@ -36,6 +37,15 @@ struct Kept {
     now: Instant,
 }
 
+/// How long what was sent may go without being received until the connection is given up. The system has a quarter of an hour by default, and calls over HTTP/2 share one.
+const UNRECEIVED_MAX: std::time::Duration = std::time::Duration::from_secs(15);
+
+/// An option that cannot be set leaves a connection that is slower, or is noticed later to be gone, and not wrong.
+fn tune(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let _ = set_tcp_user_timeout(stream, u32::try_from(UNRECEIVED_MAX.as_millis()).unwrap_or(u32::MAX));
+}
+
 impl Pool {
     pub(crate) fn new(endpoint: SocketAddr, dial: Dial, idle: Idle, env: Env) -> Self {
         let shared = tokio::sync::Mutex::new(None);
@@ -62,7 +72,10 @@ impl Pool {
         {
             return Ok(client.clone());
         }
-        Box::pin(self.share()).await
+        // Those who wait for one that is being made wait no longer than it may take.
+        let (endpoint, limit) = (self.endpoint, self.dial.connect_timeout);
+        let shared = tokio::time::timeout(limit.as_std(), Box::pin(self.share())).await;
+        shared.map_err(|_| Error::ConnectTimeout { endpoint, limit })?
     }
 
     async fn share(&self) -> Result<http2::Client, Error> {
@@ -88,8 +101,7 @@ impl Pool {
         let stream = connected
             .map_err(|_| Error::ConnectTimeout { endpoint, limit })?
             .map_err(|source| Error::Connect { endpoint, source })?;
-        // An error leaves Nagle's delay on, which is slower and not wrong.
-        let _ = stream.set_nodelay(true);
+        tune(&stream);
         Ok(stream)
     }
 
@@ -127,5 +139,20 @@ impl Pool {
     fn kept(&self) -> MutexGuard<'_, Kept> {
         // Pushing and popping leave a valid list behind.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_whose_other_side_is_gone_is_given_up() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("it listens");
+        let stream = TcpStream::connect(address).await.expect("it listens");
+        tune(&stream);
+        let millis = rustix::net::sockopt::tcp_user_timeout(&stream).expect("it is set");
+        assert_eq!(std::time::Duration::from_millis(millis.into()), UNRECEIVED_MAX);
     }
 }
