@@ -35,6 +35,7 @@ use crate::watch::Decision;
 pub struct Deadline {
     scope: Scope,
     timeout: Duration,
+    spared: Spared,
 }
 
 /// What may take so long.
@@ -44,6 +45,18 @@ pub enum Scope {
     Operation,
     /// One try of it.
     Try,
+}
+
+/// Which tries have all the time that is left, also if it is more than their timeout. A try that ends early leaves time for another; where there is no other, it leaves it for nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Spared {
+    /// None.
+    #[default]
+    None,
+    /// Those of calls that are not sent again.
+    Single,
+    /// All.
+    All,
 }
 
 /// Until when a call runs.
@@ -60,7 +73,21 @@ pub struct Bounds {
 impl Deadline {
     /// So long, for this.
     pub const fn new(scope: Scope, timeout: Duration) -> Self {
-        Self { scope, timeout }
+        Self { scope, timeout, spared: Spared::None }
+    }
+
+    /// The same, but for the tries that are spared.
+    #[must_use]
+    pub const fn sparing(self, spared: Spared) -> Self {
+        Self { spared, ..self }
+    }
+
+    const fn spares(&self, facts: &Facts) -> bool {
+        match self.spared {
+            Spared::None => false,
+            Spared::Single => !facts.is_idempotent,
+            Spared::All => true,
+        }
     }
 
     /// Begins a call. Errors: it is due already, so that it must not be begun.
@@ -70,12 +97,17 @@ impl Deadline {
         }
         let own = facts.now.saturating_add(self.timeout);
         let has_all_its_time = facts.deadline.is_none_or(|deadline| own <= deadline);
-        let facts = facts.due(own);
+        let until = match facts.deadline {
+            Some(deadline) if !has_all_its_time || self.spares(&facts) => deadline,
+            Some(_) | None => own,
+        };
         let then = match self.scope {
-            Scope::Try if has_all_its_time => Rejection::TimedOut { limit: self.timeout },
+            Scope::Try if has_all_its_time => {
+                Rejection::TimedOut { limit: until.saturating_since(facts.now) }
+            }
             Scope::Try | Scope::Operation => Rejection::GivenUp,
         };
-        Ok(Bounds { facts, until: facts.deadline.unwrap_or(own), then })
+        Ok(Bounds { facts: facts.due(until), until, then })
     }
 }
 

@@ -12,6 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tower_layer::Layer as _;
 
+use crate::deadline::Spared;
 use crate::either::{Either, Maybe};
 use crate::env::Env;
 use crate::{breaker, bulkhead, call, deadline, hedge, retry, shed};
@@ -22,7 +23,7 @@ use crate::{breaker, bulkhead, call, deadline, hedge, retry, shed};
 pub struct Policy {
     /// How long an operation may take, with all its tries and waits; less if its caller says so. From 1ms up. By default 30s: people have gone away by then.
     pub timeout: Duration,
-    /// How long each try may take, at most `timeout`. By default a third of `timeout`: what hangs leaves time for others.
+    /// How long each try may take, at most `timeout`. By default a third of `timeout` where a call may be sent again, so that one that hangs leaves time for another, and all that is left where it may not.
     pub try_timeout: Option<Duration>,
     /// Tries again what failed and is safe to. By default it does, with the defaults of its parts; `false` never does.
     pub retry: Switch<retry::Config>,
@@ -74,12 +75,22 @@ impl Policy {
         let third = || (self.timeout.as_std() / 3).max(Duration::from_millis(1).as_std()).into();
         deadline::Config { timeout: self.timeout, try_timeout: self.try_timeout.unwrap_or_else(third) }
     }
+
+    /// Which tries are bounded by nothing but the operation's deadline.
+    const fn spared(&self) -> Spared {
+        match (self.try_timeout, &self.retry) {
+            (Some(_), _) => Spared::None,
+            (None, Switch::On(_)) => Spared::Single,
+            (None, Switch::Off) => Spared::All,
+        }
+    }
 }
 
 /// What guards one service: the memory of its policies, shared by all who call it.
 #[derive(Debug, Clone)]
 pub struct Guard {
     deadline: deadline::Config,
+    spared: Spared,
     retry: Option<(retry::Config, retry::Handle)>,
     hedge: Option<hedge::Handle>,
     breaker: Option<breaker::Handle>,
@@ -110,6 +121,7 @@ impl Guard {
         let bulkhead = bulkhead.on().map(|config| bulkhead::Handle::new(*config, env.clone()));
         Self {
             deadline: policy.deadline(),
+            spared: policy.spared(),
             retry: retry.on().map(|config| (*config, retry::Handle::new(config.budget, env.clone()))),
             hedge: hedge.on().map(|config| hedge::Handle::new(*config, env.clone())),
             breaker: breaker.on().map(|config| breaker::Handle::new(*config, env.clone())),
@@ -142,7 +154,8 @@ impl Guard {
 
     fn tried<S, J: Clone>(&self, inner: S, judge: &J) -> Tried<S, J> {
         let breaker = self.breaker.clone().map(|handle| breaker::Layer::new(handle, judge.clone()));
-        let timed = deadline::TryLayer::new(self.deadline, self.env.clone()).layer(inner);
+        let timed =
+            deadline::TryLayer::new(self.deadline, self.env.clone()).sparing(self.spared).layer(inner);
         Maybe(breaker).layer(Maybe(self.bulkhead.clone().map(bulkhead::Layer::new)).layer(timed))
     }
 

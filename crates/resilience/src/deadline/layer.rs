@@ -1,7 +1,7 @@
 //! Deadlines for operations, and timeouts for their tries.
 
 use super::timers::Timers;
-use super::{Config, Deadline, Scope, Service};
+use super::{Config, Deadline, Scope, Service, Spared};
 use crate::env::Env;
 
 /// Gives operations a deadline. Stands above retries.
@@ -45,6 +45,12 @@ impl TryLayer {
     /// With `try_timeout`.
     pub const fn new(config: Config, env: Env) -> Self {
         Self { deadline: Deadline::new(Scope::Try, config.try_timeout), env }
+    }
+
+    /// The same, but for the tries that are spared.
+    #[must_use]
+    pub fn sparing(self, spared: Spared) -> Self {
+        Self { deadline: self.deadline.sparing(spared), ..self }
     }
 }
 

@@ -33,6 +33,28 @@ fn each_end_is_told_by_whose_time_is_over() {
 }
 
 #[test]
+fn a_try_that_leaves_time_for_no_other_has_all_of_it() {
+    let one_try = |spared| Deadline::new(Scope::Try, ms(100)).sparing(spared);
+    let once = due(1_000, 5_000);
+    let again = Facts { is_idempotent: true, ..once };
+    let cases = [
+        (Spared::None, once, 1_100),
+        (Spared::Single, once, 5_000),
+        (Spared::Single, again, 1_100),
+        (Spared::All, again, 5_000),
+        (Spared::All, Facts { deadline: None, ..again }, 1_100),
+    ];
+    for (spared, facts, until_ms) in cases {
+        let bounds = one_try(spared).begin(facts).expect("it is not due");
+        let timed_out = Rejection::TimedOut { limit: ms(until_ms - 1_000) };
+        assert_eq!((bounds.until, bounds.then), (at(until_ms), timed_out), "{spared:?} {facts:?}");
+    }
+    // It had less than a try has: that is its caller's doing, and not the service's.
+    let bounds = one_try(Spared::All).begin(due(1_000, 1_099)).expect("it is not due");
+    assert_eq!((bounds.until, bounds.then), (at(1_099), Rejection::GivenUp));
+}
+
+#[test]
 fn what_is_due_is_not_begun() {
     for scope in [Scope::Operation, Scope::Try] {
         let deadline = Deadline::new(scope, ms(100));
