@@ -48,6 +48,8 @@ pub(crate) struct Entry {
     bytes: u64,
     is_whole: bool,
     is_broken: bool,
+    /// Why no service has answered.
+    error: Option<String>,
 }
 
 /// What is known of a request when it comes.
@@ -84,6 +86,7 @@ impl Config {
             bytes: 0,
             is_whole: false,
             is_broken: false,
+            error: None,
         }))
     }
 }
@@ -95,6 +98,11 @@ impl Entry {
 
     pub(crate) fn answered(&mut self, status: StatusCode) {
         self.status = status;
+    }
+
+    /// No service has answered, for this reason.
+    pub(crate) fn fails(&mut self, why: String) {
+        self.error = Some(why);
     }
 
     /// So many bytes more of the answer are sent.
@@ -137,6 +145,7 @@ impl Drop for Entry {
             ms = taken.as_std().as_secs_f64() * 1e3,
             is_whole = self.is_whole,
             user_agent = &*agent,
+            error = self.error.as_deref(),
             "request"
         );
     }

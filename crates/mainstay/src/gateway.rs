@@ -17,7 +17,7 @@ use mainstay_base::id::Name;
 use mainstay_base::time::{Clock, Entropy};
 use mainstay_base::units::Duration;
 use mainstay_gateway::book::{Change, Changed, Kind};
-use mainstay_gateway::config::Misfit;
+use mainstay_gateway::config::{Misfit, Route};
 use mainstay_gateway::listener::{Bound, Greeting, Listener};
 use mainstay_gateway::meters::Meters;
 use mainstay_gateway::server::{LISTENERS_MAX, Server, Shared};
@@ -37,6 +37,20 @@ pub use view::{Bulkhead, Defined, Guarding};
 pub use written::Written;
 use written::{definitions, rules};
 
+/// What is wrong with the faults that routes inject.
+fn misfits_of_faults(config: &Config) -> Vec<Misfit> {
+    if config.faults == Faults::Refused {
+        let injects = |(_, route): &(usize, &Route)| !route.faults.is_empty();
+        let told = |(number, _): (usize, &Route)| {
+            let told = Misfit::new(&["routes", &number.to_string(), "faults"], "faults are refused");
+            told.help("set `faults: allowed` at the top of the file, or leave these out")
+        };
+        return config.routes.iter().enumerate().filter(injects).map(told).collect();
+    }
+    let all = fault::Config { faults: config.faults, rules: rules(config) };
+    all.check().err().map(|wrong| Misfit::new(&["faults"], wrong)).into_iter().collect()
+}
+
 /// What the types of the configuration cannot state.
 pub fn misfits(config: &Config) -> Vec<Misfit> {
     let mut found = config.gateway.check();
@@ -50,10 +64,7 @@ pub fn misfits(config: &Config) -> Vec<Misfit> {
             ),
         });
     }
-    let faults = fault::Config { faults: config.faults, rules: rules(config) };
-    if let Err(wrong) = faults.check() {
-        found.push(Misfit::new(&["faults"], wrong));
-    }
+    found.extend(misfits_of_faults(config));
     if config.listen.gateway.len() > LISTENERS_MAX {
         found.push(Misfit {
             path: ["listen", "gateway"].map(str::to_owned).to_vec(),

@@ -85,8 +85,8 @@ pub struct Decompression {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BodyLimit {
-    /// The most bytes of a request's body, up to `1TiB`; more is answered 413. By default 8MiB: documents and pictures fit, and one client cannot fill a service's memory. Raise it
-    /// on routes for uploads.
+    /// The most bytes of a request's body, up to `1TiB`; more is answered 413. 8MiB where `body` says nothing else: documents and pictures fit, and one client cannot fill a service's memory. Without `body`
+    /// there is no limit: bodies are passed on as they come, and services have limits of their own.
     pub max: Size,
 }
 

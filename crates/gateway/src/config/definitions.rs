@@ -69,6 +69,10 @@ impl Definitions {
                 let told = Misfit::new(path, "has no `to`: its requests have nowhere to go");
                 found.push(told.help(known("services", self.services.keys())));
             }
+            None => found.extend(route.idle().into_iter().map(|key| {
+                let told = "does nothing: `redirect` or `answer` takes every request before it";
+                Misfit::new(&at(path, &[key]), told).help("leave it out")
+            })),
             Some(_) if !needs => {
                 let told = Misfit::new(
                     &at(path, &["to"]),

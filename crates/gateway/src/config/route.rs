@@ -126,6 +126,20 @@ impl Route {
         }
     }
 
+    /// Its keys that do nothing where no service is called.
+    pub(crate) fn idle(&self) -> Vec<&'static str> {
+        let keys = [
+            ("policy", self.policy.is_some()),
+            ("limit", !self.limit.is_empty()),
+            ("body", self.body.is_some()),
+            ("decompression", self.decompression.is_some()),
+            ("mirror", self.mirror.is_some()),
+            ("rewrite", self.rewrite.is_some()),
+            ("faults", !self.faults.is_empty()),
+        ];
+        keys.into_iter().filter(|(_, is_there)| *is_there).map(|(key, _)| key).collect()
+    }
+
     /// The rules of the faults that are injected into its requests.
     pub fn rules(&self) -> impl Iterator<Item = Rule> {
         self.faults.iter().enumerate().map(|(number, Injected { fault, ratio, schedule })| Rule {

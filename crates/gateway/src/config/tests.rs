@@ -68,6 +68,16 @@ fn routes_that_do_not_fit_are_told_at_their_places() {
         (json!({ "body": { "max": "2TiB" } }), "routes.0.body", "at most 1TiB"),
         (json!({ "answer": { "body": "x" } }), "routes.0.to", "is sent nothing"),
         (json!({ "redirect": { "to": "/{rest}" } }), "routes.0.redirect.to", "{rest}"),
+        (
+            json!({ "to": null, "answer": { "body": "x" }, "limit": [{ "rate": "1/s" }] }),
+            "routes.0.limit",
+            "does nothing",
+        ),
+        (
+            json!({ "to": null, "redirect": { "to": "/" }, "mirror": { "service": "a" } }),
+            "routes.0.mirror",
+            "does nothing",
+        ),
     ] {
         let found = definitions(&more).check();
         let told = found.iter().find(|it| it.path.join(".") == path && it.message.contains(message));

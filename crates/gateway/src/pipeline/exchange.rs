@@ -8,7 +8,7 @@ use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use mainstay_base::error::Code;
+use mainstay_base::error::{Classify as _, Code};
 use mainstay_base::id::RequestId;
 use mainstay_base::problem::Problem;
 use mainstay_base::time::Instant;
@@ -141,6 +141,9 @@ impl<'a> Exchange<'a> {
         if self.ways.is_grpc {
             grpc::tell(&mut answer);
         }
+        if self.is_head {
+            forward::withhold(&mut answer);
+        }
         // Nobody reads its body, or it has become another connection.
         let is_unsent = self.is_head || answer.status() == StatusCode::SWITCHING_PROTOCOLS;
         answer.map(|body| body.logged(self.entry, is_unsent))
@@ -201,20 +204,34 @@ impl<'a> Exchange<'a> {
             (Payload::Empty, Refused::default())
         } else {
             let background = &self.pipeline.shared.background;
-            Box::pin(payload(body, &mut self.parts.headers, route, background)).await?
+            // Nobody waits for a body of gRPC, whose client may take all the time there is.
+            let taken = (route, !self.ways.is_grpc);
+            Box::pin(payload(body, &mut self.parts.headers, taken, background)).await?
         };
         let call = self.call(route, (made.path, on_request), payload)?;
         let caller = self.caller(route, made.sticky, &call);
-        let answer = caller.call(call).await.map_err(|error| match (error, refused.why()) {
-            (Error::Rejected(Rejection::Aborted), _) => Instead::Aborted,
-            (_, Some(refusal)) => forward::refused(refusal).into(),
-            (error, None) => forward::problem(&error).into(),
-        })?;
+        let answer = caller.call(call).await.map_err(|error| self.unanswered(&error, &refused))?;
         let mut answer = forward::answer(answer, slow);
         if let (Some(limits), Some(standing)) = (&route.limits, standing) {
             limits.tell(answer.headers_mut(), standing);
         }
         Ok(answer)
+    }
+
+    /// What is told of a call that was not answered. The rest of what is known of it, such as where the service is, is for the log.
+    fn unanswered(&mut self, error: &Error<mainstay_upstream::Error>, refused: &Refused) -> Instead {
+        if let Some(entry) = &mut self.entry {
+            entry.fails(error.to_string());
+        }
+        match (error, refused.why()) {
+            (Error::Rejected(Rejection::Aborted), _) => Instead::Aborted,
+            (_, Some(refusal)) => forward::refused(refusal).into(),
+            (Error::Rejected(rejection), None) => forward::problem(rejection).into(),
+            (Error::Service(error), None) => {
+                let problem = Problem::new(error.code(), error.told()).retry_with(error.retry());
+                forward::told(&problem).into()
+            }
+        }
     }
 
     /// Counts the request for its caller.
@@ -251,9 +268,11 @@ impl<'a> Exchange<'a> {
         let mut parts = std::mem::replace(&mut self.parts, Request::new(()).into_parts().0);
         let noted = forward::strip(&mut parts.headers);
         let asked = timeout::asked(&parts.headers, noted).map_err(|problem| forward::told(&problem))?;
-        let is_idempotent = parts.method.is_idempotent() || noted.has(Note::IdempotencyKey);
+        // One whose body is not kept cannot be sent again, whatever it says.
+        let is_idempotent =
+            payload.is_kept() && (parts.method.is_idempotent() || noted.has(Note::IdempotencyKey));
         if let Some(path) = path {
-            forward::set_path(&mut parts, &path);
+            forward::set_path(&mut parts, &path).map_err(|problem| forward::told(&problem))?;
         }
         let headers = &mut parts.headers;
         self.client.tell(headers, noted);

@@ -45,7 +45,7 @@ impl FromStr for Address {
         let host_is_ip = bare.parse::<std::net::IpAddr>().is_ok();
         Err(if text.parse::<std::net::IpAddr>().is_ok() {
             let host = if text.contains(':') { format!("[{text}]") } else { text.to_owned() };
-            format!("the port is missing: write `{host}:7070`")
+            format!("the port is missing: write it behind `{host}`, after a colon")
         } else if host.is_empty() || text.bytes().all(|byte| byte.is_ascii_digit()) {
             let port = text.trim_start_matches(':');
             format!("the IP address is missing: write `127.0.0.1:{port}` for this machine only")
@@ -53,6 +53,8 @@ impl FromStr for Address {
             format!("port {port} is over 65535")
         } else if host_is_ip {
             format!("`{port}` is not a port number")
+        } else if let Some((scheme, _)) = text.split_once("://") {
+            format!("an address has no scheme: leave out `{scheme}://`")
         } else {
             format!("`{host}` is not an IP address; names are not resolved here")
         })
@@ -357,13 +359,14 @@ mod tests {
     #[test]
     fn an_address_says_what_is_missing() {
         for (text, hint) in [
-            ("127.0.0.1", "write `127.0.0.1:7070`"),
-            ("::1", "write `[::1]:7070`"),
+            ("127.0.0.1", "write it behind `127.0.0.1`"),
+            ("::1", "write it behind `[::1]`"),
             (":7070", "write `127.0.0.1:7070`"),
             ("7070", "write `127.0.0.1:7070`"),
             ("127.0.0.1:70700", "port 70700 is over 65535"),
             ("[::1]:70700", "port 70700 is over 65535"),
             ("127.0.0.1:http", "`http` is not a port number"),
+            ("http://127.0.0.1:9101", "leave out `http://`"),
             ("localhost:7070", "`localhost` is not an IP address"),
         ] {
             let error = text.parse::<Address>().expect_err(text);

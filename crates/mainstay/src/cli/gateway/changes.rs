@@ -15,7 +15,7 @@ use mainstay_machine::Version;
 use serde_json::{Map, Value, json};
 
 use super::told::{self, History, Rehearsal};
-use crate::cli::ask::{Node, answer_timeout, typed};
+use crate::cli::ask::{Node, answer_timeout, found, typed};
 use crate::cli::{DryRun, OutputArg, Source, USAGE, output};
 use crate::config::{Config, document};
 use crate::gateway::Defined;
@@ -175,7 +175,7 @@ impl<'a> Asking<'a> {
         }
         let rehearsal: Rehearsal = typed(answer.clone())?;
         // What never was has no history.
-        let history = self.get("/history").and_then(typed::<History>).unwrap_or_default();
+        let history = found(self.get("/history"))?.map(typed::<History>).transpose()?.unwrap_or_default();
         let text = told::rehearsed((self.kind, self.name), &rehearsal, &history, next(&history).as_ref());
         Ok((answer, text))
     }

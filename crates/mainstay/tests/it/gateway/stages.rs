@@ -94,6 +94,11 @@ fn a_mirror_is_sent_what_the_service_is_sent_and_nobody_waits_for_it() {
     assert_eq!(client.answer(false).status, 200);
     let metrics = node.get("/metrics").body;
     assert_eq!(metric(&metrics, "mainstay_gateway_mirrors_left_out_total", &[]), 1.0, "it is not kept");
+    let mut client = Client::connect(gateway);
+    client.send("GET /ws HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n");
+    assert!(client.line().expect("an answer").starts_with("HTTP/1.1 101"));
+    let seen = mirror.seen();
+    assert!(seen.starts_with("GET /ws ") && !seen.contains("upgrade"), "{seen}");
 }
 
 #[test]
@@ -277,9 +282,15 @@ fn the_access_log_has_what_was_sent_and_how_it_went() {
     }
     assert_eq!(line["bytes"].as_u64(), Some(answer.body.len() as u64), "{line}");
     assert!(line["status"] == 200 && line["is_whole"] == true, "{line}");
-    assert_eq!(get(gateway, "/failing", &[]).status, 503);
+    let failing = get(gateway, "/failing", &[]);
+    assert_eq!(failing.status, 503);
     let line = node.wait_for("request");
     assert_eq!((line["route"].as_str(), line["status"].as_u64()), (Some("failing"), Some(503)), "{line}");
+    let why = line["error"].as_str().expect("it says why");
+    assert!(
+        why.contains(&gone.to_string()) && !failing.body.contains(&gone.to_string()),
+        "{why} {failing:?}"
+    );
 }
 
 #[test]

@@ -183,7 +183,7 @@ with channels() as (direct, others):
                 failures.append(f"{name} {way}:\n  {told}\n  and directly\n  {expected_text}")
     for way, channel in others.items():
         for method, expected, details in [
-            ("/gone.Gone/Unary", "UNAVAILABLE", "cannot connect to"),
+            ("/gone.Gone/Unary", "UNAVAILABLE", "cannot be reached"),
             ("/limited.Limited/Unary", "RESOURCE_EXHAUSTED", "is used up"),
         ]:
             call = channel.unary_unary(method)
