@@ -76,12 +76,15 @@ impl Policy {
         deadline::Config { timeout: self.timeout, try_timeout: self.try_timeout.unwrap_or_else(third) }
     }
 
-    /// Which tries are bounded by nothing but the operation's deadline.
-    const fn spared(&self) -> Spared {
-        match (self.try_timeout, &self.retry) {
+    /// Which tries are bounded by nothing but the operation's deadline: those after which there is no other.
+    fn spared(&self) -> Spared {
+        let retries = |config: &&retry::Config| {
+            config.attempts.get() > 1 && self.deadline().try_timeout < config.elapsed
+        };
+        match (self.try_timeout, self.retry.on().filter(retries)) {
             (Some(_), _) => Spared::None,
-            (None, Switch::On(_)) => Spared::Single,
-            (None, Switch::Off) => Spared::All,
+            (None, Some(_)) => Spared::Single,
+            (None, None) => Spared::All,
         }
     }
 }
@@ -139,23 +142,23 @@ impl Guard {
         let retry = self.retry.clone();
         let retry = retry.map(|(config, handle)| retry::Layer::new(config, handle, judge.clone()));
         let hedge = self.hedge.clone().map(|handle| hedge::Layer::new(handle, judge.clone()));
-        let hedged = Maybe(hedge).layer(self.tried(inner, judge));
+        let hedged = Maybe(hedge).layer(self.tried(inner, judge, self.spared));
         self.timed(self.shedding(Maybe(retry).layer(hedged)))
     }
 
     /// The same for requests that cannot be cloned: there are no retries and no hedges, whatever the policy says.
     pub fn guard_once<S, J: Clone>(&self, inner: S, judge: &J) -> GuardedOnce<S, J> {
-        self.timed(self.shedding(self.tried(inner, judge)))
+        let spared = if self.spared == Spared::None { Spared::None } else { Spared::All };
+        self.timed(self.shedding(self.tried(inner, judge, spared)))
     }
 
     fn shedding<S>(&self, inner: S) -> MaybeShed<S> {
         Maybe(self.shed.clone().map(shed::Layer::new)).layer(inner)
     }
 
-    fn tried<S, J: Clone>(&self, inner: S, judge: &J) -> Tried<S, J> {
+    fn tried<S, J: Clone>(&self, inner: S, judge: &J, spared: Spared) -> Tried<S, J> {
         let breaker = self.breaker.clone().map(|handle| breaker::Layer::new(handle, judge.clone()));
-        let timed =
-            deadline::TryLayer::new(self.deadline, self.env.clone()).sparing(self.spared).layer(inner);
+        let timed = deadline::TryLayer::new(self.deadline, self.env.clone()).sparing(spared).layer(inner);
         Maybe(breaker).layer(Maybe(self.bulkhead.clone().map(bulkhead::Layer::new)).layer(timed))
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Debug, Formatter};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
@@ -25,13 +26,22 @@ pub enum Payload {
     /// It is all here, and sent again with each try.
     Whole(Bytes),
     /// It comes bit by bit, and is sent once.
-    Once(Arc<Mutex<Option<Streamed>>>),
+    Once(Arc<Once>),
+}
+
+/// A body that is sent once.
+#[derive(Default)]
+pub struct Once {
+    body: Mutex<Option<Streamed>>,
+    /// It has ended with an error.
+    has_failed: AtomicBool,
 }
 
 impl Payload {
     /// One that comes bit by bit.
     pub fn once(body: impl Body<Data = Bytes, Error = Error> + Send + 'static) -> Self {
-        Self::Once(Arc::new(Mutex::new(Some(Box::pin(body)))))
+        let body: Streamed = Box::pin(body);
+        Self::Once(Arc::new(Once { body: Mutex::new(Some(body)), ..Once::default() }))
     }
 
     /// Whether it can be sent again.
@@ -44,8 +54,16 @@ impl Payload {
 
     /// Takes back what was not sent.
     pub(crate) fn restore(&self, body: RequestBody) {
-        if let (Self::Once(cell), RequestBody::Streamed(body)) = (self, body) {
-            *cell.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+        if let (Self::Once(once), RequestBody::Streamed(body, _)) = (self, body) {
+            *once.body.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+        }
+    }
+
+    /// Whether it has ended with an error, which is its client's.
+    pub(crate) fn has_failed(&self) -> bool {
+        match self {
+            Self::Empty | Self::Whole(_) => false,
+            Self::Once(once) => once.has_failed.load(Ordering::Relaxed),
         }
     }
 
@@ -54,9 +72,9 @@ impl Payload {
         Ok(match self {
             Self::Empty => RequestBody::Whole(Bytes::new()),
             Self::Whole(bytes) => RequestBody::Whole(bytes.clone()),
-            Self::Once(body) => {
-                let taken = body.lock().unwrap_or_else(PoisonError::into_inner).take();
-                RequestBody::Streamed(taken.ok_or(Error::BodySpent)?)
+            Self::Once(once) => {
+                let taken = once.body.lock().unwrap_or_else(PoisonError::into_inner).take();
+                RequestBody::Streamed(taken.ok_or(Error::BodySpent)?, Arc::clone(once))
             }
         })
     }
@@ -76,7 +94,7 @@ impl Debug for Payload {
 pub(crate) enum RequestBody {
     /// Empty once it was sent.
     Whole(Bytes),
-    Streamed(Streamed),
+    Streamed(Streamed, Arc<Once>),
 }
 
 impl Debug for RequestBody {
@@ -96,21 +114,27 @@ impl Body for RequestBody {
         match self.get_mut() {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Self::Streamed(body) => body.as_mut().poll_frame(context),
+            Self::Streamed(body, once) => {
+                let polled = body.as_mut().poll_frame(context);
+                if matches!(polled, Poll::Ready(Some(Err(_)))) {
+                    once.has_failed.store(true, Ordering::Relaxed);
+                }
+                polled
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_empty(),
-            Self::Streamed(body) => body.is_end_stream(),
+            Self::Streamed(body, _) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Streamed(body) => body.size_hint(),
+            Self::Streamed(body, _) => body.size_hint(),
         }
     }
 }

@@ -67,6 +67,8 @@ impl Client {
                 request.payload.restore(unsent.into_body());
                 Error::NotSent { endpoint }
             }
+            // The stream was reset by us.
+            None if request.payload.has_failed() => Error::Body,
             None => Error::Failed { endpoint, source: Broken::Http2(failed.into_error()) },
         })
     }

@@ -35,9 +35,21 @@ impl Service {
         Self { name, config, policy, guard, turn: AtomicUsize::new(0) }
     }
 
-    /// Whether it is as it would be with these.
-    pub fn is(&self, config: &Config, policy: &Policy) -> bool {
-        self.config == *config && self.policy == *policy
+    /// The same service with another configuration, whose policy is the same: what that remembers goes on.
+    #[must_use]
+    pub fn changed(&self, config: Config) -> Self {
+        let (name, policy, guard) = (self.name.clone(), self.policy.clone(), self.guard.clone());
+        Self { name, config, policy, guard, turn: AtomicUsize::new(0) }
+    }
+
+    /// Whether it is as it would be with this.
+    pub fn is(&self, config: &Config) -> bool {
+        self.config == *config
+    }
+
+    /// Whether this is what guards it.
+    pub fn has(&self, policy: &Policy) -> bool {
+        self.policy == *policy
     }
 
     /// Its name.

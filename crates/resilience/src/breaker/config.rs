@@ -96,6 +96,11 @@ impl Config {
         if self.probes == 0 {
             return Err("has no `probes`, so that it would never close: make them 1 or more".to_owned());
         }
+        if self.slow.is_some_and(|slow| slow.after.is_zero()) {
+            return Err(
+                "has a `slow.after` of no time, so that every call is slow: make it longer".to_owned()
+            );
+        }
         if self.open.is_zero() {
             return Err("has an `open` of no time: make it longer, such as 5s".to_owned());
         }

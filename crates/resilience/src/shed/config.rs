@@ -56,6 +56,11 @@ impl Config {
                     .to_owned(),
             );
         }
+        if self.calm_ratio == Ratio::ZERO {
+            return Err(
+                "has a `calm_ratio` of 0, so that it is never calm: make it more, such as 0.8".to_owned()
+            );
+        }
         if self.interval < Duration::from_millis(1) {
             return Err(format!(
                 "has an `interval` of {}, below 1ms, the least there is: make it longer",

@@ -1,4 +1,5 @@
 //! Calls to services that do as they are told, over sockets.
 
 mod http1;
+mod http2;
 mod world;

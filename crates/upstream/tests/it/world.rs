@@ -10,6 +10,7 @@ use mainstay_base::time::SeededEntropy;
 use mainstay_resilience::fault::{Faults, Handle};
 use mainstay_resilience::policy::Policy;
 use mainstay_resilience::{Call, Counts, Env, Facts, TokioClock};
+use mainstay_upstream::config::Protocol;
 use mainstay_upstream::{Answered, Caller, Config, Head, Payload, Request, Service, Worker};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -31,7 +32,17 @@ impl Conversation {
     }
 
     pub async fn say(&mut self, bytes: &str) {
-        self.0.write_all(bytes.as_bytes()).await.expect("the gateway reads");
+        self.say_bytes(bytes.as_bytes()).await;
+    }
+
+    pub async fn say_bytes(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).await.expect("the gateway reads");
+    }
+
+    /// Reads to the end, and says nothing.
+    pub async fn swallow(&mut self) {
+        // How it ends is not what it is about.
+        let _ = tokio::io::copy(&mut self.0, &mut tokio::io::sink()).await;
     }
 }
 
@@ -75,6 +86,11 @@ pub struct World {
 impl World {
     /// One that calls these, by a policy in JSON.
     pub fn new(endpoints: &[SocketAddr], policy: &str) -> Self {
+        Self::speaking(endpoints, policy, Protocol::Http1)
+    }
+
+    /// The same, of a service that speaks this.
+    pub fn speaking(endpoints: &[SocketAddr], policy: &str, protocol: Protocol) -> Self {
         let env = Env::new(
             Arc::new(TokioClock::new()),
             Arc::new(SeededEntropy::new(1)),
@@ -86,6 +102,7 @@ impl World {
                 .iter()
                 .map(|address| mainstay_upstream::config::Endpoint(*address))
                 .collect(),
+            protocol,
             ..Config::default()
         };
         config.check().expect("it can work");
