@@ -1,7 +1,7 @@
 //! How many connections are open, in all and from each source.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use prometheus::IntGauge;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::network;
 
 /// How many connections of clients may be open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -69,7 +71,7 @@ impl Counted {
     /// Counts it for its source too. Returns whether that may have one more.
     pub(crate) fn is_from(&mut self, address: IpAddr, config: Config) -> bool {
         let Some(max) = config.per_source else { return true };
-        let source = source(address);
+        let source = network::of_host(address);
         let mut sources = self.census.sources();
         let open = sources.entry(source).or_default();
         if *open >= max.get() {
@@ -94,14 +96,6 @@ impl Drop for Counted {
                 sources.remove(&source);
             }
         }
-    }
-}
-
-/// What is counted as one: who has one address of IPv6 has the 2^64 beside it.
-fn source(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

@@ -172,13 +172,13 @@ impl Definitions {
             client,
         };
         let table = self.table().unwrap_or_else(|mistakes| panic!("they were checked: {mistakes:?}"));
-        let has_cors = |method: &Method| {
-            table.find_for(method, &seen).is_some_and(|found| self.routes[found.route].cors.is_some())
-        };
+        let find = |method: &Method| table.find_for(method, &seen).ok().flatten();
+        let has_cors =
+            |method: &Method| find(method).is_some_and(|found| self.routes[found.route].cors.is_some());
         let preflight = preflight(&seen).filter(has_cors);
         let seen = Seen { method: preflight.as_ref().unwrap_or(&method), ..seen.clone() };
         let explained = table.explain(&seen);
-        let params = table.find(&seen).map(|found| owned(found.params())).unwrap_or_default();
+        let params = find(seen.method).map(|found| owned(found.params())).unwrap_or_default();
         let refused = explained.route.is_none().then(|| match &explained.allowed {
             Some(allowed) => {
                 Refused { status: 405, reason: format!("{normal} has {allowed}, and not {}", seen.method) }

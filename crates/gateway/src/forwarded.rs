@@ -144,6 +144,9 @@ impl Config {
     /// Has the headers say whom the request is from.
     pub(crate) fn tell(&self, headers: &mut HeaderMap, noted: Noted, origin: &Origin, hop: &Hop) {
         OTHERS.into_iter().for_each(|note| noted.remove(headers, note));
+        if !origin.is_proxied {
+            noted.remove_claims(headers);
+        }
         match self.format {
             Format::XForwarded => {
                 noted.remove(headers, Note::Forwarded);
@@ -151,10 +154,11 @@ impl Config {
                 headers.insert(FORWARDED_FOR, chain);
                 let scheme = if origin.is_https { "https" } else { "http" };
                 headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme));
-                if !(origin.is_proxied && noted.has(Note::ForwardedHost))
-                    && let Some(host) = headers.get(HOST).cloned()
-                {
-                    headers.insert(FORWARDED_HOST, host);
+                if !(origin.is_proxied && noted.has(Note::ForwardedHost)) {
+                    match headers.get(HOST).cloned() {
+                        Some(host) => drop(headers.insert(FORWARDED_HOST, host)),
+                        None => noted.remove(headers, Note::ForwardedHost),
+                    }
                 }
             }
             Format::Forwarded => {

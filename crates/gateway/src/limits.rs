@@ -20,9 +20,9 @@ const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy"
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Whose requests are counted as one, in CEL: `client.address`, or `request.headers['x-user']`. Requests for which it has no value are counted together. By default
-    /// the client's address.
-    #[serde(default = "KeyBy::client_address")]
+    /// Whose requests are counted as one, in CEL: `request.headers['x-user']`, or `client.address`. Requests for which it has no value are counted together. By default
+    /// `client.network`: the client's address, or the network of 64 bits that a host of IPv6 has.
+    #[serde(default = "KeyBy::client_network")]
     pub key: KeyBy,
     /// How many requests there may be in the long run, such as `50/s`, `10/m`, `1000/h` or `5/d`: at most a million in a second.
     pub rate: Rate,

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::{self, Display, Formatter};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 use ipnet::IpNet;
@@ -36,6 +36,22 @@ pub(crate) fn text(address: IpAddr) -> String {
         text.push_str(itoa::Buffer::new().format(octet));
     }
     text
+}
+
+/// What is one host's: who has one address of IPv6 has the 2^64 beside it.
+pub(crate) fn of_host(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+/// The same as text: an address of IPv4, or a network of IPv6.
+pub(crate) fn text_of_host(address: IpAddr) -> String {
+    match of_host(address) {
+        v4 @ IpAddr::V4(_) => text(v4),
+        IpAddr::V6(v6) => format!("{v6}/64"),
+    }
 }
 
 impl Network {

@@ -78,10 +78,38 @@ impl Note {
     }
 }
 
+/// That there are headers by which others are believed to say who the client is, or what it has asked for, besides those that are notes of their own, and those two that are
+/// always written anew.
+const CLAIMS: u16 = 1 << Note::ALL.len();
+
+/// Whether a header is one of them.
+fn is_claim(name: &str) -> bool {
+    let begins = |family: &str| name.starts_with(family);
+    name.starts_with("x-")
+        && !matches!(name, "x-forwarded-for" | "x-forwarded-proto")
+        && (name == "x-client-ip" || ["x-forwarded", "x-original-", "x-rewrite-"].into_iter().any(begins))
+}
+
 impl Noted {
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let notes = headers.keys().filter_map(|name| Note::named(name.as_str()));
-        Self(notes.fold(0, |noted, note| noted | 1 << note as u8))
+        let bit = |name: &HeaderName| match Note::named(name.as_str()) {
+            Some(note) => 1 << note as u8,
+            None if is_claim(name.as_str()) => CLAIMS,
+            None => 0,
+        };
+        Self(headers.keys().fold(0, |noted, name| noted | bit(name)))
+    }
+
+    /// Takes claims out, but for those that are notes of their own.
+    pub(crate) fn remove_claims(self, headers: &mut HeaderMap) {
+        if self.0 & CLAIMS == 0 {
+            return;
+        }
+        let is_other = |name: &&HeaderName| Note::named(name.as_str()).is_none() && is_claim(name.as_str());
+        let claims: Vec<_> = headers.keys().filter(is_other).cloned().collect();
+        for name in claims {
+            headers.remove(name);
+        }
     }
 
     pub(crate) const fn has(self, note: Note) -> bool {

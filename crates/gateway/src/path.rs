@@ -251,7 +251,12 @@ fn check_text(written: &str, config: &Config) -> Result<(), Error> {
 
 /// Whether two bytes begin a form of a character that is longer than it need be. RFC 3629, section 3.
 fn is_overlong(one: u8, next: u8) -> bool {
-    matches!((one, next), (0xC0 | 0xC1, 0x80..=0xBF) | (0xE0, 0x80..=0x9F) | (0xF0, 0x80..=0x8F))
+    matches!(
+        (one, next),
+        (0xC0 | 0xC1, 0x80..=0xBF) | (0xE0, 0x80..=0x9F) | (0xF0, 0x80..=0x8F)
+        // Of five and six bytes, as the first decoders took them (RFC 2279).
+        | (0xF8, 0x80..=0x87) | (0xFC, 0x80..=0x83)
+    )
 }
 
 /// The bytes that a text with `%XX` stands for. A `%` without digits is one.

@@ -73,9 +73,17 @@ fn rest_bytes(fixed: &[u8]) -> Result<usize, Error> {
     if rest > BYTES_MAX { Err(Error::TooLong) } else { Ok(rest) }
 }
 
+/// The version 2, and whose the connection is.
+const LOCAL: u8 = 0x20;
+const PROXY: u8 = 0x21;
+
 /// What a whole header says.
 fn source(bytes: &[u8]) -> Result<Source, Error> {
     let (fixed, rest) = bytes.split_at(FIXED_BYTES);
+    if fixed[12] == LOCAL {
+        // The proxy's own connection, such as a check of health: whatever it says besides does not count.
+        return Ok(Source::Proxy);
+    }
     let address_bytes = match fixed[13] >> 4 {
         0 => 0,
         1 => 12,
@@ -99,9 +107,7 @@ fn source(bytes: &[u8]) -> Result<Source, Error> {
         _ => return Err(Error::Kind),
     };
     match fixed[12] {
-        0x21 => Ok(source),
-        // LOCAL: whatever it says of addresses does not count.
-        0x20 => Ok(Source::Proxy),
+        PROXY => Ok(source),
         _ => Err(Error::Kind),
     }
 }
@@ -173,6 +179,11 @@ mod tests {
         (v6[15], v6[31], v6[33], v6[35]) = (1, 2, 7, 8);
         assert_eq!(source(&header(0x21, 0x21, &v6)), Ok(client("[::1]:7", "[::2]:8")));
         assert_eq!(source(&header(0x20, 0x11, &V4)), Ok(Source::Proxy), "LOCAL");
+        assert_eq!(
+            source(&header(0x20, 0x41, &[1, 2, 3])),
+            Ok(Source::Proxy),
+            "LOCAL, and nothing else counts"
+        );
         assert_eq!(source(&header(0x21, 0x00, &[])), Ok(Source::Proxy), "UNSPEC");
         assert_eq!(source(&header(0x21, 0x31, &[0; 216])), Ok(Source::Proxy), "a socket of one machine");
         for (command, family) in [(0x11, 0x11), (0x22, 0x11), (0x21, 0x41), (0x21, 0x13)] {

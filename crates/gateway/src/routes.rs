@@ -22,7 +22,9 @@ use std::fmt::{self, Debug, Display, Formatter};
 use std::ops::ControlFlow;
 
 use http::Method;
+use mainstay_base::error::{Classify, Code};
 use mainstay_base::id::Name;
+use mainstay_machine::expression::Error;
 
 mod build;
 mod config;
@@ -84,6 +86,22 @@ pub struct Found<'t, 'p> {
     values: [&'p str; Pattern::PARAMS_MAX],
 }
 
+/// A condition of a route takes too long on a request, so that it is not known which route takes it: what a client can bring about must not decide against the route.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the condition of the route `{route}` takes too long on this request: send less in its headers and query"
+)]
+pub struct Costly {
+    /// Its name.
+    pub route: Name,
+}
+
+impl Classify for Costly {
+    fn code(&self) -> Code {
+        Code::Malformed
+    }
+}
+
 /// The methods that a path has, for the answer 405. Written as the header `Allow` has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Allow(BTreeSet<String>);
@@ -94,24 +112,29 @@ impl Table {
         build::table(routes)
     }
 
-    /// The route that takes a request; none if no route matches it, when [`Table::allowed`] says whether it is for its method.
-    pub fn find<'t, 'r>(&'t self, request: &Seen<'r>) -> Option<Found<'t, 'r>> {
+    /// The route that takes a request; none if no route matches it, when [`Table::allowed`] says whether it is for its method. Errors: [`Costly`].
+    pub fn find<'t, 'r>(&'t self, request: &Seen<'r>) -> Result<Option<Found<'t, 'r>>, Costly> {
         self.find_for(request.method, request)
     }
 
-    /// The route that would take a request if it had this method, as far as that is not looked at in conditions.
-    pub fn find_for<'t, 'r>(&'t self, method: &Method, request: &Seen<'r>) -> Option<Found<'t, 'r>> {
+    /// The route that would take a request if it had this method, as far as that is not looked at in conditions. Errors: [`Costly`].
+    pub fn find_for<'t, 'r>(
+        &'t self,
+        method: &Method,
+        request: &Seen<'r>,
+    ) -> Result<Option<Found<'t, 'r>>, Costly> {
         if !request.path.starts_with('/') {
-            return None;
+            return Ok(None);
         }
         let path = self.trie.segments(request.path);
         let world = World::of(method);
         let mut first = |leaf: usize| match self.first(&self.leaves[leaf], (world, method), request) {
-            Some(route) => ControlFlow::Break(route),
-            None => ControlFlow::Continue(()),
+            Ok(Some(route)) => ControlFlow::Break(Ok(route)),
+            Ok(None) => ControlFlow::Continue(()),
+            Err(costly) => ControlFlow::Break(Err(costly)),
         };
-        let route = self.trie.walk(request.host, &path, &mut first).break_value()?;
-        Some(self.found(route, &path))
+        let route = self.trie.walk(request.host, &path, &mut first).break_value().transpose()?;
+        Ok(route.map(|route| self.found(route, &path)))
     }
 
     /// The methods of the routes that match a request but for its method; none if there are no such routes: the path is not there.
@@ -122,8 +145,8 @@ impl Table {
         let mut methods = BTreeSet::new();
         let mut collect = |leaf: usize| {
             for route in &self.leaves[leaf].others {
-                let wanted = &self.routes[*route as usize].wanted;
-                if conditions_hold(wanted, request) {
+                let Route { wanted, .. } = &self.routes[*route as usize];
+                if conditions_hold(wanted, request) == Ok(true) {
                     methods.extend(wanted.methods.iter().map(ToString::to_string));
                 }
             }
@@ -144,12 +167,23 @@ impl Table {
         explain::explain(self, request)
     }
 
-    fn first(&self, leaf: &Leaf, (world, method): (World, &Method), request: &Seen<'_>) -> Option<usize> {
+    fn first(
+        &self,
+        leaf: &Leaf,
+        (world, method): (World, &Method),
+        request: &Seen<'_>,
+    ) -> Result<Option<usize>, Costly> {
         let places = if world == World::Head { &leaf.head } else { &leaf.others };
-        let matches = |wanted: &Match| {
-            (world == World::Head || order::takes(wanted, method)) && conditions_hold(wanted, request)
-        };
-        places.iter().map(|place| *place as usize).find(|place| matches(&self.routes[*place].wanted))
+        for place in places.iter().map(|place| *place as usize) {
+            let Route { name, wanted, .. } = &self.routes[place];
+            if world != World::Head && !order::takes(wanted, method) {
+                continue;
+            }
+            if conditions_hold(wanted, request).map_err(|Endless| Costly { route: name.clone() })? {
+                return Ok(Some(place));
+            }
+        }
+        Ok(None)
     }
 
     fn found<'p>(&self, route: usize, path: &Segments<'p>) -> Found<'_, 'p> {
@@ -163,17 +197,27 @@ impl Table {
     }
 }
 
+/// An expression has not come to its end.
+#[derive(Debug, PartialEq, Eq)]
+struct Endless;
+
 /// Whether what a route says beyond host, path and methods holds for a request.
-fn conditions_hold(wanted: &Match, request: &Seen<'_>) -> bool {
+fn conditions_hold(wanted: &Match, request: &Seen<'_>) -> Result<bool, Endless> {
     let (headers, query) = (&request.headers, request.query);
-    wanted.headers.iter().all(|(name, condition)| {
+    let fields_hold = wanted.headers.iter().all(|(name, condition)| {
         let name = name.as_str();
         condition.holds(headers.is_there(name), |text| headers.relation(name, text))
     }) && wanted
         .query
         .iter()
-        .all(|(name, condition)| condition.holds(query.is_there(name), |text| query.relation(name, text)))
-        && wanted.when.as_ref().is_none_or(|when| when.holds(request) == Ok(true))
+        .all(|(name, condition)| condition.holds(query.is_there(name), |text| query.relation(name, text)));
+    match wanted.when.as_ref().filter(|_| fields_hold).map(|when| when.holds(request)) {
+        None => Ok(fields_hold),
+        Some(Ok(holds)) => Ok(holds),
+        Some(Err(Error::Steps)) => Err(Endless),
+        // Without a result it does not hold.
+        Some(Err(_)) => Ok(false),
+    }
 }
 
 impl<'t, 'p> Found<'t, 'p> {

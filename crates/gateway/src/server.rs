@@ -1,6 +1,7 @@
 //! Workers and their listeners: started, given new ones, and drained.
 
 use std::io;
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use mainstay_resilience::{Env, fault};
+use mainstay_resilience::{Env, Key, fault};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,7 @@ use crate::census::Census;
 use crate::coding::Background;
 use crate::listener::{Bound, Greeting, Listener};
 use crate::meters::Meters;
+use crate::network;
 use crate::snapshot::{Maker, Snapshot};
 use crate::worker::{self, Listening};
 
@@ -34,6 +36,8 @@ pub struct Shared {
     pub env: Env,
     /// Faults that are injected.
     pub faults: fault::Handle,
+    /// Secret to the process, so that nobody can look for addresses that meet.
+    seed: u64,
     pub(crate) census: Arc<Census>,
     pub(crate) background: Background,
 }
@@ -44,7 +48,16 @@ impl Shared {
         let census = Arc::new(Census::new(maker.meters.connections.clone()));
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let background = Background::new(cores);
-        Self { snapshot, meters: maker.meters.clone(), env: maker.env_of("none"), faults, census, background }
+        let (meters, env) = (maker.meters.clone(), maker.env_of("none"));
+        Self { snapshot, meters, seed: env.draw(), env, faults, census, background }
+    }
+
+    /// Among whom those who wait for a service take turns: hosts.
+    pub(crate) fn key(&self, client: IpAddr) -> Key {
+        match network::of_host(client) {
+            IpAddr::V4(address) => Key::of(self.seed, &address.octets()),
+            IpAddr::V6(address) => Key::of(self.seed, &address.octets()),
+        }
     }
 }
 

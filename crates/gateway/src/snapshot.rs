@@ -150,12 +150,14 @@ impl Maker {
             previous.iter().flat_map(|it| &it.services).map(|service| (service.name(), service)).collect();
         let make = |(name, config): (&Name, &mainstay_upstream::Config)| {
             let policy = definitions.policy(config.policy.as_ref());
-            let same = before.get(name).filter(|service| service.is(config, &policy));
-            let make = || {
-                let env = self.env_of(name.as_str());
-                Arc::new(Service::new(name.clone(), config.clone(), policy.clone(), env))
-            };
-            same.map_or_else(make, |service| Arc::clone(service))
+            match before.get(name).filter(|service| service.has(&policy)) {
+                Some(service) if service.is(config) => Arc::clone(service),
+                Some(service) => Arc::new(service.changed(config.clone())),
+                None => {
+                    let env = self.env_of(name.as_str());
+                    Arc::new(Service::new(name.clone(), config.clone(), policy, env))
+                }
+            }
         };
         definitions.services.iter().map(make).collect()
     }

@@ -74,7 +74,7 @@ impl Route {
         let Some(actions) = &self.actions else { panic!("the route does something") };
         let (next, on_answer) = {
             let seen = asked.seen();
-            let found = self.table.find(&seen).expect("the route takes it");
+            let found = self.table.find(&seen).unwrap().expect("the route takes it");
             actions.begin(&seen, &found, &self.paths)
         };
         let (status, mut headers) = answer(answered);

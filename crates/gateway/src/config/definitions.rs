@@ -100,19 +100,7 @@ impl Definitions {
         if let Some(mirror) = route.mirror.as_ref().filter(|mirror| !self.has(&mirror.service)) {
             found.push(self.unknown_service(&at(path, &["mirror", "service"]), &mirror.service));
         }
-        if route.limit.len() > limits::Config::LIMITS_MAX {
-            let told = format!(
-                "has {} limits, and there are at most {}",
-                route.limit.len(),
-                limits::Config::LIMITS_MAX
-            );
-            found.push(Misfit::new(&at(path, &["limit"]), told).help("leave some out"));
-        }
-        for (number, limit) in route.limit.iter().enumerate() {
-            if let Err(wrong) = limit.check() {
-                found.push(Misfit::new(&at(path, &["limit", &number.to_string()]), wrong));
-            }
-        }
+        check_limits(path, &route.limit, found);
         let sections = [
             ("body", route.body.as_ref().map(BodyLimit::check)),
             ("decompression", route.decompression.as_ref().and_then(Switch::on).map(Decompression::check)),
@@ -147,6 +135,23 @@ impl Definitions {
         let name = named.filter(|it| it.as_str() != "default" && !self.policies.contains_key(*it))?;
         let told = Misfit::new(&[path, &["policy"]].concat(), format!("there is no policy `{name}`"));
         Some(told.help(known("policies", self.policies.keys())))
+    }
+}
+
+/// How much each caller of a route may send.
+fn check_limits(path: &[&str], all: &[limits::Config], found: &mut Vec<Misfit>) {
+    if all.len() > limits::Config::LIMITS_MAX {
+        let told = format!("has {} limits, and there are at most {}", all.len(), limits::Config::LIMITS_MAX);
+        found.push(Misfit::new(&at(path, &["limit"]), told).help("leave some out"));
+    }
+    for (number, limit) in all.iter().enumerate() {
+        if all[..number].contains(limit) {
+            let told = Misfit::new(&at(path, &["limit", &number.to_string()]), "is there twice");
+            found.push(told.help("leave one of them out"));
+        }
+        if let Err(wrong) = limit.check() {
+            found.push(Misfit::new(&at(path, &["limit", &number.to_string()]), wrong));
+        }
     }
 }
 

@@ -47,7 +47,7 @@ fn a_route_is_told_with_where_its_requests_go_and_what_it_does() {
         { "service": "two", "weight": 1, "endpoints": ["127.0.0.1:3"], "policy": "often" },
     ]);
     assert_eq!((&route["to"], &route["sticky_by"]), (&to, &json!("client.address")));
-    let limits = json!(["50/s for each client.address", "5/m, 9 at once, and 100/h for each request.host"]);
+    let limits = json!(["50/s for each client.network", "5/m, 9 at once, and 100/h for each request.host"]);
     assert_eq!(route["limits"], limits);
     assert_eq!(route["actions"], json!(["rewrite", "security_headers"]));
     assert_eq!(told["others"][0], json!({ "route": "put", "why": "the path is /orders/7, not /put" }));

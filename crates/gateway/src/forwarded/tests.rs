@@ -98,6 +98,22 @@ fn services_are_told_what_is_true() {
     for name in ["forwarded", "x-real-ip"] {
         assert_eq!(of("192.0.2.7", name), None);
     }
+    let claims = [
+        "x-forwarded-ssl",
+        "x-forwarded-prefix",
+        "x-forwarded",
+        "x-client-ip",
+        "x-original-url",
+        "x-rewrite-url",
+    ];
+    for name in claims {
+        let lines = [(name, "1"), ("x-user", "1")];
+        assert_eq!(told(&believing, "192.0.2.7", &lines, name), None, "nobody believes who says it");
+        assert_eq!(told(&believing, "192.0.2.7", &lines, "x-user").as_deref(), Some("1"));
+        assert_eq!(told(&believing, "10.0.0.1", &lines, name).as_deref(), Some("1"), "a proxy says it");
+    }
+    let nameless = [("x-forwarded-host", "forged.example")];
+    assert_eq!(told(&believing, "192.0.2.7", &nameless, "x-forwarded-host"), None, "without a Host");
     let believing = config(&["10.0.0.0/8"], 0, Format::Forwarded);
     let lines =
         [("forwarded", "for=9.9.9.9, for=\"[2001:db8::1]:9\";by=\"a,b\""), ("host", "shop.example:8443")];

@@ -91,6 +91,8 @@ fn what_two_parsers_read_differently_is_refused() {
         ("/%c1%81", Error::Overlong),
         ("/%e0%80%af", Error::Overlong),
         ("/%f0%80%80%af", Error::Overlong),
+        ("/%f8%80%80%80%af", Error::Overlong),
+        ("/%fc%80%80%80%80%af", Error::Overlong),
         ("/..", Error::AboveRoot),
         ("/a/../../b", Error::AboveRoot),
         ("//..", Error::AboveRoot),

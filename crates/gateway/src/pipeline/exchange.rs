@@ -285,7 +285,8 @@ impl<'a> Exchange<'a> {
         // A body that is kept has come by now: how long its client took is not the service's time.
         let now = self.pipeline.shared.env.now();
         let deadline = asked.and_then(|asked| self.begun.checked_add(asked));
-        let facts = Facts { is_idempotent, criticality: route.criticality, deadline, ..Facts::new(now) };
+        let key = self.pipeline.shared.key(self.origin.client);
+        let facts = Facts { is_idempotent, criticality: route.criticality, deadline, key, ..Facts::new(now) };
         Ok(Call { request: forward::request(parts, payload, self.ways.may_switch), facts })
     }
 

@@ -19,6 +19,10 @@ use crate::path;
 use crate::routes::{self, Found, Headers, Query, Seen};
 use crate::snapshot::{Snapshot, To};
 
+/// What a preflight is told for a route without rules for scripts.
+pub(crate) const NOT_FOR_SCRIPTS: &str =
+    "the route that takes this method here has no rules for scripts of other origins";
+
 /// A route, and what its stages have made of the request. What few routes have is in boxes: all of it is held until the answer is there.
 pub(super) struct Matched<'s> {
     pub(super) route: usize,
@@ -67,7 +71,7 @@ pub(super) fn matched<'s>(
         headers: Headers(&parts.headers),
         client: origin.client,
     };
-    let found = find(snapshot, &seen).ok_or_else(|| Box::new(not_routed(snapshot, &seen)))?;
+    let found = find(snapshot, &seen)?.ok_or_else(|| Box::new(not_routed(snapshot, &seen)))?;
     let route = &snapshot.routes[found.route];
     let (next, on_answer) = match &route.actions {
         None => (Next::Forward(None), None),
@@ -102,15 +106,24 @@ impl<'s> From<actions::Next<'s>> for Next<'s> {
     }
 }
 
-/// The route that takes a request; a preflight is for the route of the method that it asks for, if that has rules for scripts.
-fn find<'s, 'r>(snapshot: &'s Snapshot, seen: &Seen<'r>) -> Option<Found<'s, 'r>> {
-    if let Some(method) = preflight(seen) {
-        let found = snapshot.table.find_for(&method, seen);
-        if let Some(found) = found.filter(|found| snapshot.routes[found.route].has_cors) {
-            return Some(found);
-        }
+/// The route that takes a request; a preflight is for the route of the method that it asks for, if that has rules for scripts, and no other route's rules answer for it. Errors:
+/// what the client is told.
+fn find<'s, 'r>(
+    snapshot: &'s Snapshot,
+    seen: &Seen<'r>,
+) -> Result<Option<Found<'s, 'r>>, Box<Response<Body>>> {
+    let costly = |costly: routes::Costly| Box::new(forward::problem(&costly));
+    let has_cors = |found: &Found<'_, '_>| snapshot.routes[found.route].has_cors;
+    let asked_for = preflight(seen).map(|method| snapshot.table.find_for(&method, seen));
+    let asked_for = asked_for.transpose().map_err(costly)?.flatten();
+    if asked_for.as_ref().is_some_and(has_cors) {
+        return Ok(asked_for);
     }
-    snapshot.table.find(seen)
+    let found = snapshot.table.find(seen).map_err(costly)?;
+    if asked_for.is_some() && found.as_ref().is_some_and(has_cors) {
+        return Err(Box::new(forward::told(&Problem::new(Code::Forbidden, NOT_FOR_SCRIPTS))));
+    }
+    Ok(found)
 }
 
 /// What a request is told that no route takes.

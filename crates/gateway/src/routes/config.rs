@@ -35,8 +35,8 @@ pub struct Match {
     /// What holds for parameters of the query, by their names, up to 16, decoded as forms are. What is said of a parameter that is there more than once has to hold for each
     /// of its values. By default nothing.
     pub query: BTreeMap<String, Condition>,
-    /// A condition in CEL over `request.method`, `request.path`, `request.host`, `request.headers`, `request.query`, `request.scheme` and `client.address`. Where it cannot be
-    /// evaluated it does not hold. By default none.
+    /// A condition in CEL over `request.method`, `request.path`, `request.host`, `request.headers`, `request.query`, `request.scheme`, `client.address` and `client.network`. Where it has no
+    /// result it does not hold; a request on which it takes too long is answered 400. By default none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub when: Option<When>,
     /// Of routes with the same host and path that match a request, one with a higher priority takes it, whatever their conditions. By default 0: conditions decide

@@ -88,7 +88,7 @@ pub enum Why<'t> {
 }
 
 pub(super) fn explain<'t>(table: &'t Table, request: &Seen<'_>) -> Explained<'t> {
-    let found = table.find(request).map(|found| found.route);
+    let found = table.find(request).ok().flatten().map(|found| found.route);
     let others = table.routes.iter().enumerate().filter(|(place, _)| Some(*place) != found);
     let others = others.map(|(place, route)| {
         let why = failed(&route.wanted, request).or_else(|| {

@@ -10,15 +10,15 @@ use serde::{Deserialize, Serialize};
 use super::When;
 use super::seen::{NAMES, Seen};
 
-/// An expression in CEL over what is seen of a request, whose value is a text or a number: `client.address`, `request.headers['x-user']`.
+/// An expression in CEL over what is seen of a request, whose value is a text or a number: `client.network`, `request.headers['x-user']`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct KeyBy(Formula);
 
 impl KeyBy {
-    /// The address of the client.
-    pub fn client_address() -> Self {
-        Self::try_from("client.address".to_owned()).expect("it is an expression")
+    /// What the client's host has of addresses.
+    pub fn client_network() -> Self {
+        Self::try_from("client.network".to_owned()).expect("it is an expression")
     }
 
     /// The key of a request as text; none where the expression has no value for it.

@@ -17,8 +17,9 @@ pub use query::Query;
 /// The names of what expressions about a request can look at, in the order of their places.
 ///
 /// `request.host`, `request.path` are in their normal forms, `request.method`, `request.scheme` as they came; `request.headers` is a map by names in any case, several lines of one
-/// header being one value with `, ` between them; `request.query` is a map by decoded names, of the first value of each; `client.address` is an IP address as text.
-pub const NAMES: [&str; 7] = [
+/// header being one value with `, ` between them; `request.query` is a map by decoded names, of the first value of each; `client.address` is an IP address as text, and
+/// `client.network` what one host has of addresses: the same for IPv4, and for IPv6 the network of 64 bits, such as `2001:db8::/64`.
+pub const NAMES: [&str; 8] = [
     "request.method",
     "request.path",
     "request.host",
@@ -26,6 +27,7 @@ pub const NAMES: [&str; 7] = [
     "request.query",
     "request.scheme",
     "client.address",
+    "client.network",
 ];
 
 /// What is seen of a request.
@@ -61,6 +63,7 @@ impl Subject for Seen<'_> {
             4 => Given::Members(&self.query),
             5 => Given::Text(self.scheme.into()),
             6 => Given::Text(network::text(self.client).into()),
+            7 => Given::Text(network::text_of_host(self.client).into()),
             _ => unreachable!("there are no more names"),
         }
     }

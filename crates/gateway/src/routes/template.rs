@@ -210,7 +210,8 @@ impl Template {
     ) -> Result<HeaderValue, RenderError> {
         let value = self.render(request, found)?;
         let says_host = matches!(self.parts.first(), Some(Part::Text(text)) if text.starts_with("//"));
-        if self.place == Place::Location && value.starts_with("//") && !says_host {
+        if self.place == Place::Location && (value.starts_with("//") && !says_host || has_empty_host(&value))
+        {
             return Err(RenderError::Host);
         }
         HeaderValue::try_from(value).map_err(|_| RenderError::Control)
@@ -240,6 +241,12 @@ impl Template {
         }
         Ok(out)
     }
+}
+
+/// Whether a location names no host behind its scheme, so that a browser takes the next part of it for one.
+fn has_empty_host(location: &str) -> bool {
+    let authority = location.strip_prefix("//").or_else(|| location.split_once("://").map(|(_, rest)| rest));
+    authority.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?', '#', '\\', ':']))
 }
 
 fn text<'a>(formula: &'a Formula, subject: &'a Matched<'_, '_>) -> Result<Cow<'a, str>, RenderError> {

@@ -85,7 +85,7 @@ fn table(json: &str) -> Table {
 /// The name of the route that takes a request, and what its names stand for; `-` for none.
 fn taken(table: &Table, request: &str) -> String {
     let request = Request::new(request);
-    let Some(found) = table.find(&request.seen()) else { return "-".to_owned() };
+    let Some(found) = table.find(&request.seen()).unwrap() else { return "-".to_owned() };
     let params: String = found.params().map(|(name, value)| format!(" {name}={value}")).collect();
     format!("{}{params}", table.routes[found.route].name)
 }

@@ -74,7 +74,7 @@ fn problems_of_the_gateway_keep_their_headers() {
     assert!(!told.contains("cache-control") && told.contains("x-content-type-options: nosniff"), "{told}");
     let seen = Asked::new("GET http://a.example/\nx-user: a");
     let seen = seen.seen();
-    let found = route.table.find(&seen).unwrap();
+    let found = route.table.find(&seen).unwrap().unwrap();
     let (_, on_answer) = route.actions.as_ref().unwrap().begin(&seen, &found, &route.paths);
     let mut headers = answer("503\nretry-after: 1").1;
     on_answer.apply_to_problem(&mut headers);

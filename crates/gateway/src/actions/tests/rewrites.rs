@@ -90,7 +90,7 @@ fn the_service_sees_another_host() {
         let mut asked = Asked::new("GET http://a.example/x?y");
         let on_request = {
             let seen = asked.seen();
-            let found = route.table.find(&seen).unwrap();
+            let found = route.table.find(&seen).unwrap().unwrap();
             let actions = route.actions.as_ref().unwrap();
             let (Next::Forward(on_request), _) = actions.begin(&seen, &found, &route.paths) else {
                 panic!("it is sent on")

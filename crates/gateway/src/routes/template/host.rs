@@ -42,7 +42,8 @@ pub(super) fn check(parts: &[Part]) -> Result<(), String> {
         0 if authority.is_empty() => Err(BEGIN.to_owned()),
         0 => Ok(()),
         1 if is_own && name.is_empty() => Ok(()),
-        _ if name.trim_end_matches('.').contains('.') => Ok(()),
+        // Without a dot in front it would be the end of a name that the client chooses, such as evil-example.com.
+        _ if name.strip_prefix('.').is_some_and(|name| name.trim_end_matches('.').contains('.')) => Ok(()),
         _ => Err("its host ends with an expression and could be any: end it with text, such as .example.com, or let ${{ request.host }} be all of it".to_owned()),
     }
 }

@@ -106,7 +106,7 @@ proptest! {
     ) {
         let (routes, table, _) = built(routes);
         for request in &requests {
-            let found = table.find(&request.seen());
+            let found = table.find(&request.seen()).unwrap();
             let expected = best(&routes, request);
             prop_assert_eq!(found.map(|found| (found.route, 1)), expected, "{:?} {:?}", request, routes);
             let Some(found) = found else { continue };
@@ -126,8 +126,8 @@ proptest! {
     ) {
         let (one, other) = (build(&routes).unwrap(), build(&shuffled).expect("it is the same table"));
         for request in &requests {
-            let one = one.find(&request.seen()).map(|found| &routes[found.route].0);
-            let other = other.find(&request.seen()).map(|found| &shuffled[found.route].0);
+            let one = one.find(&request.seen()).unwrap().map(|found| &routes[found.route].0);
+            let other = other.find(&request.seen()).unwrap().map(|found| &shuffled[found.route].0);
             prop_assert_eq!(one, other, "{:?}", request);
         }
     }
@@ -174,7 +174,7 @@ proptest! {
         let (routes, table, _) = built(routes);
         for request in &requests {
             let explained = table.explain(&request.seen());
-            let found = table.find(&request.seen()).map(|found| found.route);
+            let found = table.find(&request.seen()).unwrap().map(|found| found.route);
             prop_assert_eq!(explained.route.map(|(place, _)| place), found);
             prop_assert_eq!(explained.others.len() + usize::from(found.is_some()), routes.len());
             let also: BTreeSet<usize> = matching(&routes, request).into_iter().map(|(_, place)| place).collect();
@@ -192,7 +192,7 @@ proptest! {
         routes in any_routes(), requests in prop::collection::vec(any_request(), 20),
     ) {
         let (routes, table, _) = built(routes);
-        for request in requests.iter().filter(|request| table.find(&request.seen()).is_none()) {
+        for request in requests.iter().filter(|request| table.find(&request.seen()).unwrap().is_none()) {
             let matching = routes.iter().filter(|(_, wanted)| matches_but_for_the_method(wanted, request));
             let mut methods: BTreeSet<String> =
                 matching.flat_map(|(_, wanted)| wanted.methods.iter().map(ToString::to_string)).collect();

@@ -31,6 +31,9 @@ fn a_limit_counts_each_caller_alone_and_tells_how_it_stands() {
   - name: api
     to: { service: echo }
     limit: [{ key: "request.headers['x-user']", rate: 1/h, burst: 2 }]
+  - name: forbidden
+    match: { path: "/search", when: "request.query['q'].contains('union') || request.query['q'].contains('select') || request.query['q'].contains('drop')" }
+    answer: { status: 403 }
 "#;
     let (node, gateway) = routed(echo.0, echo.0, "", routes);
     let of = |user: &str| get(gateway, "/", &[("X-User", user)]);
@@ -43,6 +46,12 @@ fn a_limit_counts_each_caller_alone_and_tells_how_it_stands() {
     assert!(third.header("retry-after").is_some(), "{third:?}");
     assert_eq!(third.header("ratelimit"), Some("\"api\";r=0;t=7200"), "{third:?}");
     assert_eq!(of("b").status, 200, "another caller");
+    // What a client can make too long is not what decides against a route.
+    let long = format!("/search?q={}", "a".repeat(8_000));
+    let costly = get(gateway, &long, &[]);
+    assert_eq!((costly.status, costly.json()["code"].as_str()), (400, Some("malformed")), "{costly:?}");
+    assert_eq!(get(gateway, "/search?q=select", &[]).status, 403);
+    assert_eq!(get(gateway, "/search?q=good", &[("X-User", "c")]).status, 200);
     assert_eq!(get(gateway, "/", &[]).status, 200, "those without a key are one");
     let metrics = node.get("/metrics").body;
     let limited = [("service", "api"), ("decision", "rate_limited")];
@@ -226,12 +235,13 @@ fn routes_redirect_answer_rewrite_and_change_headers() {
   - { name: old, match: { path: "/old/{rest...}" }, redirect: { to: "/new/{rest}" } }
   - { name: ping, match: { path: /ping }, answer: { status: 200, body: pong } }
   - name: api
-    match: { path: "/api/{rest...}", methods: [PUT] }
+    match: { path: "/api/{rest...}", methods: [PUT, OPTIONS] }
     to: { service: echo }
     rewrite: { path: "/v2/{rest}", host: inner.example }
     headers: { request: { set: { x-user: "${{ client.address }}" }, remove: [x-secret] }, answer: { remove: [x-of] } }
     cors: { origins: ["https://shop.example"], methods: [PUT] }
     security_headers: true
+  - { name: private, match: { path: "/api/private/{rest...}", methods: [DELETE] }, to: { service: echo } }
 "#;
     let (node, gateway) = routed(echo.0, echo.0, "", routes);
     let moved = get(gateway, "/old/a%20b?q=1", &[]);
@@ -251,9 +261,15 @@ fn routes_redirect_answer_rewrite_and_change_headers() {
     let preflight = [("Origin", "https://shop.example"), ("Access-Control-Request-Method", "PUT")];
     let asked = client.request("OPTIONS", "/api/x", &preflight, "");
     assert_eq!((asked.status, asked.header("access-control-allow-methods")), (204, Some("PUT")), "{asked:?}");
+    // Another route's rules are not those of the route that takes the method.
+    let asked = client.request("OPTIONS", "/api/private/x", &preflight, "");
+    assert_eq!(asked.status, 204, "{asked:?}");
+    let deletes = [("Origin", "https://shop.example"), ("Access-Control-Request-Method", "DELETE")];
+    let asked = client.request("OPTIONS", "/api/private/x", &deletes, "");
+    assert_eq!((asked.status, asked.header("access-control-allow-origin")), (403, None), "{asked:?}");
     let metrics = node.get("/metrics").body;
     let answered = [("route", "api"), ("class", "2xx")];
-    assert_eq!(metric(&metrics, "mainstay_gateway_requests_total", &answered), 2.0);
+    assert_eq!(metric(&metrics, "mainstay_gateway_requests_total", &answered), 3.0);
 }
 
 #[test]
@@ -330,6 +346,45 @@ fn who_is_rejected_is_told_when_to_come_again() {
     let after: u64 =
         rejected.header("retry-after").and_then(|after| after.parse().ok()).expect("it says when");
     assert!((30..=40).contains(&after), "{after}");
+}
+
+#[test]
+fn hosts_take_turns_for_the_places_of_a_service() {
+    let service = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = service.local_addr().expect("it listens");
+    let more = "gateway: { workers: 1, forwarded: { trusted: [127.0.0.0/8] } }
+policies: { default: { retry: false, bulkhead: { concurrent: 1, queue: 2, max_wait: 30s } } }";
+    let (node, gateway) = routed(address, address, more, "\n  - { name: all, to: { service: other } }\n");
+    let ask = |host: &str| {
+        let mut client = Client::connect(gateway);
+        client.send(&format!("GET /{host} HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: {host}\r\n\r\n"));
+        client
+    };
+    let waiting = |count: u64| {
+        let is = |services: &serde_json::Value| services[1]["guards"][0]["bulkhead"]["waiting"] == count;
+        while !is(&node.get("/v1/services").json()["services"]) {
+            std::thread::yield_now();
+        }
+    };
+    let mut first = ask("192.0.2.1");
+    let (mut stream, _) = service.accept().expect("a connection");
+    let mut head = [0; 4096];
+    assert!(stream.read(&mut head).expect("a head") > 0);
+    let mut second = ask("192.0.2.1");
+    waiting(1);
+    let mut third = ask("192.0.2.1");
+    waiting(2);
+    // One that waits for the first time takes the place of the one who waits most.
+    let mut other = ask("192.0.2.2");
+    assert_eq!(third.answer(false).status, 503);
+    waiting(2);
+    for (place, client) in [&mut first, &mut second, &mut other].into_iter().enumerate() {
+        if place > 0 {
+            assert!(stream.read(&mut head).expect("a head") > 0);
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").expect("it reads");
+        assert_eq!(client.answer(false).status, 200, "{place}");
+    }
 }
 
 #[test]
