@@ -23,7 +23,7 @@ use mainstay_gateway::meters::Meters;
 use mainstay_gateway::server::{LISTENERS_MAX, Server, Shared};
 use mainstay_gateway::snapshot::{Maker, Snapshot};
 
-use mainstay_resilience::fault::{self, Faults, InstallError, Rule};
+use mainstay_resilience::fault::{self, Faults, InstallError};
 
 use crate::config::{self, Config, Loaded};
 use crate::life::Unfinished;
@@ -32,7 +32,7 @@ use crate::telemetry::metrics::{LATENCY_SECONDS, Metrics};
 use crate::tls;
 use faults::{Injected, Injections};
 pub use in_force::{Finding, InForce, Refused};
-use store::Store;
+use store::{Staged, Store};
 pub use view::{Bulkhead, Defined, Guarding};
 pub use written::Written;
 use written::{definitions, rules};
@@ -180,11 +180,12 @@ struct Parts {
     clock: Arc<dyn Clock>,
 }
 
-/// What a configuration wants, kept already: nothing of it can fail any more but the start of threads. Until it is put in force or dropped, nothing else changes.
+/// What a configuration wants, beside what is kept: nothing of it can fail any more but the start of threads and a failing disk. Until it is put in force or dropped, nothing else changes.
 pub struct Prepared {
     listeners: Vec<(SocketAddr, Wanted)>,
     next: InForce,
-    rules: Vec<Rule>,
+    /// The book, if it is another than the one that is kept.
+    staged: Option<Staged>,
     _changing: OwnedMutexGuard<()>,
 }
 
@@ -236,13 +237,16 @@ impl NodeGateway {
         let (now, written) = (self.0.in_force.load_full(), Written::of(loaded));
         let declared = now.book.declare(&written.declared(), self.0.clock.wall());
         let next = InForce::new(written, declared.as_ref().unwrap_or(&now.book).clone())?;
-        let rules = self.injections().rules(&next.written).map_err(Error::Faults)?;
-        if let Some(book) = declared {
-            let store = Arc::clone(&self.0.store);
-            let writing = tokio::task::spawn_blocking(move || store.write(&book));
-            writing.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
-        }
-        Ok(Prepared { listeners, next, rules, _changing: changing })
+        self.injections().rules(&next.written).map_err(Error::Faults)?;
+        let staged = match declared {
+            None => None,
+            Some(book) => {
+                let store = Arc::clone(&self.0.store);
+                let staging = tokio::task::spawn_blocking(move || store.stage(&book));
+                Some(staging.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?)
+            }
+        };
+        Ok(Prepared { listeners, next, staged, _changing: changing })
     }
 
     fn wanted(&self, config: &Config) -> Result<Vec<(SocketAddr, Wanted)>, Error> {
@@ -278,14 +282,20 @@ impl NodeGateway {
     }
 
     /// Puts in force what was prepared, and serves it. Requests that have begun go on as they began; listeners that stay never close, and
-    /// those that go answer what they have. Errors: the system has no threads.
+    /// those that go answer what they have. Errors: the system has no threads, or the disk fails. May block.
     pub fn configure(&self, prepared: Prepared) -> Result<(), Error> {
-        let Prepared { listeners: wanted, next, rules, .. } = prepared;
+        let Prepared { listeners: wanted, next, staged, _changing } = prepared;
         let Parts { server, faults, .. } = &*self.0;
-        if faults.rules() != rules {
-            faults.install(rules).map_err(Error::Faults)?;
+        staged.map_or(Ok(()), Staged::commit)?;
+        {
+            // As they are by now: some may have been put or taken out since it was prepared.
+            let injections = self.injections();
+            let rules = injections.rules(&next.written).map_err(Error::Faults)?;
+            if faults.rules() != rules {
+                faults.install(rules).map_err(Error::Faults)?;
+            }
+            self.put_in_force(next);
         }
-        self.put_in_force(next);
         let mut listeners = self.listeners();
         let before = std::mem::take(&mut *listeners);
         for (address, wanted) in wanted {

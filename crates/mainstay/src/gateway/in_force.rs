@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use mainstay_base::error::{Classify, Code};
 use mainstay_base::id::Name;
 use mainstay_gateway::book::{self, Book, Kind};
-use mainstay_gateway::config::{Definitions, Misfit};
+use mainstay_gateway::config::{Definitions, Misfit, Route};
 use mainstay_gateway::explanation::{self, Asked, Explanation};
 use mainstay_gateway::snapshot::Snapshot;
 use mainstay_machine::definition::Origin;
@@ -82,7 +82,8 @@ impl InForce {
     /// What a configuration says, which was checked, with what the API has defined. Errors: they do not go together.
     pub fn new(written: Written, book: Book) -> Result<Self, Refused> {
         let definitions = book.merged(&written.definitions)?;
-        let misfits = definitions.check();
+        let mut misfits = definitions.check();
+        misfits.extend(faults_of_api(&definitions, &book));
         if misfits.is_empty() {
             return Ok(Self { written, book, definitions });
         }
@@ -103,6 +104,20 @@ impl InForce {
     pub fn explain(&self, asked: &Asked) -> Result<Explanation, explanation::Error> {
         self.definitions.explain(asked, &self.written.settings.paths)
     }
+}
+
+/// Faults in routes that are defined over the API, which would outlive the drill that they are for.
+fn faults_of_api(definitions: &Definitions, book: &Book) -> Vec<Misfit> {
+    let is_of_api = |name: &Name| {
+        book.get(Kind::Route, name).is_some_and(|record| matches!(record.origin, Origin::Api { .. }))
+    };
+    let injects = |(_, route): &(usize, &Route)| !route.faults.is_empty() && is_of_api(&route.name);
+    let told = |(number, _): (usize, &Route)| {
+        let told =
+            Misfit::new(&["routes", &number.to_string(), "faults"], "are not kept for a route of the API");
+        told.help("put them at `/v1/faults`")
+    };
+    definitions.routes.iter().enumerate().filter(injects).map(told).collect()
 }
 
 /// A misfit of definitions, as one of the definition by its name.

@@ -75,20 +75,43 @@ impl Store {
 
     /// Keeps a book instead of the one before: when this returns it survives the loss of power. Errors: the one before is kept. May block.
     pub fn write(&self, book: &Book) -> Result<(), Error> {
+        self.stage(book)?.commit()
+    }
+
+    /// Writes a book beside the one that is kept, with all that may want of room. May block.
+    pub fn stage(&self, book: &Book) -> Result<Staged, Error> {
         let path = self.path();
         let next = path.with_extension("jsonl.next");
         let write = || {
             let mut file = File::create(&next)?;
             file.write_all(book.to_text().as_bytes())?;
             file.sync_all()?;
-            fs::rename(&next, &path)?;
-            File::open(&self.directory)?.sync_all()
+            File::open(&self.directory)
         };
-        write().map_err(|source| Error::Io { act: "write", path: path.clone(), source })
+        let directory = write().map_err(|source| Error::Io { act: "write", path: path.clone(), source })?;
+        Ok(Staged { next, path, directory })
     }
 
     fn path(&self) -> PathBuf {
         self.directory.join(FILE)
+    }
+}
+
+/// A book that lies beside the one that is kept. Dropped, it is nothing.
+#[derive(Debug)]
+pub struct Staged {
+    next: PathBuf,
+    path: PathBuf,
+    /// Open, so that it can be synced however many files are open by then.
+    directory: File,
+}
+
+impl Staged {
+    /// Keeps it instead of the one before. Errors: which of them is kept is known at the next start. May block.
+    pub fn commit(self) -> Result<(), Error> {
+        let Self { next, path, directory } = self;
+        let kept = fs::rename(next, &path).and_then(|()| directory.sync_all());
+        kept.map_err(|source| Error::Io { act: "write", path, source })
     }
 }
 

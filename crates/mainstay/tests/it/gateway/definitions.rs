@@ -79,6 +79,26 @@ fn services_are_listed_with_what_guards_them() {
     assert_eq!(node.get("/v1/routes").json()["routes"][0]["name"], "echo");
 }
 
+#[test]
+fn what_guards_a_service_remembers_while_its_endpoints_change() {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("it listens");
+    let policies = "policies: { default: { retry: false, breaker: { consecutive: 2, open: 60s } } }";
+    let written = yaml(gone, policies);
+    let (mut node, gateway) = start(&written);
+    for _ in 0..2 {
+        assert_eq!(status(gateway, "/echo"), 503);
+    }
+    let breaker =
+        |node: &Node| node.get("/v1/services").json()["services"][0]["guards"][0]["breaker"].clone();
+    assert_eq!(breaker(&node), "open");
+    let more = written.replace(&format!("[\"{gone}\"]"), &format!("[\"{gone}\", \"127.0.0.1:1\"]"));
+    assert_ne!(more, written);
+    node.write_config(&more);
+    node.signal(Signal::HUP);
+    node.wait_for("configuration reloaded");
+    assert_eq!(breaker(&node), "open");
+}
+
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
 fn put(node: &Node, path: &str, body: &str) -> Answer {
@@ -238,6 +258,7 @@ fn what_does_not_go_together_is_refused_with_its_place_and_changes_nothing() {
         (r#"{"match":{"path":"api"},"to":{"service":"echo"}}"#, "/match/path"),
         (r#"{"name":"api","to":{"service":"echo"}}"#, "/name"),
         (r#"{"to":{"service":"echo"},"too":1}"#, "/too"),
+        (r#"{"match":{"path":"/api"},"to":{"service":"echo"},"faults":[{"fault":"abort"}]}"#, "/faults"),
     ] {
         let told = put(&node, "/v1/routes/api", body).problem(422, "invalid");
         assert_eq!(told["pointer"], pointer, "{told}");
@@ -317,6 +338,26 @@ fn a_file_takes_over_what_it_names_and_is_refused_where_it_contradicts_the_api()
     assert_eq!(seen, [(Some("file"), true), (Some("file"), false), (Some("api"), false)]);
     assert_eq!(rollback(&node, "/v1/routes/api", &versions[2]["version"]).status, 201);
     assert_eq!(status(gateway, "/api"), 200);
+}
+
+#[test]
+fn a_reload_that_is_refused_takes_over_nothing_also_after_a_restart() {
+    let echo = Echo::start();
+    let collections = |by: &str| format!("collections: {{ c: {{ partition_by: {by} }} }}");
+    let written = yaml(echo.0, &collections("first_segment"));
+    let (mut node, _) = start(&written);
+    assert_eq!(put(&node, "/v1/routes/api", TO_ECHO).status, 201);
+    let api = ", { name: api, match: { path: /file }, to: { service: echo } }]";
+    let other = yaml(echo.0, &collections("whole_key"))
+        .replace("to: { service: echo } }]", &format!("to: {{ service: echo }} }}{api}"));
+    node.write_config(&other);
+    node.signal(Signal::HUP);
+    node.wait_for("configuration not reloaded, the running one stays");
+    node.signal(Signal::TERM);
+    let (_, _, folder) = node.ended();
+    let node = Node::start_in(folder, &written);
+    assert_eq!(node.get("/v1/routes/api").json()["origin"], "api");
+    assert_eq!(status(super::gateway_of(&node), "/api"), 200);
 }
 
 #[test]
