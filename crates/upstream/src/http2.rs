@@ -7,11 +7,12 @@ use http::{Response, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use mainstay_resilience::Call;
+use mainstay_resilience::{Call, Facts};
 use tokio::net::TcpStream;
 
 use crate::body::RequestBody;
 use crate::error::{Broken, Error};
+use crate::pool::Pool;
 use crate::request::Request;
 
 /// Bytes of one stream that may be on their way before they are read.
@@ -57,10 +58,12 @@ impl Client {
     pub(crate) async fn send(
         &mut self,
         Call { request, facts }: &Call<Request>,
-        endpoint: SocketAddr,
+        pool: &Pool,
     ) -> Result<Response<Incoming>, Error> {
+        let endpoint = pool.endpoint();
         self.sender.ready().await.map_err(|_| Error::NotSent { endpoint })?;
-        let mut sent = request.over_http2(facts)?;
+        // A new connection, or the wait for a stream, has taken some of the time that is told.
+        let mut sent = request.over_http2(&Facts { now: pool.now(), ..*facts })?;
         absolute(&mut sent, endpoint);
         self.sender.try_send_request(sent).await.map_err(|mut failed| match failed.take_message() {
             Some(unsent) => {

@@ -91,6 +91,10 @@ impl Pool {
         self.dial.protocol
     }
 
+    pub(crate) fn now(&self) -> Instant {
+        self.env.now()
+    }
+
     pub(crate) const fn endpoint(&self) -> SocketAddr {
         self.endpoint
     }

@@ -123,6 +123,6 @@ async fn send(pool: Arc<Pool>, call: &Call<Request>) -> Result<Response<AnswerBo
 
 async fn send_http2(pool: Arc<Pool>, call: &Call<Request>) -> Result<Response<AnswerBody>, Error> {
     let mut client = pool.shared().await?;
-    let answer = client.send(call, pool.endpoint()).await?;
+    let answer = client.send(call, &pool).await?;
     Ok(answer.map(AnswerBody::http2))
 }

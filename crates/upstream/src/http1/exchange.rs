@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use http::{Method, Response, StatusCode};
 use http_body::Body as _;
-use mainstay_resilience::Call;
+use mainstay_resilience::{Call, Facts};
 use tokio::io::AsyncWrite;
 
 use super::body::Http1Body;
@@ -31,8 +31,11 @@ pub(crate) async fn send(
     let Call { request, facts } = call;
     let endpoint = pool.endpoint();
     let mut upload = Upload::new(request.payload.take()?);
-    encode::head(&mut client.unwritten, &request.head, facts, upload.length(), endpoint);
     let was_used = std::mem::replace(&mut client.is_used, true);
+    // A new connection has taken some of the time that is told.
+    let now = if was_used { facts.now } else { pool.now() };
+    let facts = Facts { now, ..*facts };
+    encode::head(&mut client.unwritten, &request.head, &facts, upload.length(), endpoint);
     let head = poll_fn(|context| poll_head(&mut client, &mut upload, &request.head.method, context));
     let Answer { response, framing, is_kept } = head.await.map_err(|failed| match failed {
         Failed::Body => Error::Body,
