@@ -1,13 +1,11 @@
 //! What clients of gRPC are told instead of an answer. They read a status of gRPC, and take whatever else comes for a service that is broken.
 
-use std::fmt::Write as _;
-
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use mainstay_base::problem::Problem;
-use mainstay_base::units::Duration;
 
 use crate::body::Body;
+use crate::path;
 
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -34,12 +32,8 @@ pub(crate) fn tell(answer: &mut Response<Body>) {
         HeaderValue::try_from(escaped(problem.detail())).expect("what is no visible ASCII is escaped");
     headers.insert(MESSAGE, message);
     if let Some(after) = problem.retry().after() {
-        headers.insert(PUSHBACK, millis(after).into());
+        headers.insert(PUSHBACK, after.as_millis().into());
     }
-}
-
-fn millis(after: Duration) -> u64 {
-    u64::try_from(after.as_std().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The code of gRPC that means what a status of HTTP does.
@@ -74,7 +68,7 @@ fn escaped(text: &str) -> String {
     for byte in text.bytes() {
         match byte {
             b' '..=b'~' if byte != b'%' => escaped.push(byte.into()),
-            _ => write!(escaped, "%{byte:02X}").expect("a String takes it"),
+            _ => path::push_encoded(&mut escaped, byte),
         }
     }
     escaped

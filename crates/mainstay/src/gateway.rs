@@ -17,7 +17,7 @@ use mainstay_base::id::Name;
 use mainstay_base::time::{Clock, Entropy};
 use mainstay_base::units::Duration;
 use mainstay_gateway::book::{Change, Changed, Kind};
-use mainstay_gateway::config::{Misfit, Route};
+use mainstay_gateway::config::Misfit;
 use mainstay_gateway::listener::{Bound, Greeting, Listener};
 use mainstay_gateway::meters::Meters;
 use mainstay_gateway::server::{LISTENERS_MAX, Server, Shared};
@@ -35,17 +35,13 @@ pub use in_force::{Finding, InForce, Refused};
 use store::{Staged, Store};
 pub use view::{Bulkhead, Defined, Guarding};
 pub use written::Written;
-use written::{definitions, rules};
+use written::{definitions, rules, wrong_faults};
 
 /// What is wrong with the faults that routes inject.
 fn misfits_of_faults(config: &Config) -> Vec<Misfit> {
     if config.faults == Faults::Refused {
-        let injects = |(_, route): &(usize, &Route)| !route.faults.is_empty();
-        let told = |(number, _): (usize, &Route)| {
-            let told = Misfit::new(&["routes", &number.to_string(), "faults"], "faults are refused");
-            told.help("set `faults: allowed` at the top of the file, or leave these out")
-        };
-        return config.routes.iter().enumerate().filter(injects).map(told).collect();
+        let help = "set `faults: allowed` at the top of the file, or leave these out";
+        return wrong_faults(&config.routes, |_| true, ("faults are refused", help));
     }
     let all = fault::Config { faults: config.faults, rules: rules(config) };
     all.check().err().map(|wrong| Misfit::new(&["faults"], wrong)).into_iter().collect()

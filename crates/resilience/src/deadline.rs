@@ -132,7 +132,6 @@ impl Facts {
 
     /// The rest in whole milliseconds, to be sent to the next hop. Rounded down, so that the next hop never has more time than there is.
     pub fn rest_ms(&self, now: Instant) -> Option<u64> {
-        // Of 64 bits of nanoseconds.
-        self.rest(now).map(|rest| u64::try_from(rest.as_std().as_millis()).unwrap_or(u64::MAX))
+        self.rest(now).map(Duration::as_millis)
     }
 }

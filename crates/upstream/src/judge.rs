@@ -86,6 +86,7 @@ mod tests {
         let date = Some("Sun, 29 Nov 2026 10:00:00 GMT");
         assert_eq!(verdict(503, date), AGAIN_IF_SAFE);
     }
+
     #[test]
     fn a_failure_of_grpc_is_one_though_its_status_is_200() {
         let verdict = |headers: &[(&str, &str)]| {

@@ -46,6 +46,11 @@ fn tune(stream: &TcpStream) {
     let _ = set_tcp_user_timeout(stream, u32::try_from(UNRECEIVED_MAX.as_millis()).unwrap_or(u32::MAX));
 }
 
+/// The connection that is shared, if it takes calls.
+fn open(shared: &Option<http2::Client>) -> Option<http2::Client> {
+    shared.as_ref().filter(|client| client.is_open()).cloned()
+}
+
 impl Pool {
     pub(crate) fn new(endpoint: SocketAddr, dial: Dial, idle: Idle, env: Env) -> Self {
         let shared = tokio::sync::Mutex::new(None);
@@ -68,9 +73,9 @@ impl Pool {
     /// The connection over HTTP/2 that all calls of this thread share.
     pub(crate) async fn shared(&self) -> Result<http2::Client, Error> {
         if let Ok(shared) = self.shared.try_lock()
-            && let Some(client) = shared.as_ref().filter(|client| client.is_open())
+            && let Some(client) = open(&shared)
         {
-            return Ok(client.clone());
+            return Ok(client);
         }
         // Those who wait for one that is being made wait no longer than it may take.
         let (endpoint, limit) = (self.endpoint, self.dial.connect_timeout);
@@ -80,8 +85,8 @@ impl Pool {
 
     async fn share(&self) -> Result<http2::Client, Error> {
         let mut shared = self.shared.lock().await;
-        if let Some(client) = shared.as_ref().filter(|client| client.is_open()) {
-            return Ok(client.clone());
+        if let Some(client) = open(&shared) {
+            return Ok(client);
         }
         let client = http2::Client::new(self.connect().await?, self.endpoint).await?;
         Ok(shared.insert(client).clone())

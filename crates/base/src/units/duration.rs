@@ -58,6 +58,11 @@ impl Duration {
         u64::try_from(self.0.as_nanos()).unwrap_or(u64::MAX)
     }
 
+    /// The length in whole milliseconds, rounded down, or the most that fit.
+    pub fn as_millis(self) -> u64 {
+        u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// So many times as long, or the longest.
     #[must_use]
     pub const fn saturating_mul(self, by: u32) -> Self {

@@ -11,6 +11,7 @@ use mainstay_gateway::snapshot::Snapshot;
 use mainstay_machine::definition::Origin;
 
 use super::view::{Defined, guards};
+use super::written::wrong_faults;
 use super::{Written, store};
 
 /// What is in force. All of it goes together.
@@ -108,16 +109,12 @@ impl InForce {
 
 /// Faults in routes that are defined over the API, which would outlive the drill that they are for.
 fn faults_of_api(definitions: &Definitions, book: &Book) -> Vec<Misfit> {
-    let is_of_api = |name: &Name| {
-        book.get(Kind::Route, name).is_some_and(|record| matches!(record.origin, Origin::Api { .. }))
+    let is_of_api = |route: &Route| {
+        let record = book.get(Kind::Route, &route.name);
+        record.is_some_and(|record| matches!(record.origin, Origin::Api { .. }))
     };
-    let injects = |(_, route): &(usize, &Route)| !route.faults.is_empty() && is_of_api(&route.name);
-    let told = |(number, _): (usize, &Route)| {
-        let told =
-            Misfit::new(&["routes", &number.to_string(), "faults"], "are not kept for a route of the API");
-        told.help("put them at `/v1/faults`")
-    };
-    definitions.routes.iter().enumerate().filter(injects).map(told).collect()
+    let told = ("are not kept for a route of the API", "put them at `/v1/faults`");
+    wrong_faults(&definitions.routes, is_of_api, told)
 }
 
 /// A misfit of definitions, as one of the definition by its name.

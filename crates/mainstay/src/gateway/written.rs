@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use mainstay_base::id::Name;
 use mainstay_base::units::Duration;
 use mainstay_gateway::book::{Declared, Kind};
-use mainstay_gateway::config::{Definitions, Route, Settings, written_service};
+use mainstay_gateway::config::{Definitions, Misfit, Route, Settings, written_service};
 use mainstay_gateway::explanation::{self, Asked, Explanation};
 use mainstay_machine::definition::Source;
 use mainstay_resilience::fault::Rule;
@@ -43,6 +43,19 @@ pub fn definitions(config: &Config) -> Definitions {
 /// The faults that routes inject.
 pub fn rules(config: &Config) -> Vec<Rule> {
     config.routes.iter().flat_map(Route::rules).collect()
+}
+
+/// Each of these routes whose faults are wrong, at them, with what is and what to do.
+pub fn wrong_faults(
+    routes: &[Route],
+    is_wrong: impl Fn(&Route) -> bool,
+    (what, help): (&str, &str),
+) -> Vec<Misfit> {
+    let is_found = |(_, route): &(usize, &Route)| !route.faults.is_empty() && is_wrong(route);
+    let told = |(number, _): (usize, &Route)| {
+        Misfit::new(&["routes", &number.to_string(), "faults"], what).help(help)
+    };
+    routes.iter().enumerate().filter(is_found).map(told).collect()
 }
 
 impl Written {
