@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use mainstay_lab::answers::fill;
+use mainstay_lab::duel::Results;
 use mainstay_lab::report::Report;
+use serde_json::Value;
 
 /// Where the reports are, seen from a page.
 const REPORTS: &str = "../benchmarks";
@@ -42,9 +44,17 @@ fn answer(folder: &Path, path: PathBuf) -> Result<Answer> {
     Ok(Answer { path, text, filled })
 }
 
+/// The report of an experiment, or what a duel has to show.
 fn read(path: &Path) -> Result<Report> {
     let text = fs::read(path).with_context(|| format!("read {}", path.display()))?;
-    serde_json::from_slice(&text).with_context(|| format!("understand {}", path.display()))
+    let document: Value =
+        serde_json::from_slice(&text).with_context(|| format!("understand {}", path.display()))?;
+    let report = if document.get("contestants").is_some() {
+        serde_json::from_value(document).map(|results: Results| results.report())
+    } else {
+        serde_json::from_value(document)
+    };
+    report.with_context(|| format!("understand {}", path.display()))
 }
 
 /// Writes the pages whose figures are not those of the reports; returns which.

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::{CellResults, Metric, Results};
 use crate::comparison;
-use crate::report::{self, Table, circumstances, put, write_both};
+use crate::report::{self, Report, Table, circumstances, put, write_both};
 use crate::stats::Spread;
 
 impl Results {
@@ -39,6 +39,18 @@ impl Results {
         }
         text.push_str(&circumstances(&self.date, &self.machine, &[]));
         text
+    }
+
+    /// What pages of answers show of it: the verdict, where it was found, and of each cell the figures of all contestants.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        let mut report = Report::new(&self.name, &self.title, &self.about, &self.date);
+        report.machine = self.machine.clone();
+        report.verdict = self.verdict.clone();
+        let figures =
+            |results: &CellResults| Table { title: results.cell.name.clone(), ..self.figures(results) };
+        report.tables = self.cells.iter().map(figures).collect();
+        report
     }
 
     fn figures(&self, results: &CellResults) -> Table {
