@@ -1,5 +1,6 @@
 //! The access log: a line for a request, once its answer has been sent.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
@@ -44,6 +45,7 @@ pub(crate) struct Entry {
     agent: Option<HeaderValue>,
     route: Arc<str>,
     service: Option<Arc<str>>,
+    endpoint: Option<SocketAddr>,
     status: StatusCode,
     bytes: u64,
     is_whole: bool,
@@ -82,6 +84,7 @@ impl Config {
             agent: headers.get(header::USER_AGENT).cloned(),
             route: Arc::clone(route),
             service: None,
+            endpoint: None,
             status: StatusCode::OK,
             bytes: 0,
             is_whole: false,
@@ -94,6 +97,10 @@ impl Config {
 impl Entry {
     pub(crate) fn sent_to(&mut self, service: &Arc<str>) {
         self.service = Some(Arc::clone(service));
+    }
+
+    pub(crate) fn answered_by(&mut self, endpoint: SocketAddr) {
+        self.endpoint = Some(endpoint);
     }
 
     pub(crate) fn answered(&mut self, status: StatusCode) {
@@ -140,6 +147,7 @@ impl Drop for Entry {
             path = self.uri.path(),
             route = &*self.route,
             service = self.service.as_deref().unwrap_or_default(),
+            endpoint = self.endpoint.as_ref().map(tracing::field::display),
             status = self.status.as_u16(),
             bytes = self.bytes,
             ms = taken.as_std().as_secs_f64() * 1e3,

@@ -5,8 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
-use mainstay_upstream::{AnswerBody, Broken};
-use tokio::net::TcpStream;
+use mainstay_upstream::{AnswerBody, Broken, Switched};
 
 use crate::access::Entry;
 use crate::coding::Compressed;
@@ -48,7 +47,7 @@ impl Body {
     }
 
     /// The connection of a service that speaks another protocol from here on, and what it has said already.
-    pub(crate) fn switched(self) -> Option<(TcpStream, Bytes)> {
+    pub(crate) fn switched(self) -> Option<Switched> {
         match self.kind {
             Kind::Answer(body) => body.switched(),
             Kind::Coded(body) => body.into_plain()?.switched(),

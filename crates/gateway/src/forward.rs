@@ -15,22 +15,26 @@ use mainstay_base::error::{Classify, Code};
 use mainstay_base::problem::Problem;
 use mainstay_base::units::Duration;
 use mainstay_resilience::fault::Slow;
-use mainstay_upstream::{AnswerBody, Head, Payload};
+use mainstay_upstream::{AnswerBody, Choice, Head, Payload, Switched};
 
 use crate::body::Body;
 use crate::coding;
 use crate::head::Refusal;
-use crate::line::Switched;
 use crate::noted::{Note, Noted};
 
 /// The request as it is sent to a service.
-pub(crate) fn request(parts: Parts, payload: Payload, may_switch: bool) -> mainstay_upstream::Request {
+pub(crate) fn request(
+    parts: Parts,
+    payload: Payload,
+    choice: Choice,
+    may_switch: bool,
+) -> mainstay_upstream::Request {
     let Parts { method, uri, headers, .. } = parts;
     // Behind a head that asks for another protocol some read no body any more, but that protocol; none has to be offered (RFC 9110, section 7.8).
     let may_switch = may_switch && matches!(payload, Payload::Empty);
     let upgrade = if may_switch { headers.get(UPGRADE).cloned() } else { None };
     mainstay_upstream::Request {
-        head: Arc::new(Head { method, uri: target(uri), headers, upgrade }),
+        head: Arc::new(Head { method, uri: target(uri), headers, upgrade, choice }),
         payload,
     }
 }
@@ -97,13 +101,13 @@ pub(crate) fn switch(answer: &mut Response<Body>, may_switch: bool) -> Option<Sw
         return None;
     }
     let body = std::mem::replace(answer.body_mut(), Body::whole(""));
-    let Some((stream, said)) = body.switched().filter(|_| may_switch) else {
+    let Some(switched) = body.switched().filter(|_| may_switch) else {
         let detail = "the service switched to another protocol, which it was not asked for";
         *answer = told(&Problem::new(Code::BadGateway, detail));
         return None;
     };
     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    Some(Switched { stream, said })
+    Some(switched)
 }
 
 /// Has `Host` say what the target does, where that names a host: over HTTP/2, and in the absolute form (RFC 9112, section 3.2.2).

@@ -9,6 +9,7 @@ pub mod actions;
 mod body;
 pub mod book;
 pub mod census;
+mod choosing;
 mod client;
 pub mod coding;
 pub mod config;

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes, BytesMut};
+use mainstay_upstream::Switched;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use crate::head::{Guard, Limits, Refusal, State};
 
@@ -35,13 +35,6 @@ struct Inner {
     read: u64,
     written: u64,
     switched: Option<Switched>,
-}
-
-/// What a service speaks instead of HTTP, and what it has said already.
-#[derive(Debug)]
-pub(crate) struct Switched {
-    pub(crate) stream: TcpStream,
-    pub(crate) said: Bytes,
 }
 
 /// How a connection stands that waits.

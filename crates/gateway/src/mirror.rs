@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http_body_util::BodyExt as _;
 use mainstay_resilience::Call;
-use mainstay_upstream::{Caller, Request};
+use mainstay_upstream::{Caller, Choice, Head, Request};
 use prometheus::IntCounter;
 use tokio::sync::Semaphore;
 
@@ -35,10 +35,9 @@ impl Mirrors {
             return;
         };
         let mut copy = call.clone();
-        if copy.request.head.upgrade.is_some() {
-            // Nobody would speak what the service spoke then.
-            Arc::make_mut(&mut copy.request.head).upgrade = None;
-        }
+        // Its endpoint is chosen by itself, and nobody would speak what the service spoke after an upgrade.
+        copy.request.head =
+            Arc::new(Head { upgrade: None, choice: Choice::default(), ..(*call.request.head).clone() });
         let answer = caller.call(copy);
         #[expect(
             clippy::disallowed_methods,

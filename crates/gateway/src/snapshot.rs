@@ -13,6 +13,7 @@ use mainstay_upstream::Service;
 
 use crate::access;
 use crate::actions::Actions;
+use crate::choosing::Choosing;
 use crate::coding::{BodyLimit, Compression, Decompression};
 use crate::config::{self, Definitions, Settings};
 use crate::limits::Limits;
@@ -41,6 +42,8 @@ pub(crate) struct Target {
     pub(crate) guard: Guard,
     /// The service's name, as the access log keeps it.
     pub(crate) label: Arc<str>,
+    /// What its endpoints are chosen by, besides chance.
+    pub(crate) choosing: Option<Arc<Choosing>>,
     /// The route and its policy, if it is not the service's own.
     of_route: Option<(Name, Policy)>,
 }
@@ -73,6 +76,11 @@ pub(crate) enum To {
 }
 
 impl Snapshot {
+    /// All services.
+    pub fn services(&self) -> &[Arc<Service>] {
+        &self.services
+    }
+
     /// What guards each service: its own policy, and those that routes have instead, whose names come with them.
     pub fn guards(&self) -> impl Iterator<Item = (&Name, Option<&Name>, &Guard)> {
         self.targets.iter().map(|target| {
@@ -103,6 +111,8 @@ pub struct Maker {
     pub entropy: Arc<dyn Entropy>,
     /// What is counted.
     pub meters: Meters,
+    /// The zone of the node.
+    pub zone: Option<Name>,
 }
 
 impl Maker {
@@ -121,6 +131,7 @@ impl Maker {
             service: Arc::clone(service),
             guard: service.guard().clone(),
             label: service.name().as_str().into(),
+            choosing: Choosing::of(service.config()).map(Arc::new),
             of_route: None,
         };
         let mut making = Making {
@@ -150,13 +161,11 @@ impl Maker {
             previous.iter().flat_map(|it| &it.services).map(|service| (service.name(), service)).collect();
         let make = |(name, config): (&Name, &mainstay_upstream::Config)| {
             let policy = definitions.policy(config.policy.as_ref());
-            match before.get(name).filter(|service| service.has(&policy)) {
-                Some(service) if service.is(config) => Arc::clone(service),
-                Some(service) => Arc::new(service.changed(config.clone())),
-                None => {
-                    let env = self.env_of(name.as_str());
-                    Arc::new(Service::new(name.clone(), config.clone(), policy, env))
-                }
+            let (env, zone) = (self.env_of(name.as_str()), self.zone.clone());
+            match before.get(name) {
+                Some(service) if service.is(config, &policy) => Arc::clone(service),
+                Some(service) => Arc::new(service.changed(config.clone(), policy, env, zone)),
+                None => Arc::new(Service::new(name.clone(), config.clone(), policy, env, zone)),
             }
         };
         definitions.services.iter().map(make).collect()
@@ -223,8 +232,9 @@ impl Making<'_> {
     fn target(&mut self, route: &config::Route, service: &Name) -> usize {
         let place = self.service(service);
         let Some(policy) = &route.policy else { return place };
-        let (service, policy) =
-            (Arc::clone(&self.targets[place].service), self.definitions.policy(Some(policy)));
+        let Target { service, choosing, .. } = &self.targets[place];
+        let (service, choosing) = (Arc::clone(service), choosing.clone());
+        let policy = self.definitions.policy(Some(policy));
         let of_route = (route.name.clone(), policy);
         let same = |known: &&Target| {
             known.of_route.as_ref() == Some(&of_route) && known.service.name() == service.name()
@@ -233,7 +243,7 @@ impl Making<'_> {
         let make = || Guard::new(&of_route.1, self.maker.env_of(service.name().as_str()));
         let guard = known.map_or_else(make, |known| known.guard.clone());
         let label = service.name().as_str().into();
-        self.targets.push(Target { service, guard, label, of_route: Some(of_route) });
+        self.targets.push(Target { service, guard, label, choosing, of_route: Some(of_route) });
         self.targets.len() - 1
     }
 

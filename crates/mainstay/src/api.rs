@@ -140,6 +140,8 @@ impl Config {
 /// What the API works with.
 #[derive(Clone)]
 pub struct Context {
+    /// Where the API listens.
+    pub address: SocketAddr,
     /// The settings in force; a reload replaces them as one.
     pub settings: Arc<ArcSwap<Config>>,
     /// Which parts are up.

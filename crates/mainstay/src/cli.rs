@@ -14,6 +14,7 @@ mod gateway;
 mod inspect;
 mod items;
 mod lab;
+mod lifeline;
 mod output;
 mod told;
 mod up;
@@ -86,6 +87,9 @@ enum Command {
     /// Run experiments that measure a trade-off on this machine
     #[command(subcommand)]
     Lab(lab::Lab),
+    /// End the programs of a node when what is read from it ends; started by `up`
+    #[command(hide = true)]
+    Lifeline(lifeline::Lifeline),
     /// Print the version
     Version {
         #[command(flatten)]
@@ -222,6 +226,7 @@ fn run(command: Command) -> io::Result<u8> {
         Command::Bench(bench) => bench::run(bench),
         Command::Inspect(inspect) => inspect::run(inspect),
         Command::Lab(lab) => lab::run(lab),
+        Command::Lifeline(lifeline) => lifeline::run(&lifeline),
         Command::Version { output } => version(output.output).map(|()| OK),
     }
 }

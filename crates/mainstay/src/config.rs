@@ -146,11 +146,14 @@ pub struct Node {
     /// The node's name in logs, metrics and errors; unique among the nodes of one system. Needs a restart to
     /// change.
     pub id: NodeId,
+    /// The zone that it is in: calls go to endpoints of the same zone, as long as most of them take calls. By default zones are of no account. Needs a restart to change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Name>,
 }
 
 impl Default for Node {
     fn default() -> Self {
-        Self { id: "n1".parse().expect("a valid name") }
+        Self { id: "n1".parse().expect("a valid name"), zone: None }
     }
 }
 

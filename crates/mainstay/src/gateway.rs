@@ -2,16 +2,19 @@
 
 pub mod faults;
 mod in_force;
+mod metrics;
 pub mod store;
 mod view;
 mod written;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{OwnedMutexGuard, watch};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use mainstay_base::id::Name;
 use mainstay_base::time::{Clock, Entropy};
@@ -24,6 +27,9 @@ use mainstay_gateway::server::{LISTENERS_MAX, Server, Shared};
 use mainstay_gateway::snapshot::{Maker, Snapshot};
 
 use mainstay_resilience::fault::{self, Faults, InstallError};
+use mainstay_upstream::Service;
+use mainstay_upstream::run::{Home, supervise};
+use mainstay_upstream::tend::tend;
 
 use crate::config::{self, Config, Loaded};
 use crate::life::Unfinished;
@@ -33,7 +39,7 @@ use crate::tls;
 use faults::{Injected, Injections};
 pub use in_force::{Finding, InForce, Refused};
 use store::{Staged, Store};
-pub use view::{Bulkhead, Defined, Guarding};
+pub use view::{Bulkhead, Defined, Endpoint, Guarding};
 pub use written::Written;
 use written::{definitions, rules, wrong_faults};
 
@@ -160,6 +166,8 @@ pub struct NodeGateway(Arc<Parts>);
 struct Parts {
     maker: Maker,
     snapshot: Arc<ArcSwap<Snapshot>>,
+    /// The services that are looked after beside the traffic.
+    tended: watch::Sender<Vec<Arc<Service>>>,
     /// What the snapshot was made of.
     in_force: ArcSwap<InForce>,
     /// Held by whoever changes that, from the first look until it is in force.
@@ -204,15 +212,19 @@ impl NodeGateway {
         let workers = config.gateway.workers.map_or_else(cores, |workers| workers.get() as usize);
         let meters = Meters::new(&LATENCY_SECONDS);
         meters.collectors().into_iter().for_each(|collector| metrics.collect_boxed(collector));
-        let maker = Maker { clock: Arc::clone(clock), entropy: Arc::clone(entropy), meters };
+        let zone = config.node.zone.clone();
+        let maker = Maker { clock: Arc::clone(clock), entropy: Arc::clone(entropy), meters, zone };
         let snapshot = maker.snapshot(&written.definitions, written.settings.clone(), None);
+        let tended = watch::Sender::new(snapshot.services().to_vec());
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
+        metrics.collect(metrics::Endpoints::new(&snapshot));
         let faults = fault::Handle::new(config.faults, maker.env_of("gateway"));
         let shared = Shared::new(&maker, Arc::clone(&snapshot), faults.clone());
         let definitions = written.definitions.clone();
         Ok(Self(Arc::new(Parts {
             maker,
             snapshot,
+            tended,
             in_force: ArcSwap::from_pointee(InForce { written, book, definitions }),
             changing: Arc::default(),
             store: Arc::new(store),
@@ -312,8 +324,9 @@ impl NodeGateway {
     }
 
     fn put_in_force(&self, next: InForce) {
-        let Parts { maker, snapshot, in_force, .. } = &*self.0;
+        let Parts { maker, snapshot, in_force, tended, .. } = &*self.0;
         let made = maker.snapshot(&next.definitions, next.written.settings.clone(), Some(&snapshot.load()));
+        tended.send_replace(made.services().to_vec());
         snapshot.store(Arc::new(made));
         in_force.store(Arc::new(next));
     }
@@ -353,6 +366,48 @@ impl NodeGateway {
         Ok(changed)
     }
 
+    /// A service that is in force.
+    pub fn service(&self, name: &Name) -> Option<Arc<Service>> {
+        self.0.snapshot.load().services().iter().find(|service| service.name() == name).cloned()
+    }
+
+    /// How the endpoints of a service are.
+    pub fn endpoints(&self, name: &Name) -> Vec<Endpoint> {
+        view::endpoints(&self.0.snapshot.load(), name, self.0.clock.now())
+    }
+
+    /// The services whose programs have to take calls before the node is ready.
+    pub fn programs(&self) -> BTreeSet<Name> {
+        let snapshot = self.0.snapshot.load();
+        let services = snapshot.services().iter();
+        let needed =
+            services.filter(|service| service.config().run.as_ref().is_some_and(|run| !run.optional));
+        needed.map(|service| service.name().clone()).collect()
+    }
+
+    /// Runs the programs of services, until it is told to close and all have ended.
+    pub fn supervise(
+        &self,
+        home: Home,
+        closing: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        supervise(self.0.tended.subscribe(), home, self.0.maker.env_of("none"), closing)
+    }
+
+    /// Where clients find it, if it listens: without TLS, if there is such a listener.
+    pub fn base_url(&self) -> Option<String> {
+        let listeners = self.listeners();
+        let urls =
+            listeners.iter().map(|(_, listener)| (listener.greeting().tls.is_some(), listener.address()));
+        let (is_tls, address) = urls.min_by_key(|(is_tls, _)| *is_tls)?;
+        Some(format!("{}://{address}", if is_tls { "https" } else { "http" }))
+    }
+
+    /// Looks after the services: checks them, and tries again what could not be reached. Runs as long as the gateway is there.
+    pub fn tend(&self) -> impl Future<Output = ()> + Send + 'static {
+        tend(self.0.tended.subscribe(), self.0.maker.env_of("none"))
+    }
+
     /// What is in force.
     pub fn in_force(&self) -> Arc<InForce> {
         self.0.in_force.load_full()
@@ -360,7 +415,7 @@ impl NodeGateway {
 
     /// What is in force of a kind, by name; of services also what guards them at the moment.
     pub fn all(&self, kind: Kind) -> Vec<Defined> {
-        self.0.in_force.load().all(kind, &self.0.snapshot.load())
+        self.0.in_force.load().all(kind, &self.0.snapshot.load(), self.0.clock.now())
     }
 
     /// The faults that are injected.

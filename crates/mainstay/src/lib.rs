@@ -11,6 +11,7 @@ pub mod gateway;
 pub mod life;
 pub mod log;
 mod node;
+pub mod programs;
 pub mod reload;
 pub mod s3;
 pub mod shards;

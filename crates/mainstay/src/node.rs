@@ -26,6 +26,7 @@ use crate::life::scope::Alarm;
 use crate::life::signals::{self, Signals};
 use crate::life::{Scope, Started, Unfinished, scope};
 use crate::log::NodeLog;
+use crate::programs::{self, Programs};
 use crate::reload::{Apply, Reloads};
 use crate::shards::{self, BringUp};
 use crate::system::{SystemClock, SystemEntropy};
@@ -44,6 +45,9 @@ pub enum Error {
     /// The shards.
     #[error(transparent)]
     Shards(#[from] shards::Error),
+    /// The programs of services.
+    #[error("cannot tell the programs of this node from others': {0}; look at the data directory")]
+    Programs(std::io::Error),
     /// The gateway.
     #[error(transparent)]
     Gateway(#[from] gateway::Error),
@@ -135,6 +139,8 @@ struct Running {
     readiness: Readiness,
     log: NodeLog,
     shards: shards::NodeShards,
+    /// Told when the programs of services take calls.
+    programs: CancellationToken,
     config: Arc<ArcSwap<Config>>,
     /// What the configuration defined at the start.
     declared: Declare,
@@ -156,7 +162,7 @@ async fn start(
     let metrics = Metrics::new(&config.node.id);
     metrics.register(logs.dropped());
     let reloads = Arc::new(Reloads::new(&loaded, Arc::clone(&clock), &metrics));
-    let readiness = Readiness::expecting(&["data", "log", "shards", "api", "gateway"]);
+    let readiness = Readiness::expecting(&["data", "log", "shards", "api", "gateway", "programs"]);
     let tasks = scope.clone();
     started.push("tasks", move |deadline| async move { tasks.close(deadline).await });
 
@@ -178,6 +184,7 @@ async fn start(
     readiness.up("log");
     let settings = Arc::new(ArcSwap::from_pointee(config.api.clone()));
     let context = api::Context {
+        address: api,
         settings: Arc::clone(&settings),
         readiness: readiness.clone(),
         log: log.clone(),
@@ -198,8 +205,8 @@ async fn start(
         server.drain(deadline, linger)
     });
     readiness.up("api");
-    serve_gateway(&config, &gateway, listeners, started)?;
-    readiness.up("gateway");
+    let told = (&readiness, &*entropy);
+    let programs = serve_gateway((&config, api), (&gateway, listeners), told, scope, started).await?;
 
     let (current, served) = (Arc::clone(&config), shards.clone());
     let swap = move |next: &Config| {
@@ -211,7 +218,7 @@ async fn start(
     let apply = applying(shards.clone(), gateway.clone(), swap);
     let (reload, requests) = mpsc::channel(1);
     scope.spawn("config reload", reloading(requests, reloads, apply, scope.closing()));
-    Ok(Running { api, gateway, readiness, log, shards, config, declared, reload })
+    Ok(Running { api, gateway, readiness, log, shards, programs, config, declared, reload })
 }
 
 /// Makes the data directory this process's own.
@@ -230,20 +237,32 @@ fn hold(mut lock: DataLock, api: std::net::SocketAddr, started: &mut Started) ->
     Ok(())
 }
 
-/// Serves the gateway, and has it stopped before the API: whoever operates the node sees how that goes.
-fn serve_gateway(
-    config: &Arc<ArcSwap<Config>>,
-    gateway: &NodeGateway,
-    prepared: gateway::Prepared,
+/// Serves the gateway, and has it stopped before the API: whoever operates the node sees how that goes. Runs the programs of its services, and returns what is told when they take calls.
+async fn serve_gateway(
+    (config, api): (&Arc<ArcSwap<Config>>, std::net::SocketAddr),
+    (gateway, prepared): (&NodeGateway, gateway::Prepared),
+    (readiness, entropy): (&Readiness, &dyn Entropy),
+    scope: &Scope,
     started: &mut Started,
-) -> Result<(), Error> {
+) -> Result<CancellationToken, Error> {
+    // Stopped after the gateway: requests that it still has are theirs.
+    let programs = Programs::new(started);
     gateway.configure(prepared)?;
+    let closing = scope.closing();
+    let tended = closing.run_until_cancelled_owned(gateway.tend());
+    scope.spawn("services", async move {
+        tended.await;
+    });
     let (at_stop, served) = (Arc::clone(config), gateway.clone());
     started.push("gateway", move |deadline| async move {
         let linger = at_stop.load().shutdown.linger.as_std();
         served.drain(deadline, linger).await
     });
-    Ok(())
+    readiness.up("gateway");
+    programs
+        .run(programs::Node { config, api, gateway, readiness, entropy }, scope)
+        .await
+        .map_err(Error::Programs)
 }
 
 /// Puts in force what may be refused, and then the rest.
@@ -344,6 +363,7 @@ async fn watch(signals: &mut Signals, mut alarm: Alarm, running: &Running, ready
     let (mut failed, mut has_failed) = (pin!(running.log.failed()), false);
     let space = running.shards.space();
     let mut served = pin!(running.shards.bring_up(running.declared.clone()));
+    let mut is_served = false;
     let (mut unserved, mut is_unserved) = (pin!(space.failed()), false);
     loop {
         tokio::select! {
@@ -362,18 +382,21 @@ async fn watch(signals: &mut Signals, mut alarm: Alarm, running: &Running, ready
                 );
                 running.readiness.fail("log", reason);
             }
-            outcome = &mut served, if ready.is_some() => match (outcome, ready.take()) {
-                (Err(BringUp::Refused(reason)), _) => {
+            outcome = &mut served, if !is_served => match outcome {
+                Err(BringUp::Refused(reason)) => {
                     tracing::error!(target: "mainstay::config", reason, "the configuration cannot be in force here, stopping");
                     return false;
                 }
                 // Whoever waits for shards that are not served is told why.
-                (Err(BringUp::Unserved(_)), _) | (Ok(()), None) => {}
-                (Ok(()), Some(ready)) => {
+                Err(BringUp::Unserved(_)) => (is_served, ready) = (true, None),
+                Ok(()) => {
                     running.readiness.up("shards");
-                    ready();
+                    is_served = true;
                 }
             },
+            () = running.programs.cancelled(), if is_served && ready.is_some() => {
+                ready.take().into_iter().for_each(|ready| ready());
+            }
             reason = &mut unserved, if !is_unserved => {
                 is_unserved = true;
                 running.readiness.fail("shards", reason);

@@ -177,6 +177,11 @@ impl Guard {
         LayerOnce(self.layer(facts, judge))
     }
 
+    /// How long a try may take.
+    pub const fn try_timeout(&self) -> Duration {
+        self.deadline.try_timeout
+    }
+
     /// The breaker, if there is one, for operators.
     pub const fn breaker(&self) -> Option<&breaker::Handle> {
         self.breaker.as_ref()

@@ -12,9 +12,11 @@ use hyper::body::Incoming;
 use mainstay_resilience::fault::Slow;
 use tokio::net::TcpStream;
 
+use crate::endpoint::Endpoint;
 use crate::error::{Broken, Error};
 use crate::http1::Http1Body;
 use crate::slow::Slowed;
+use crate::ticket::Running;
 
 type Streamed = Pin<Box<dyn Body<Data = Bytes, Error = Error> + Send>>;
 
@@ -141,7 +143,22 @@ impl Body for RequestBody {
 
 /// The body of an answer. Over HTTP/1.1, read to its end, its connection is kept for the next call; dropped before, the connection is closed.
 #[derive(Debug)]
-pub struct AnswerBody(Kind);
+pub struct AnswerBody {
+    kind: Kind,
+    /// Counted at its endpoint until it is read.
+    running: Option<Running>,
+}
+
+/// A connection to a service that speaks another protocol than HTTP from here on.
+#[derive(Debug)]
+pub struct Switched {
+    /// The connection.
+    pub stream: TcpStream,
+    /// What the service has said already.
+    pub said: Bytes,
+    /// Counted at its endpoint until it is dropped.
+    pub running: Option<Running>,
+}
 
 #[derive(Debug)]
 enum Kind {
@@ -152,25 +169,41 @@ enum Kind {
 
 impl AnswerBody {
     pub(crate) const fn http1(body: Http1Body) -> Self {
-        Self(Kind::Http1(body))
+        Self { kind: Kind::Http1(body), running: None }
     }
 
     pub(crate) const fn http2(body: Incoming) -> Self {
-        Self(Kind::Http2(body))
+        Self { kind: Kind::Http2(body), running: None }
     }
 
     /// The same, coming slowly.
     pub fn slowed(self, slow: Slow) -> Self {
-        Self(Kind::Slowed(Slowed::new(self, slow)))
+        Self { kind: Kind::Slowed(Slowed::new(self, slow)), running: None }
     }
 
-    /// The connection itself, of an answer with status 101 over HTTP/1.1; and what came already of the protocol that is spoken from here on.
-    pub fn switched(self) -> Option<(TcpStream, Bytes)> {
-        match self.0 {
-            Kind::Http1(body) => body.switched(),
-            Kind::Http2(_) => None,
-            Kind::Slowed(slowed) => slowed.into_body().switched(),
+    /// The answer to a call that runs until it is read.
+    pub(crate) fn of(mut self, running: Running) -> Self {
+        self.running = Some(running);
+        self
+    }
+
+    /// The endpoint that has answered.
+    pub fn endpoint(&self) -> Option<&Arc<Endpoint>> {
+        match (&self.running, &self.kind) {
+            (Some(running), _) => Some(running.endpoint()),
+            (None, Kind::Slowed(slowed)) => slowed.body().endpoint(),
+            (None, Kind::Http1(_) | Kind::Http2(_)) => None,
         }
+    }
+
+    /// The connection itself, of an answer with status 101 over HTTP/1.1.
+    pub fn switched(self) -> Option<Switched> {
+        let (stream, said) = match self.kind {
+            Kind::Http1(body) => body.switched()?,
+            Kind::Http2(_) => return None,
+            Kind::Slowed(slowed) => return slowed.into_body().switched(),
+        };
+        Some(Switched { stream, said, running: self.running })
     }
 }
 
@@ -182,7 +215,7 @@ impl Body for AnswerBody {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        match &mut self.get_mut().0 {
+        match &mut self.get_mut().kind {
             Kind::Http1(body) => body.poll_frame(context),
             Kind::Http2(body) => Pin::new(body).poll_frame(context).map_err(Broken::Http2),
             Kind::Slowed(slowed) => slowed.poll_frame(context),
@@ -190,7 +223,7 @@ impl Body for AnswerBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        match &self.kind {
             Kind::Http1(body) => body.is_end_stream(),
             Kind::Http2(body) => body.is_end_stream(),
             Kind::Slowed(slowed) => slowed.is_over(),
@@ -198,7 +231,7 @@ impl Body for AnswerBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.kind {
             Kind::Http1(body) => body.size_hint(),
             Kind::Http2(body) => body.size_hint(),
             Kind::Slowed(slowed) => slowed.size_hint(),

@@ -1,18 +1,47 @@
 //! Where a service is, and how it is spoken to.
 
+mod balance;
+mod endpoint;
+mod health;
+mod registration;
+mod run;
+
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use mainstay_base::brief::Brief;
 use mainstay_base::id::Name;
+use mainstay_base::switch::Switch;
 use mainstay_base::units::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::outliers;
+pub use balance::{Balance, Sticky};
+pub use endpoint::{Address, Endpoint};
+pub use health::{By, Health};
+pub use registration::Registration;
+pub use run::Run;
 
 /// Where a service is, and how it is spoken to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where it listens: IP addresses with ports. Calls take turns among them.
-    pub endpoints: Vec<Endpoint>,
+    /// Where it listens: IP addresses with ports, with settings where there is more to say.
+    pub endpoints: Vec<Brief<Endpoint>>,
+    /// Its program, which Mainstay starts as many times as there should be endpoints.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<Run>,
+    /// Whether endpoints may register themselves over the API, each for as long as its lease. By default they may not.
+    #[serde(skip_serializing_if = "is_off")]
+    pub registration: Switch<Registration>,
+    /// How an endpoint is chosen for each call: the name of an algorithm, or settings.
+    pub balance: Brief<Balance>,
+    /// How endpoints are asked whether they are well. By default they are not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
+    /// Takes endpoints out for a while that fail, or are worse than the others. By default it does, with the defaults of its parts; `false` never does.
+    pub outliers: Switch<outliers::Config>,
     /// What it speaks. By default HTTP/1.1, which every service does.
     pub protocol: Protocol,
     /// The name of the policy that guards calls to it, if it is not `default`.
@@ -22,21 +51,6 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// Connections that are kept between calls.
     pub idle: Idle,
-}
-
-/// One endpoint: where it listens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Endpoint(pub SocketAddr);
-
-impl JsonSchema for Endpoint {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Address".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "title": "Address", "type": "string", "examples": ["127.0.0.1:9101"] })
-    }
 }
 
 /// What a service speaks.
@@ -60,10 +74,19 @@ pub struct Idle {
     pub timeout: Duration,
 }
 
+fn is_off<T: PartialEq>(switch: &Switch<T>) -> bool {
+    *switch == Switch::Off
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             endpoints: Vec::new(),
+            run: None,
+            registration: Switch::Off,
+            balance: Brief::default(),
+            health: None,
+            outliers: Switch::On(outliers::Config::default()),
             protocol: Protocol::default(),
             policy: None,
             connect_timeout: Duration::from_secs(1),
@@ -81,8 +104,8 @@ impl Default for Idle {
 impl Config {
     /// What the types cannot state. Errors: what is wrong and what to do.
     pub fn check(&self) -> Result<(), String> {
-        if self.endpoints.is_empty() {
-            return Err("has no `endpoints`: name one at least, such as `127.0.0.1:9101`".to_owned());
+        if self.endpoints.is_empty() && self.run.is_none() && self.registration == Switch::Off {
+            return Err("has no `endpoints`: name one at least, such as `127.0.0.1:9101`, let Mainstay start them by `run`, or let them register themselves by `registration: true`".to_owned());
         }
         if let Some((at, endpoint)) = self.repeated() {
             return Err(format!(
@@ -90,6 +113,16 @@ impl Config {
                 at + 1
             ));
         }
+        for Brief(endpoint) in &self.endpoints {
+            endpoint.check()?;
+        }
+        let within =
+            |part: &str, checked: Result<(), String>| checked.map_err(|wrong| format!("`{part}` {wrong}"));
+        within("balance", self.balance.0.check())?;
+        within("health", self.health.as_ref().map_or(Ok(()), Health::check))?;
+        within("run", self.run.as_ref().map_or(Ok(()), Run::check))?;
+        within("registration", self.registration.on().map_or(Ok(()), Registration::check))?;
+        within("outliers", self.outliers.on().map_or(Ok(()), outliers::Config::check))?;
         if self.connect_timeout < Duration::from_millis(1) {
             return Err("has a `connect_timeout` below 1ms: make it longer, such as 1s".to_owned());
         }
@@ -97,8 +130,9 @@ impl Config {
     }
 
     fn repeated(&self) -> Option<(usize, SocketAddr)> {
-        let is_known = |at: usize| self.endpoints[..at].contains(&self.endpoints[at]);
-        (0..self.endpoints.len()).find(|at| is_known(*at)).map(|at| (at, self.endpoints[at].0))
+        let mut seen = BTreeSet::new();
+        let addresses = self.endpoints.iter().map(|endpoint| endpoint.0.address.0);
+        addresses.enumerate().find(|(_, address)| !seen.insert(*address))
     }
 }
 

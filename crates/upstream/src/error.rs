@@ -4,11 +4,18 @@ use std::io;
 use std::net::SocketAddr;
 
 use mainstay_base::error::{Classify, Code, Retry};
+use mainstay_base::id::Name;
 use mainstay_base::units::Duration;
 
 /// Why there is no answer of a service.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The service has no endpoints at the moment.
+    #[error("the service `{service}` has no endpoints")]
+    NoEndpoint {
+        /// Its name.
+        service: Name,
+    },
     /// No connection to the endpoint: nothing was sent.
     #[error("cannot connect to {endpoint}: {source}")]
     Connect {
@@ -71,6 +78,7 @@ impl Error {
     /// What those may know who have asked: nothing of where services are, and of what runs there.
     pub const fn told(&self) -> &'static str {
         match self {
+            Self::NoEndpoint { .. } => "the service has no endpoints at the moment: nothing was sent to it",
             Self::Connect { .. } | Self::ConnectTimeout { .. } | Self::NotSent { .. } => {
                 "the service cannot be reached: nothing was sent to it"
             }
@@ -86,7 +94,10 @@ impl Error {
 impl Classify for Error {
     fn code(&self) -> Code {
         match self {
-            Self::Connect { .. } | Self::ConnectTimeout { .. } | Self::NotSent { .. } => Code::Unavailable,
+            Self::NoEndpoint { .. }
+            | Self::Connect { .. }
+            | Self::ConnectTimeout { .. }
+            | Self::NotSent { .. } => Code::Unavailable,
             Self::Failed { .. } | Self::BodySpent => Code::BadGateway,
             Self::Body => Code::Malformed,
         }
@@ -94,7 +105,10 @@ impl Classify for Error {
 
     fn retry(&self) -> Retry {
         match self {
-            Self::Connect { .. } | Self::ConnectTimeout { .. } | Self::NotSent { .. } => Retry::Safe,
+            Self::NoEndpoint { .. }
+            | Self::Connect { .. }
+            | Self::ConnectTimeout { .. }
+            | Self::NotSent { .. } => Retry::Safe,
             Self::Failed { .. } => Retry::WithIdempotencyKey,
             Self::Body | Self::BodySpent => Retry::Never,
         }

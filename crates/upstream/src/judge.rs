@@ -31,7 +31,8 @@ pub(crate) fn judge<B>(answer: Result<&Response<B>, &Error>) -> Verdict {
             StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => AGAIN_IF_SAFE,
             _ => Verdict::Failure(Retry::Never),
         },
-        Err(Error::BodySpent) => Verdict::Neutral,
+        // Nothing was asked.
+        Err(Error::BodySpent | Error::NoEndpoint { .. }) => Verdict::Neutral,
         Err(error) if error.fault() == Fault::Caller => Verdict::Neutral,
         Err(error) => Verdict::Failure(error.retry()),
     }

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue, Method, Uri};
 use mainstay_resilience::Facts;
 
 use crate::body::{Payload, RequestBody};
+use crate::choice::Choice;
 use crate::error::Error;
 
 /// A request to a service. A clone is the same request once more; a body that is not kept goes with the first of them that is sent.
@@ -29,6 +30,8 @@ pub struct Head {
     pub headers: HeaderMap,
     /// The protocol that is asked for instead of HTTP, over HTTP/1.1.
     pub upgrade: Option<HeaderValue>,
+    /// What its endpoint is chosen by.
+    pub choice: Choice,
 }
 
 /// How long the whole may still take, as a [`Duration`](mainstay_base::units::Duration).

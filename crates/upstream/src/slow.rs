@@ -53,6 +53,10 @@ impl Slowed {
         hint
     }
 
+    pub(crate) fn body(&self) -> &AnswerBody {
+        &self.body
+    }
+
     pub(crate) fn into_body(self) -> AnswerBody {
         *self.body
     }

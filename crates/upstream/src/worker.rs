@@ -1,27 +1,35 @@
 //! What one thread has to call services with.
 
-use std::collections::HashMap;
-use std::future::Future;
+use std::collections::{HashMap, HashSet};
+use std::future::{Future, ready};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use http::Response;
+use mainstay_base::time::Instant;
+use mainstay_base::units::Duration;
 use mainstay_resilience::fault::{self, Label};
 use mainstay_resilience::policy::{Guard, Guarded};
 use mainstay_resilience::{Call, Env, Error as Guardian};
 use tower_layer::Layer as _;
 
+use crate::balance::{Ask, Random};
 use crate::body::AnswerBody;
 use crate::config::{Idle, Protocol};
+use crate::endpoint::{Endpoint, Id};
 use crate::error::Error;
 use crate::http1;
 use crate::judge::judge;
+use crate::picture::Picture;
 use crate::pool::Pool;
 use crate::request::Request;
+use crate::roster::Roster;
 use crate::service::{Dial, Service};
 use crate::slow::Slower;
+use crate::ticket::Ticket;
 
 /// What one thread has to call services with: connections of its own. Clones are the same one.
 #[derive(Debug, Clone)]
@@ -55,8 +63,14 @@ impl Worker {
     /// Stands before a service, as this thread calls it by way of a guard: its own, or that of who calls. Faults are injected whose rules are for `service:NAME`.
     pub fn caller(&self, service: Arc<Service>, guard: &Guard, faults: &fault::Handle) -> Caller {
         let label = Label(format!("service:{}", service.name()).into());
-        let pools = service.endpoints().map(|endpoint| self.pool(endpoint, &service)).collect();
-        let sender = Sender { service, pools };
+        let local = Local {
+            picture: service.roster().picture(),
+            pools: Pools::default(),
+            random: Random::new(self.0.env.draw()),
+        };
+        let patience = guard.try_timeout();
+        let of = Of { service, worker: self.clone(), patience, local: Mutex::new(local) };
+        let sender = Sender(Arc::new(of));
         let faulty = fault::Layer::new(faults.clone(), label).slowing(Slower).layer(sender);
         Caller(Mutex::new(guard.guard(faulty, &(judge as Judge))))
     }
@@ -90,12 +104,95 @@ impl Caller {
     }
 }
 
-/// Sends calls to the endpoint whose turn it is.
+/// Sends each call to an endpoint.
 #[derive(Debug, Clone)]
-struct Sender {
+struct Sender(Arc<Of>);
+
+/// What all calls of one thread to a service share.
+#[derive(Debug)]
+pub(crate) struct Of {
     service: Arc<Service>,
-    /// In the order of the service's endpoints.
-    pools: Arc<[Arc<Pool>]>,
+    worker: Worker,
+    /// How long a try waits for an endpoint.
+    patience: Duration,
+    local: Mutex<Local>,
+}
+
+/// What one thread has of a service.
+#[derive(Debug)]
+struct Local {
+    /// As it was seen last.
+    picture: Arc<Picture>,
+    pools: Pools,
+    random: Random,
+}
+
+/// Connections to endpoints of a service.
+type Pools = HashMap<Id, Arc<Pool>, BuildHasherDefault<IdHasher>>;
+
+/// Of what is a hash.
+#[derive(Debug, Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("an id is one number");
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        self.0 = id;
+    }
+}
+
+impl Of {
+    pub(crate) fn roster(&self) -> &Roster {
+        self.service.roster()
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.worker.0.env.now()
+    }
+
+    pub(crate) const fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// The endpoint that a call goes to, and this thread's connections there. Errors: there is none.
+    fn choose(&self, call: &Call<Request>) -> Result<(Arc<Endpoint>, Arc<Pool>), Error> {
+        // A picture, its pools and a number are themselves at any time.
+        let mut local = self.local.lock().unwrap_or_else(PoisonError::into_inner);
+        let roster = self.service.roster();
+        if !roster.is_newest(&local.picture) {
+            local.see(roster.picture());
+        }
+        let Local { picture, pools, random } = &mut *local;
+        let (choice, now) = (&call.request.head.choice, call.facts.now);
+        let chosen = choice.try_another(|tried| {
+            let key = choice.key.unwrap_or_else(|| random.draw());
+            let endpoint = picture.choose(choice.kept_to, &mut Ask { key, now, tried, random })?;
+            Some((endpoint.id(), Arc::clone(endpoint)))
+        });
+        let endpoint = chosen.ok_or_else(|| Error::NoEndpoint { service: self.service.name().clone() })?;
+        let pool = pools
+            .entry(endpoint.id())
+            .or_insert_with(|| self.worker.pool(endpoint.instance().address, &self.service));
+        let pool = Arc::clone(pool);
+        Ok((endpoint, pool))
+    }
+}
+
+impl Local {
+    /// Goes by another picture from now on.
+    fn see(&mut self, picture: Arc<Picture>) {
+        let ids: HashSet<Id, BuildHasherDefault<IdHasher>> =
+            picture.endpoints().map(|endpoint| endpoint.id()).collect();
+        self.pools.retain(|id, _| ids.contains(id));
+        self.picture = picture;
+    }
 }
 
 impl tower_service::Service<Call<Request>> for Sender {
@@ -108,12 +205,20 @@ impl tower_service::Service<Call<Request>> for Sender {
     }
 
     fn call(&mut self, call: Call<Request>) -> Self::Future {
-        let pool = Arc::clone(&self.pools[self.service.next()]);
-        Box::pin(async move { send(pool, &call).await.map_err(Guardian::Service) })
+        let (endpoint, pool) = match self.0.choose(&call) {
+            Ok(chosen) => chosen,
+            Err(error) => return Box::pin(ready(Err(Guardian::Service(error)))),
+        };
+        let ticket = Ticket::new(Arc::clone(&self.0), endpoint, &call.facts);
+        Box::pin(async move {
+            let answered = send(pool, &call).await;
+            ticket.end(answered).map_err(Guardian::Service)
+        })
     }
 }
 
-async fn send(pool: Arc<Pool>, call: &Call<Request>) -> Result<Response<AnswerBody>, Error> {
+/// Sends a call over a connection of a pool.
+pub(crate) async fn send(pool: Arc<Pool>, call: &Call<Request>) -> Result<Response<AnswerBody>, Error> {
     match pool.protocol() {
         Protocol::Http1 => http1::send(pool.client().await?, call, pool).await,
         // In a box: it is large, and what a call over HTTP/1 would be otherwise.

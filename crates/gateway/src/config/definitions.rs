@@ -9,6 +9,7 @@ use mainstay_upstream::Config as Service;
 
 use super::{Misfit, Route};
 use crate::actions::Actions;
+use crate::choosing::Choosing;
 use crate::coding::{BodyLimit, Compression, Decompression};
 use crate::limits;
 use crate::routes::{Mistake, Table};
@@ -45,6 +46,9 @@ impl Definitions {
             let path = ["services", name.as_str()];
             if let Err(wrong) = service.check() {
                 found.push(Misfit::new(&path, wrong));
+            }
+            if let Err(wrong) = Choosing::check(service) {
+                found.push(Misfit::new(&at(&path, &["balance", "key"]), wrong));
             }
             found.extend(self.unknown_policy(service.policy.as_ref(), &path));
         }

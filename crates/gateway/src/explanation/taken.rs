@@ -51,7 +51,11 @@ impl Taken {
             To {
                 service: name.clone(),
                 weight,
-                endpoints: service.endpoints.iter().map(|endpoint| endpoint.0.to_string()).collect(),
+                endpoints: service
+                    .endpoints
+                    .iter()
+                    .map(|endpoint| endpoint.0.address.0.to_string())
+                    .collect(),
                 policy: policy.map_or("default", Name::as_str).to_owned(),
             }
         };

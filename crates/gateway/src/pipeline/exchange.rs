@@ -15,7 +15,8 @@ use mainstay_base::time::Instant;
 use mainstay_resilience::fault::{End, Slow, matches};
 use mainstay_resilience::limit::Standing;
 use mainstay_resilience::{Call, Error, Facts, Rejection};
-use mainstay_upstream::{Caller, Payload};
+use mainstay_upstream::endpoint::Id;
+use mainstay_upstream::{AnswerBody, Caller, Choice, Payload};
 
 use super::matched::{Made, Matched, Next, matched};
 use super::{Aborted, Pipeline, View};
@@ -113,7 +114,7 @@ impl<'a> Exchange<'a> {
     /// Finds its route. Returns what its client is told if there is none.
     pub(super) fn begin(&mut self) -> Option<Box<Response<Body>>> {
         let snapshot = &self.view.snapshot;
-        let told = match matched(snapshot, &self.parts, &self.origin) {
+        let told = match matched(snapshot, &self.parts, &self.origin, || self.pipeline.shared.env.draw()) {
             Ok(matched) => {
                 self.route = Some(&snapshot.routes[matched.route]);
                 self.matched = Some(matched);
@@ -208,14 +209,37 @@ impl<'a> Exchange<'a> {
             let taken = (route, !self.ways.is_grpc);
             Box::pin(payload(body, &mut self.parts.headers, taken, background)).await?
         };
-        let call = self.call(route, (made.path, on_request), payload)?;
-        let caller = self.caller(route, made.sticky, &call);
-        let answer = caller.call(call).await.map_err(|error| self.unanswered(&error, &refused))?;
+        let Some(target) = made.target else { unreachable!("it was checked: it has nowhere else to go") };
+        let kept_to = made.choice.as_ref().and_then(|choice| choice.kept_to);
+        let call = self.call(route, (made.path, on_request), (payload, made.choice))?;
+        let caller = self.caller(route, target, &call);
+        let mut answer = caller.call(call).await.map_err(|error| self.unanswered(&error, &refused))?;
+        self.came_from(target, kept_to, &mut answer);
         let mut answer = forward::answer(answer, slow);
         if let (Some(limits), Some(standing)) = (&route.limits, standing) {
             limits.tell(answer.headers_mut(), standing);
         }
         Ok(answer)
+    }
+
+    /// Notes which endpoint has answered, and tells a client that is kept to it.
+    fn came_from(&mut self, target: usize, kept_to: Option<Id>, answer: &mut Response<AnswerBody>) {
+        let choosing = &self.view.snapshot.targets[target].choosing;
+        if self.entry.is_none() && choosing.is_none() {
+            return;
+        }
+        let Some(endpoint) = answer.body().endpoint() else { return };
+        if let Some(entry) = &mut self.entry {
+            entry.answered_by(endpoint.instance().address);
+        }
+        let endpoint = endpoint.id();
+        // One that still takes calls, and was passed over by a single try, keeps its client.
+        let is_kept = |id| self.view.snapshot.targets[target].service.roster().picture().takes(id);
+        if let Some(choosing) = choosing
+            && !kept_to.is_some_and(is_kept)
+        {
+            choosing.tell(answer.headers_mut(), kept_to, endpoint, self.origin.is_https);
+        }
     }
 
     /// What is told of a call that was not answered. The rest of what is known of it, such as where the service is, is for the log.
@@ -263,7 +287,7 @@ impl<'a> Exchange<'a> {
         &mut self,
         route: &Route,
         (path, on_request): (Option<String>, Option<Box<OnRequest<'_>>>),
-        payload: Payload,
+        (payload, choice): (Payload, Option<Choice>),
     ) -> Result<Call<mainstay_upstream::Request>, Instead> {
         let mut parts = std::mem::replace(&mut self.parts, Request::new(()).into_parts().0);
         let noted = forward::strip(&mut parts.headers);
@@ -287,14 +311,17 @@ impl<'a> Exchange<'a> {
         let deadline = asked.and_then(|asked| self.begun.checked_add(asked));
         let key = self.pipeline.shared.key(self.origin.client);
         let facts = Facts { is_idempotent, criticality: route.criticality, deadline, key, ..Facts::new(now) };
-        Ok(Call { request: forward::request(parts, payload, self.ways.may_switch), facts })
+        Ok(Call {
+            request: forward::request(parts, payload, choice.unwrap_or_default(), self.ways.may_switch),
+            facts,
+        })
     }
 
     /// Who sends it: the service whose turn it is. The mirror has been sent its copy then.
     fn caller(
         &mut self,
         route: &Route,
-        sticky: Option<u64>,
+        target: usize,
         call: &Call<mainstay_upstream::Request>,
     ) -> &'a Caller {
         let env = &self.pipeline.shared.env;
@@ -303,7 +330,6 @@ impl<'a> Exchange<'a> {
         {
             self.pipeline.mirrors.send(call, &self.view.callers[mirror]);
         }
-        let target = route.target(|| sticky.unwrap_or_else(|| env.draw()));
         if let Some(entry) = &mut self.entry {
             entry.sent_to(&self.view.snapshot.targets[target].label);
         }

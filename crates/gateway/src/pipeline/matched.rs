@@ -9,6 +9,7 @@ use http::request::Parts;
 use mainstay_base::error::Code;
 use mainstay_base::problem::Problem;
 use mainstay_resilience::Key;
+use mainstay_upstream::Choice;
 
 use crate::actions::{self, OnAnswer, OnRequest, preflight};
 use crate::body::Body;
@@ -46,8 +47,10 @@ pub(super) enum Next<'s> {
 pub(super) struct Made {
     /// By which it is counted, if it is.
     pub(super) keys: Option<Box<Keys>>,
-    /// Where it is among all numbers, if requests of a split stay together.
-    pub(super) sticky: Option<u64>,
+    /// What it is sent to; none if it is not sent.
+    pub(super) target: Option<usize>,
+    /// What the endpoint is chosen by there.
+    pub(super) choice: Option<Choice>,
     /// Its path in the normal form, if it came in another.
     pub(super) path: Option<String>,
 }
@@ -57,6 +60,7 @@ pub(super) fn matched<'s>(
     snapshot: &'s Snapshot,
     parts: &Parts,
     origin: &Origin,
+    draw: impl FnOnce() -> u64,
 ) -> Result<Matched<'s>, Box<Response<Body>>> {
     let paths = &snapshot.settings.paths;
     let path =
@@ -84,10 +88,14 @@ pub(super) fn matched<'s>(
         Some(To::Split { sticky_by: Some(key), .. }) => key.of(&seen),
         _ => None,
     };
+    // The same for the same text on each node, and after each start.
+    let number = || sticky.map_or_else(draw, |text| Key::of(0, text.as_bytes()).bits() as u64);
+    let target = route.to.is_some().then(|| route.target(number));
+    let choosing = target.and_then(|target| snapshot.targets[target].choosing.as_ref());
     let made = Made {
         keys: route.limits.as_ref().map(|limits| Box::new(limits.keys(&seen))),
-        // The same for the same text on each node, and after each start.
-        sticky: sticky.map(|text| Key::of(0, text.as_bytes()).bits() as u64),
+        target,
+        choice: choosing.map(|choosing| choosing.choice(&seen, &parts.headers)),
         path: match &path {
             Cow::Borrowed(_) => None,
             Cow::Owned(path) => Some(path.clone()),

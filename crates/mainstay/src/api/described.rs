@@ -20,9 +20,13 @@ use mainstay_base::problem::Problem;
 use mainstay_gateway::config::Route;
 use mainstay_gateway::explanation::{Asked, Explanation};
 use mainstay_upstream::Config as Service;
+use mainstay_upstream::config::Address;
 
-use crate::gateway::Defined;
 use crate::gateway::faults::{Injected, Shown};
+use crate::gateway::{Defined, Endpoint};
+
+use super::resources::endpoints::Registering;
+use super::resources::scale::Scaled;
 
 /// Problems that every request can be answered with.
 const OF_ALL: [Code; 8] = [
@@ -50,6 +54,22 @@ const OF_CHANGES: [Code; 11] = [
     Code::StorageFull,
     Code::QuotaExceeded,
 ];
+const OF_REGISTRATIONS: [Code; 6] = [
+    Code::RequestTimeout,
+    Code::Deadline,
+    Code::NotFound,
+    Code::TooLarge,
+    Code::UnsupportedMediaType,
+    Code::QuotaExceeded,
+];
+const OF_SCALES: [Code; 6] = [
+    Code::RequestTimeout,
+    Code::Deadline,
+    Code::NotFound,
+    Code::Conflict,
+    Code::TooLarge,
+    Code::UnsupportedMediaType,
+];
 const OF_FAULTS: [Code; 2] = [Code::NotFound, Code::OwnedByFile];
 
 /// `GET /v1/openapi.json`.
@@ -76,6 +96,7 @@ fn document() -> Value {
     let service = writer.schema::<Service>();
     writer.definitions("route", &route);
     writer.definitions("service", &service);
+    writer.endpoints();
     writer.faults();
     writer.matches();
     let schemas = writer.schemas.take_definitions(true);
@@ -230,6 +251,46 @@ impl Writer {
         }
     }
 
+    fn endpoints(&mut self) {
+        let (shown, said_of) = (self.schema::<Endpoint>(), self.schema::<Registering>());
+        let list = object(&[("endpoints", &json!({ "type": "array", "items": shown }))]);
+        let said = ("list_endpoints", "Lists the endpoints of a service, and how each is");
+        let path = "/v1/services/{name}/endpoints";
+        self.add(path, "get", &Operation { said, answers: &[(200, &list)], ..Operation::default() });
+        let path = "/v1/services/{name}/endpoints/{address}";
+        let said = ("get_endpoint", "Reads how an endpoint is");
+        self.add(path, "get", &Operation { said, answers: &[(200, &shown)], ..Operation::default() });
+        let said = ("register_endpoint", "Registers an endpoint of a service, or renews its lease");
+        let put = Operation {
+            said,
+            request: Some(&said_of),
+            answers: &[(200, &shown), (201, &shown)],
+            problems: &OF_REGISTRATIONS,
+            ..Operation::default()
+        };
+        self.add(path, "put", &put);
+        let scaled = self.schema::<Scaled>();
+        let path_of_scale = "/v1/services/{name}/scale";
+        let said = ("get_scale", "Reads how many instances of a service's program are to run");
+        self.add(
+            path_of_scale,
+            "get",
+            &Operation { said, answers: &[(200, &scaled)], problems: &OF_SCALES, ..Operation::default() },
+        );
+        let said = ("scale_service", "Has as many instances of a service's program run");
+        let put = Operation {
+            said,
+            request: Some(&scaled),
+            answers: &[(200, &scaled)],
+            problems: &OF_SCALES,
+            ..Operation::default()
+        };
+        self.add(path_of_scale, "put", &put);
+        let said = ("remove_endpoint", "Takes an endpoint out that has registered");
+        let answers = [(204, &Value::Null)];
+        self.add(path, "delete", &Operation { said, answers: &answers, ..Operation::default() });
+    }
+
     fn faults(&mut self) {
         let (shown, injected) = (self.schema::<Shown>(), self.schema::<Injected>());
         let list = object(&[("faults", &json!({ "type": "array", "items": shown }))]);
@@ -305,9 +366,11 @@ impl Writer {
         }
         let parameter = |place: &str, name: &str, schema: Value| json!({ "name": name, "in": place, "required": place == "path", "schema": schema });
         let name = path.contains("{name}").then(|| parameter("path", "name", self.schema::<Name>()));
+        let address =
+            path.contains("{address}").then(|| parameter("path", "address", self.schema::<Address>()));
         let query = query.iter().map(|(name, of)| parameter("query", name, json!({ "type": of })));
         let headers = headers.iter().map(|name| openapi::header(name, true));
-        let parameters: Vec<_> = name.into_iter().chain(query).chain(headers).collect();
+        let parameters: Vec<_> = name.into_iter().chain(address).chain(query).chain(headers).collect();
         let mut described = json!({ "operationId": id, "summary": summary, "parameters": parameters, "responses": responses });
         if let Some(schema) = request {
             described["requestBody"] =

@@ -23,14 +23,15 @@ use mainstay_base::problem::Problem;
 use super::Config;
 
 /// Refuses what must not reach any resource.
-pub fn check(request: &Parts, settings: &Config) -> Result<(), Problem> {
+/// Whoever holds a token for what is asked for may ask for that without the node's: `may` says so.
+pub fn check(request: &Parts, settings: &Config, may: impl FnOnce(&str) -> bool) -> Result<(), Problem> {
     let named = named_host(request)?;
     let target = request.uri.authority();
     for host in target.into_iter().chain(&named) {
         known_host(host, settings)?;
     }
     same_site(&request.headers, target.or(named.as_ref()))?;
-    if is_probe(request) { Ok(()) } else { token(&request.headers, settings) }
+    if is_probe(request) { Ok(()) } else { token(&request.headers, settings, may) }
 }
 
 /// Lets only JSON through to a resource, and what has no body and no method of a form.
@@ -94,12 +95,24 @@ fn is_probe(request: &Parts) -> bool {
     matches!(request.uri.path(), "/v1/health/live" | "/v1/health/ready")
 }
 
-fn token(headers: &HeaderMap, settings: &Config) -> Result<(), Problem> {
-    let Some(token) = &settings.token else { return Ok(()) };
+/// The token that a request has.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let sent = headers.get(AUTHORIZATION).and_then(|it| it.to_str().ok());
     let sent = sent.and_then(|it| it.split_once(' ')).filter(|it| it.0.eq_ignore_ascii_case("bearer"));
-    match sent {
-        Some((_, sent)) if same(sent.trim().as_bytes(), token.expose().as_bytes()) => Ok(()),
+    sent.map(|(_, token)| token.trim())
+}
+
+/// Whether this is the node's token, if it has one.
+pub fn is_token(sent: &str, settings: &Config) -> bool {
+    settings.token.as_ref().is_some_and(|token| same(sent.as_bytes(), token.expose().as_bytes()))
+}
+
+fn token(headers: &HeaderMap, settings: &Config, may: impl FnOnce(&str) -> bool) -> Result<(), Problem> {
+    if settings.token.is_none() {
+        return Ok(());
+    }
+    match bearer(headers) {
+        Some(sent) if is_token(sent, settings) || may(sent) => Ok(()),
         Some(_) => Err(Problem::new(Code::Unauthenticated, "the token is not the one of `api.token`")),
         None => Err(Problem::new(
             Code::Unauthenticated,
@@ -109,7 +122,7 @@ fn token(headers: &HeaderMap, settings: &Config) -> Result<(), Problem> {
 }
 
 /// Compares without telling by its time how much was right.
-fn same(sent: &[u8], token: &[u8]) -> bool {
+pub fn same(sent: &[u8], token: &[u8]) -> bool {
     let difference = sent.iter().zip(token).fold(0, |sum, (a, b)| sum | (a ^ b));
     sent.len() == token.len() && std::hint::black_box(difference) == 0
 }

@@ -26,7 +26,8 @@ use mainstay_base::units::Duration;
 
 use super::bodies::Bodies;
 use super::measure::{Counts, Matched, NO_ROUTE, Route};
-use super::{Config, Context, guard, resources};
+use super::resources::{self, endpoints};
+use super::{Config, Context, guard};
 use crate::life::scope::Guarded;
 
 /// In every answer.
@@ -121,7 +122,12 @@ impl Pipeline {
 
     fn admit(&self, request: &Parts) -> Result<(), Problem> {
         let settings = self.context.settings.load();
-        guard::check(request, &settings)?;
+        let may = |bearer: &str| {
+            let service = endpoints::service_of(request.uri.path());
+            let service = service.and_then(|name| self.context.gateway.service(&name));
+            service.is_some_and(|service| endpoints::may_register(&service, bearer))
+        };
+        guard::check(request, &settings, may)?;
         announced_size(request, &settings)
     }
 
@@ -192,6 +198,7 @@ mod tests {
         let opened = open_data(config, kept, &scope, &mut Started::default(), crate::log::directory).await;
         let (log, shards) = opened.expect("a new directory");
         let context = Context {
+            address: "127.0.0.1:7070".parse().expect("an address"),
             settings: Arc::new(ArcSwap::from_pointee(config.api.clone())),
             readiness: Readiness::expecting(&["api"]),
             backups: Arc::new(Backups::new(config, shards.space(), &clock).expect("a folder")),

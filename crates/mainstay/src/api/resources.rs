@@ -2,10 +2,12 @@
 
 mod backups;
 mod config;
+pub(super) mod endpoints;
 mod faults;
 mod gateway;
 mod health;
 mod logs;
+pub(super) mod scale;
 
 use axum::Router;
 use axum::body::Body;
@@ -26,7 +28,7 @@ const OPENAPI: &str = "/v1/openapi.json";
 
 /// Every route, each with its own counters.
 pub fn router(context: &Context, counts: &Counts) -> Router {
-    let table: [(&str, MethodRouter<Context>); 21] = [
+    let table: [(&str, MethodRouter<Context>); 24] = [
         ("/", get(overview)),
         ("/metrics", get(metrics)),
         ("/v1/backups", get(backups::list).post(backups::create)),
@@ -44,6 +46,12 @@ pub fn router(context: &Context, counts: &Counts) -> Router {
         ("/v1/routes/{name}/rollback", post(gateway::change)),
         ("/v1/services", get(gateway::list)),
         ("/v1/services/{name}", get(gateway::show).put(gateway::change).delete(gateway::change)),
+        ("/v1/services/{name}/endpoints", get(endpoints::list)),
+        (
+            "/v1/services/{name}/endpoints/{address}",
+            get(endpoints::show).put(endpoints::put).delete(endpoints::delete),
+        ),
+        ("/v1/services/{name}/scale", get(scale::show).put(scale::put)),
         ("/v1/services/{name}/history", get(gateway::history)),
         ("/v1/services/{name}/rollback", post(gateway::change)),
         ("/v1/shards", get(shards)),

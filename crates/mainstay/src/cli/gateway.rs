@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::Result;
 use axum::http::Request;
 use clap::{Args, Subcommand};
+use mainstay_base::id::Name;
 use mainstay_gateway::book::Kind;
 use mainstay_gateway::explanation::{Asked, Explanation, Header};
 use serde_json::{Value, json};
@@ -38,8 +39,39 @@ pub enum Routes {
 pub enum Services {
     /// List the services; with `--live` also what guards them at the moment
     List(Target),
+    /// List how each endpoint of a service is, on the node that is up
+    Endpoints(Endpoints),
+    /// Have so many instances of a service's program run, on the node that is up
+    Scale(Scale),
     #[command(flatten)]
     Definition(Changes),
+}
+
+/// Arguments of `services endpoints`.
+#[derive(Debug, Args)]
+pub struct Endpoints {
+    /// The service
+    #[arg(value_name = "NAME")]
+    name: Name,
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    output: OutputArg,
+}
+
+/// Arguments of `services scale`.
+#[derive(Debug, Args)]
+pub struct Scale {
+    /// The service
+    #[arg(value_name = "NAME")]
+    name: Name,
+    /// How many
+    #[arg(value_name = "INSTANCES")]
+    instances: u32,
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    output: OutputArg,
 }
 
 /// Arguments of `routes test`.
@@ -108,6 +140,24 @@ pub fn services(services: &Services) -> io::Result<u8> {
             let text = told::services(&typed::<Vec<Defined>>(document["services"].clone())?, target.live)?;
             Ok(Answer { document, text, code: OK })
         }),
+        Services::Endpoints(Endpoints { name, source, output }) => {
+            let target = Target { source: source.clone(), live: true, output: output.clone() };
+            answered(&target, |seen| {
+                let document = seen.one(Kind::Service, name)?;
+                let text = told::endpoints(&typed::<Defined>(document.clone())?);
+                Ok(Answer { document, text, code: OK })
+            })
+        }
+        Services::Scale(Scale { name, instances, source, output }) => {
+            let target = Target { source: source.clone(), live: true, output: output.clone() };
+            answered(&target, |seen| {
+                let document = seen.scale(name, *instances)?;
+                let text = format!(
+                    "{instances} instances of {name} are to run; `mainstay services endpoints {name}` has them\n"
+                );
+                Ok(Answer { document, text, code: OK })
+            })
+        }
         Services::Definition(changes) => changes::run(Kind::Service, changes),
     }
 }
@@ -153,6 +203,22 @@ impl Seen {
             Self::Written(written) => json!({ what: written.all(kind) }),
             Self::Live(node, timeout) => json!({ what: node.all(what, *timeout)? }),
         })
+    }
+
+    /// One of a kind, as the API answers it.
+    fn one(&self, kind: Kind, name: &Name) -> Result<Value> {
+        match self {
+            Self::Written(written) => Ok(json!(written.all(kind).into_iter().find(|it| it.name == *name))),
+            Self::Live(node, timeout) => {
+                node.send(Request::get(format!("/v1/{}/{name}", kind.plural())), None::<&Value>, *timeout)
+            }
+        }
+    }
+
+    fn scale(&self, name: &Name, instances: u32) -> Result<Value> {
+        let Self::Live(node, timeout) = self else { anyhow::bail!("only a node that is up has instances") };
+        let request = Request::put(format!("/v1/services/{name}/scale"));
+        node.send(request, Some(&json!({ "instances": instances })), *timeout)
     }
 
     fn explain(&self, asked: &Asked) -> Result<Answer> {

@@ -4,13 +4,14 @@ use std::fmt::{self, Display, Formatter};
 
 use mainstay_base::error::{Classify, Code};
 use mainstay_base::id::Name;
+use mainstay_base::time::Instant;
 use mainstay_gateway::book::{self, Book, Kind};
 use mainstay_gateway::config::{Definitions, Misfit, Route};
 use mainstay_gateway::explanation::{self, Asked, Explanation};
 use mainstay_gateway::snapshot::Snapshot;
 use mainstay_machine::definition::Origin;
 
-use super::view::{Defined, guards};
+use super::view::{Defined, endpoints, guards};
 use super::written::wrong_faults;
 use super::{Written, store};
 
@@ -85,6 +86,7 @@ impl InForce {
         let definitions = book.merged(&written.definitions)?;
         let mut misfits = definitions.check();
         misfits.extend(faults_of_api(&definitions, &book));
+        misfits.extend(programs_of_api(&definitions, &book));
         if misfits.is_empty() {
             return Ok(Self { written, book, definitions });
         }
@@ -92,12 +94,19 @@ impl InForce {
         Err(Refused::Misfits(findings.collect()))
     }
 
-    /// What is in force of a kind, by name; of services also what guards them in a snapshot.
-    pub fn all(&self, kind: Kind, snapshot: &Snapshot) -> Vec<Defined> {
+    /// What is in force of a kind, by name; of services also what guards them in a snapshot, and how their endpoints are now.
+    pub fn all(&self, kind: Kind, snapshot: &Snapshot, now: Instant) -> Vec<Defined> {
         let shown = self.book.in_force(kind).map(|record| Defined::of(record));
         match kind {
             Kind::Route => shown.collect(),
-            Kind::Service => shown.map(|it| Defined { guards: guards(snapshot, &it.name), ..it }).collect(),
+            Kind::Service => {
+                let live = |it: Defined| {
+                    let (guards, endpoints) =
+                        (guards(snapshot, &it.name), endpoints(snapshot, &it.name, now));
+                    Defined { guards, endpoints, ..it }
+                };
+                shown.map(live).collect()
+            }
         }
     }
 
@@ -115,6 +124,20 @@ fn faults_of_api(definitions: &Definitions, book: &Book) -> Vec<Misfit> {
     };
     let told = ("are not kept for a route of the API", "put them at `/v1/faults`");
     wrong_faults(&definitions.routes, is_of_api, told)
+}
+
+/// Programs of services that are defined over the API: whoever may call it need not be one who may start programs here.
+fn programs_of_api(definitions: &Definitions, book: &Book) -> Vec<Misfit> {
+    let is_of_api = |name: &Name| {
+        let record = book.get(Kind::Service, name);
+        record.is_some_and(|record| matches!(record.origin, Origin::Api { .. }))
+    };
+    let with_program = definitions.services.iter().filter(|(_, service)| service.run.is_some());
+    let wrong = with_program.filter(|(name, _)| is_of_api(name)).map(|(name, _)| {
+        let told = Misfit::new(&["services", name.as_str(), "run"], "is not taken from the API");
+        told.help("say it in the configuration: whoever may call the API starts no programs")
+    });
+    wrong.collect()
 }
 
 /// A misfit of definitions, as one of the definition by its name.

@@ -1,12 +1,18 @@
 //! What is shown of the gateway's definitions.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
 use mainstay_base::id::Name;
-use mainstay_base::time::Timestamp;
+use mainstay_base::time::{Instant, Timestamp};
+use mainstay_base::units::Duration;
 use mainstay_gateway::book::Record;
 use mainstay_gateway::snapshot::Snapshot;
 use mainstay_machine::Version;
 use mainstay_machine::definition::{Origin, Source};
 use mainstay_resilience::breaker::State;
+use mainstay_upstream::endpoint::Instance;
+use mainstay_upstream::roster;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -42,6 +48,49 @@ pub struct Defined {
     /// What guards a service at the moment; only of a node that is up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub guards: Vec<Guarding>,
+    /// The endpoints of a service at the moment; only of a node that is up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// An endpoint of a service at the moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Endpoint {
+    /// Where it listens.
+    #[schemars(with = "String")]
+    pub address: SocketAddr,
+    /// Who describes it: `defined`, `dns`, `registered` or `supervised`.
+    pub source: String,
+    /// How it is: `healthy`, `unchecked`, `failing` (by checks), `ejected` (it was worse than the others), `unreachable` (nothing listens there) or `draining`.
+    pub state: String,
+    /// Why it takes no calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// Its share of the calls, beside the others' weights.
+    pub weight: u32,
+    /// The zone that it is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Name>,
+    /// Which version of the service it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// What else is known of it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<Name, String>,
+    /// How many calls run there.
+    pub running: u32,
+    /// How long its calls take, as the choice of an endpoint sees it: it rises at once and falls slowly. Not there before the first call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Duration>,
+    /// How many calls have ended.
+    pub calls: u64,
+    /// How many of them failed.
+    pub failed: u64,
+    /// How often it was ejected.
+    pub ejections: u64,
+    /// How long it stays if it does not renew, for one that has registered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Duration>,
 }
 
 /// What guards calls to a service at the moment.
@@ -96,6 +145,7 @@ impl Defined {
             retired: false,
             definition,
             guards: Vec::new(),
+            endpoints: Vec::new(),
         }
     }
 }
@@ -110,6 +160,33 @@ pub(super) fn guards(snapshot: &Snapshot, name: &Name) -> Vec<Guarding> {
             .map(|bulkhead| Bulkhead { running: bulkhead.running(), waiting: bulkhead.waiting() }),
     });
     guarding.collect()
+}
+
+pub(super) fn endpoints(snapshot: &Snapshot, name: &Name, now: Instant) -> Vec<Endpoint> {
+    let service = snapshot.services().iter().find(|service| service.name() == name);
+    let Some(service) = service else { return Vec::new() };
+    let lease = |view: &roster::View| service.leases().left(view.instance.address, now);
+    service.roster().view(now).into_iter().map(|view| endpoint(lease(&view), view)).collect()
+}
+
+fn endpoint(lease: Option<Duration>, view: roster::View) -> Endpoint {
+    let Instance { address, weight, zone, version, metadata } = view.instance;
+    Endpoint {
+        address,
+        source: view.source.as_str().into(),
+        state: view.state.as_str().into(),
+        why: view.why,
+        weight,
+        zone,
+        version,
+        metadata,
+        running: view.running,
+        latency: view.latency,
+        calls: view.ended,
+        failed: view.failed,
+        ejections: view.ejections,
+        lease,
+    }
 }
 
 fn word(state: State) -> &'static str {

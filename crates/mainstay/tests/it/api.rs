@@ -15,7 +15,7 @@ fn probes_and_documents_answer() {
     assert_eq!(node.get("/v1/health/live").json()["status"], "live");
     let ready = node.get("/v1/health/ready").json();
     assert_eq!(ready["status"], "ready");
-    assert_eq!(ready["parts"].as_array().map(Vec::len), Some(5));
+    assert_eq!(ready["parts"].as_array().map(Vec::len), Some(6));
     for link in node.get("/").json()["resources"].as_object().expect("links").values() {
         assert_eq!(node.get(link.as_str().expect("a path")).status, 200, "{link}");
     }

@@ -14,8 +14,10 @@ use crate::support::{Answer, Client, Node, metric, run};
 mod crowds;
 mod definitions;
 mod drain;
+mod endpoints;
 mod forms;
 mod listeners;
+mod programs;
 mod stages;
 
 /// A service that answers every request with what it was sent, until the test ends.

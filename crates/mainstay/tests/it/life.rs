@@ -44,9 +44,9 @@ fn a_stop_finishes_requests_in_flight_and_takes_no_new_ones() {
     assert!(TcpStream::connect(api).is_err(), "nothing listens any more");
     assert!(!log.contains("request failed"), "a probe is answered, and nothing has failed: {log}");
     let order: Vec<_> = log.lines().filter(|it| it.contains("part stopped")).collect();
-    let names =
-        ["gateway", "api", "shards", "log", "data", "tasks"].map(|name| format!("\"part\":\"{name}\""));
-    assert!(order.len() == 6 && order.iter().zip(&names).all(|(line, name)| line.contains(name)), "{log}");
+    let names = ["gateway", "programs", "api", "shards", "log", "data", "tasks"]
+        .map(|name| format!("\"part\":\"{name}\""));
+    assert!(order.len() == 7 && order.iter().zip(&names).all(|(line, name)| line.contains(name)), "{log}");
 }
 
 #[test]

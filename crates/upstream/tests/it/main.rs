@@ -1,5 +1,6 @@
 //! Calls to services that do as they are told, over sockets.
 
+mod endpoints;
 mod http1;
 mod http2;
 mod world;

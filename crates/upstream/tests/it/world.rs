@@ -2,18 +2,25 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use http::{HeaderMap, Method};
 use http_body_util::BodyExt;
+use mainstay_base::brief::{Brief, Expand as _};
 use mainstay_base::time::SeededEntropy;
 use mainstay_resilience::fault::{Faults, Handle};
 use mainstay_resilience::policy::Policy;
 use mainstay_resilience::{Call, Counts, Env, Facts, TokioClock};
-use mainstay_upstream::config::Protocol;
-use mainstay_upstream::{Answered, Caller, Config, Head, Payload, Request, Service, Worker};
+use mainstay_upstream::config::{Address, Endpoint, Protocol};
+use mainstay_upstream::roster::View;
+use mainstay_upstream::tend::tend;
+use mainstay_upstream::{Answered, Caller, Choice, Config, Head, Payload, Request, Service, State, Worker};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 /// A connection as a service sees it.
 pub struct Conversation(pub TcpStream);
@@ -39,6 +46,20 @@ impl Conversation {
         self.0.write_all(bytes).await.expect("the gateway reads");
     }
 
+    /// Answers each head, until there is none any more.
+    pub async fn answer_all(&mut self, answer: impl Fn() -> &'static str) {
+        let mut read = Vec::new();
+        while let Ok(byte) = self.0.read_u8().await {
+            read.push(byte);
+            if read.ends_with(b"\r\n\r\n") {
+                read.clear();
+                if self.0.write_all(answer().as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
     /// Reads to the end, and says nothing.
     pub async fn swallow(&mut self) {
         // How it ends is not what it is about.
@@ -51,7 +72,12 @@ pub struct Script(TcpListener);
 
 impl Script {
     pub async fn new() -> Self {
-        Self(TcpListener::bind("127.0.0.1:0").await.expect("a port"))
+        Self::again("127.0.0.1:0".parse().expect("an address")).await
+    }
+
+    /// At an address where another one was.
+    pub async fn again(address: SocketAddr) -> Self {
+        Self(TcpListener::bind(address).await.expect("a port"))
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -75,12 +101,31 @@ impl Script {
             }
         }
     }
+
+    /// Answers each head on all connections at a time, without end.
+    pub async fn serve(&self, answer: impl Fn() -> &'static str) {
+        let (mut serving, answer) = (FuturesUnordered::new(), &answer);
+        loop {
+            tokio::select! {
+                mut connection = self.accept() => serving.push(async move { connection.answer_all(answer).await }),
+                Some(()) = serving.next() => {}
+            }
+        }
+    }
 }
 
 /// Whoever calls one service.
 pub struct World {
     pub env: Env,
     pub caller: Caller,
+    pub service: Arc<Service>,
+    services: watch::Sender<Vec<Arc<Service>>>,
+}
+
+/// A service with these endpoints, and defaults.
+pub fn at(endpoints: &[SocketAddr]) -> Config {
+    let endpoints = endpoints.iter().map(|address| Brief(Endpoint::expand(Address(*address)))).collect();
+    Config { endpoints, ..Config::default() }
 }
 
 impl World {
@@ -91,26 +136,46 @@ impl World {
 
     /// The same, of a service that speaks this.
     pub fn speaking(endpoints: &[SocketAddr], policy: &str, protocol: Protocol) -> Self {
+        Self::with(Config { protocol, ..at(endpoints) }, policy)
+    }
+
+    /// One that calls a service by its configuration.
+    pub fn with(config: Config, policy: &str) -> Self {
         let env = Env::new(
             Arc::new(TokioClock::new()),
             Arc::new(SeededEntropy::new(1)),
             Arc::new(Counts::new("test")),
         );
         let policy: Policy = serde_json::from_str(policy).expect("it is a policy");
-        let config = Config {
-            endpoints: endpoints
-                .iter()
-                .map(|address| mainstay_upstream::config::Endpoint(*address))
-                .collect(),
-            protocol,
-            ..Config::default()
-        };
         config.check().expect("it can work");
-        let service = Arc::new(Service::new("test".parse().expect("a name"), config, policy, env.clone()));
-        let guard = service.guard().clone();
+        let name = "test".parse().expect("a name");
+        let service = Arc::new(Service::new(name, config, policy, env.clone(), None));
         let faults = Handle::new(Faults::Allowed, env.clone());
-        let caller = Worker::new(env.clone()).caller(service, &guard, &faults);
-        Self { env, caller }
+        let caller = Worker::new(env.clone()).caller(Arc::clone(&service), service.guard(), &faults);
+        let services = watch::Sender::new(vec![Arc::clone(&service)]);
+        Self { env, caller, service, services }
+    }
+
+    /// Looks after the service, without end.
+    pub async fn tend(&self) {
+        tend(self.services.subscribe(), self.env.clone()).await;
+    }
+
+    /// How the endpoint at an address is.
+    pub fn endpoint(&self, address: SocketAddr) -> View {
+        let all = self.service.roster().view(self.env.now());
+        all.into_iter().find(|view| view.instance.address == address).expect("it is described")
+    }
+
+    /// Waits until the endpoint at an address is in a state.
+    pub async fn until(&self, address: SocketAddr, state: State) -> View {
+        loop {
+            let view = self.endpoint(address);
+            if view.state == state {
+                return view;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     pub async fn call(&self, method: Method, payload: Payload) -> Answered {
@@ -119,7 +184,8 @@ impl World {
 
     pub async fn call_with(&self, method: Method, headers: HeaderMap, payload: Payload) -> Answered {
         let is_idempotent = method.is_idempotent();
-        let head = Head { method, uri: "/x?y=1".parse().expect("a target"), headers, upgrade: None };
+        let uri = "/x?y=1".parse().expect("a target");
+        let head = Head { method, uri, headers, upgrade: None, choice: Choice::default() };
         let facts = Facts { is_idempotent, ..Facts::new(self.env.now()) };
         self.caller.call(Call { request: Request { head: Arc::new(head), payload }, facts }).await
     }

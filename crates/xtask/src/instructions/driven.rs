@@ -142,7 +142,8 @@ pub(crate) fn gateway(origin: SocketAddr, guarded: bool) -> Result<()> {
 
 fn serve(origin: SocketAddr, guarded: bool) -> Result<(Server, SocketAddr)> {
     let clock = Arc::new(Paced::new());
-    let maker = Maker { clock, entropy: Arc::new(SeededEntropy::new(1)), meters: Meters::new(&BOUNDS) };
+    let maker =
+        Maker { clock, entropy: Arc::new(SeededEntropy::new(1)), meters: Meters::new(&BOUNDS), zone: None };
     let definitions = definitions(origin, guarded)?;
     let snapshot = maker.snapshot(&definitions, Settings::default(), None);
     let faults = fault::Handle::new(Faults::default(), maker.env_of("gateway"));

@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 use crate::cli::told::{below, columns, difference};
 use crate::config::explain;
-use crate::gateway::{Bulkhead, Defined, Guarding};
+use crate::gateway::{Bulkhead, Defined, Endpoint, Guarding};
 
 /// Routes, one a line.
 pub fn routes(all: &[Defined]) -> Result<String> {
@@ -52,11 +52,10 @@ pub fn services(all: &[Defined], is_live: bool) -> Result<String> {
             Protocol::Http1 => "http1",
             Protocol::Http2 => "http2",
         };
-        let endpoints: Vec<_> = service.endpoints.iter().map(|it| it.0.to_string()).collect();
         let policy = service.policy.as_ref().map_or("default", Name::as_str);
         let (name, own) = (defined.name.to_string(), defined.guards.iter().find(|it| it.route.is_none()));
         let [breaker, running, waiting] = guarding(own);
-        let endpoints = endpoints.join(", ");
+        let endpoints = addresses(&service, &defined.endpoints);
         let (protocol, policy, origin) = (protocol.to_owned(), policy.to_owned(), origin(defined));
         rows.push([name, protocol, policy, endpoints, breaker, running, waiting, origin]);
         for guard in &defined.guards {
@@ -72,6 +71,54 @@ pub fn services(all: &[Defined], is_live: bool) -> Result<String> {
         [name, protocol, policy, endpoints, origin]
     });
     Ok(columns(&plain.collect::<Vec<_>>()))
+}
+
+/// Where a service is, and how much of it is healthy if not all is.
+fn addresses(service: &Service, live: &[Endpoint]) -> String {
+    const SHOWN_MAX: usize = 3;
+    let all: Vec<_> = match live {
+        [] => service.endpoints.iter().map(|it| it.0.address.0.to_string()).collect(),
+        live => live.iter().map(|it| it.address.to_string()).collect(),
+    };
+    let mut told = all.iter().take(SHOWN_MAX).cloned().collect::<Vec<_>>().join(", ");
+    if all.len() > SHOWN_MAX {
+        write!(told, " and {} more", all.len() - SHOWN_MAX).expect("a String takes it");
+    }
+    let healthy = live.iter().filter(|it| it.state == "healthy").count();
+    if healthy < live.len() {
+        write!(told, " ({healthy} of {} healthy)", live.len()).expect("a String takes it");
+    }
+    if told.is_empty() { "-".to_owned() } else { told }
+}
+
+/// The endpoints of a service, one a line.
+pub fn endpoints(defined: &Defined) -> String {
+    if defined.endpoints.is_empty() {
+        return format!("{} has no endpoints\n", defined.name);
+    }
+    let head = [
+        "ADDRESS", "STATE", "WEIGHT", "ZONE", "VERSION", "RUNNING", "LATENCY", "CALLS", "FAILED", "EJECTED",
+        "SOURCE", "WHY",
+    ];
+    let none = || "-".to_owned();
+    let row = |endpoint: &Endpoint| {
+        [
+            endpoint.address.to_string(),
+            endpoint.state.clone(),
+            endpoint.weight.to_string(),
+            endpoint.zone.as_ref().map_or_else(none, ToString::to_string),
+            endpoint.version.clone().unwrap_or_else(none),
+            endpoint.running.to_string(),
+            endpoint.latency.map_or_else(none, |latency| latency.to_string()),
+            endpoint.calls.to_string(),
+            endpoint.failed.to_string(),
+            endpoint.ejections.to_string(),
+            endpoint.source.clone(),
+            endpoint.why.clone().unwrap_or_else(none),
+        ]
+    };
+    let rows = [head.map(str::to_owned)].into_iter().chain(defined.endpoints.iter().map(row));
+    columns(&rows.collect::<Vec<_>>())
 }
 
 fn guarding(guard: Option<&Guarding>) -> [String; 3] {

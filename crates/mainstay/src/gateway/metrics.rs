@@ -1,0 +1,61 @@
+//! What is counted of services' endpoints, for scrapers.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use mainstay_gateway::snapshot::Snapshot;
+use mainstay_upstream::State;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{IntCounterVec, IntGaugeVec, Opts};
+
+/// What is counted of the endpoints of services that are in force.
+pub(super) struct Endpoints {
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    endpoints: IntGaugeVec,
+    running: IntGaugeVec,
+    taken_out: IntCounterVec,
+}
+
+impl Endpoints {
+    pub(super) fn new(snapshot: &Arc<ArcSwap<Snapshot>>) -> Self {
+        let gauge =
+            |name, about, labels: &[&str]| IntGaugeVec::new(Opts::new(name, about), labels).expect("a name");
+        let taken_out =
+            Opts::new("mainstay_upstream_taken_out_total", "Times that an endpoint was taken out, by why.");
+        Self {
+            snapshot: Arc::clone(snapshot),
+            endpoints: gauge(
+                "mainstay_upstream_endpoints",
+                "Endpoints, by how they are.",
+                &["service", "state"],
+            ),
+            running: gauge("mainstay_upstream_running", "Calls that run at endpoints.", &["service"]),
+            taken_out: IntCounterVec::new(taken_out, &["service", "why"]).expect("a name"),
+        }
+    }
+}
+
+impl Collector for Endpoints {
+    fn desc(&self) -> Vec<&Desc> {
+        [self.endpoints.desc(), self.running.desc(), self.taken_out.desc()].concat()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        // Services that are gone are not shown any more.
+        self.endpoints.reset();
+        self.running.reset();
+        self.taken_out.reset();
+        for service in self.snapshot.load().services() {
+            let (name, counts) = (service.name().as_str(), service.roster().counts());
+            for state in State::ALL {
+                let count = counts.states.iter().filter(|it| **it == state).count();
+                self.endpoints.with_label_values(&[name, state.as_str()]).set(count as i64);
+            }
+            self.running.with_label_values(&[name]).set(counts.running.into());
+            self.taken_out.with_label_values(&[name, "ejected"]).inc_by(counts.ejected);
+            self.taken_out.with_label_values(&[name, "unreachable"]).inc_by(counts.unreachable);
+        }
+        [self.endpoints.collect(), self.running.collect(), self.taken_out.collect()].concat()
+    }
+}
