@@ -4,6 +4,7 @@
 //! and writes a report with its verdict. What it finds is a report also if the verdict is bad; an error means that
 //! it could not measure.
 
+mod balancing;
 mod beside;
 mod cascade;
 mod collection;
@@ -39,6 +40,7 @@ use crate::duel::{CpuShares, FOREIGN_CORES_MAX, Spent};
 use crate::process::{MachineCpu, cpu, cpu_of_others, kernel_threads};
 use crate::report::Report;
 
+pub use balancing::Balancing;
 pub use cascade::Cascade;
 pub use concurrency::Concurrency;
 pub use defaults::Defaults;
@@ -109,7 +111,7 @@ impl Context {
 }
 
 /// All experiments, in the order in which they are listed.
-pub static ALL: [&dyn Experiment; 18] = [
+pub static ALL: [&dyn Experiment; 19] = [
     &Start::DEFAULT,
     &Drain::DEFAULT,
     &Reload::DEFAULT,
@@ -128,6 +130,7 @@ pub static ALL: [&dyn Experiment; 18] = [
     &Metastable::DEFAULT,
     &Shedding::DEFAULT,
     &Defaults::DEFAULT,
+    &Balancing::DEFAULT,
 ];
 
 /// Has the report say that nothing of it was measured on a machine.

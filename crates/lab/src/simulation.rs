@@ -4,6 +4,7 @@
 
 pub(crate) mod admission;
 mod agenda;
+pub(crate) mod balanced;
 pub(crate) mod hedged;
 pub(crate) mod places;
 mod random;
