@@ -21,7 +21,7 @@ use super::ask::{Node, answer_timeout, typed};
 use super::{FAILED, OK, OutputArg, Source, USAGE, failed, output};
 use crate::config::{Config, Loaded};
 use crate::gateway::{Defined, Written};
-use changes::Changes;
+use changes::{Changes, Named};
 
 /// The commands under `routes`.
 #[derive(Debug, Subcommand)]
@@ -40,23 +40,11 @@ pub enum Services {
     /// List the services; with `--live` also what guards them at the moment
     List(Target),
     /// List how each endpoint of a service is, on the node that is up
-    Endpoints(Endpoints),
+    Endpoints(Named),
     /// Have so many instances of a service's program run, on the node that is up
     Scale(Scale),
     #[command(flatten)]
     Definition(Changes),
-}
-
-/// Arguments of `services endpoints`.
-#[derive(Debug, Args)]
-pub struct Endpoints {
-    /// The service
-    #[arg(value_name = "NAME")]
-    name: Name,
-    #[command(flatten)]
-    source: Source,
-    #[command(flatten)]
-    output: OutputArg,
 }
 
 /// Arguments of `services scale`.
@@ -140,17 +128,13 @@ pub fn services(services: &Services) -> io::Result<u8> {
             let text = told::services(&typed::<Vec<Defined>>(document["services"].clone())?, target.live)?;
             Ok(Answer { document, text, code: OK })
         }),
-        Services::Endpoints(Endpoints { name, source, output }) => {
-            let target = Target { source: source.clone(), live: true, output: output.clone() };
-            answered(&target, |seen| {
-                let document = seen.one(Kind::Service, name)?;
-                let text = told::endpoints(&typed::<Defined>(document.clone())?);
-                Ok(Answer { document, text, code: OK })
-            })
-        }
+        Services::Endpoints(of) => answered(&live(&of.source, &of.output), |seen| {
+            let document = seen.one(Kind::Service, &of.name)?;
+            let text = told::endpoints(&typed::<Defined>(document.clone())?);
+            Ok(Answer { document, text, code: OK })
+        }),
         Services::Scale(Scale { name, instances, source, output }) => {
-            let target = Target { source: source.clone(), live: true, output: output.clone() };
-            answered(&target, |seen| {
+            answered(&live(source, output), |seen| {
                 let document = seen.scale(name, *instances)?;
                 let text = format!(
                     "{instances} instances of {name} are to run; `mainstay services endpoints {name}` has them\n"
@@ -160,6 +144,11 @@ pub fn services(services: &Services) -> io::Result<u8> {
         }
         Services::Definition(changes) => changes::run(Kind::Service, changes),
     }
+}
+
+/// What is only on a node that is up.
+fn live(source: &Source, output: &OutputArg) -> Target {
+    Target { source: source.clone(), live: true, output: output.clone() }
 }
 
 fn answered(target: &Target, answer: impl FnOnce(&Seen) -> Result<Answer>) -> io::Result<u8> {

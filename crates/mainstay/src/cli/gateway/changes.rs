@@ -40,11 +40,11 @@ pub enum Changes {
 pub struct Named {
     /// Its name
     #[arg(value_name = "NAME")]
-    name: Name,
+    pub(super) name: Name,
     #[command(flatten)]
-    source: Source,
+    pub(super) source: Source,
     #[command(flatten)]
-    output: OutputArg,
+    pub(super) output: OutputArg,
 }
 
 /// Arguments of `put`.
