@@ -37,6 +37,7 @@ use anyhow::{Context as _, Result};
 
 use crate::clock::Moment;
 use crate::duel::{CpuShares, FOREIGN_CORES_MAX, Spent};
+use crate::plot::Line;
 use crate::process::{MachineCpu, cpu, cpu_of_others, kernel_threads};
 use crate::report::Report;
 
@@ -132,6 +133,17 @@ pub static ALL: [&dyn Experiment; 19] = [
     &Defaults::DEFAULT,
     &Balancing::DEFAULT,
 ];
+
+/// The latency that this share of all is not above, the shortest coming first.
+fn at(latencies_ms: &[f64], share: f64) -> f64 {
+    latencies_ms[(share * (latencies_ms.len() - 1) as f64) as usize]
+}
+
+/// How slow the slowest of so many calls is, up to one in 556.
+fn slowest(name: &str, latencies_ms: &[f64]) -> Line {
+    let shares = (1..=60).map(|step| 1.0 - 0.9_f64.powi(step));
+    Line::new(name, shares.map(|share| (1.0 / (1.0 - share), at(latencies_ms, share))).collect())
+}
 
 /// Has the report say that nothing of it was measured on a machine.
 fn simulated(report: &mut Report, seed: u64) {

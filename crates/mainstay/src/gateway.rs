@@ -403,6 +403,11 @@ impl NodeGateway {
         Some(format!("{}://{address}", if is_tls { "https" } else { "http" }))
     }
 
+    /// How one of the endpoints of a service is; none if there is none at this address.
+    pub fn endpoint(&self, service: &Service, address: SocketAddr) -> Option<Endpoint> {
+        view::endpoint(service, address, self.0.clock.now())
+    }
+
     /// Looks after the services: checks them, and tries again what could not be reached. Runs as long as the gateway is there.
     pub fn tend(&self) -> impl Future<Output = ()> + Send + 'static {
         tend(self.0.tended.subscribe(), self.0.maker.env_of("none"))

@@ -7,7 +7,7 @@ use mainstay_base::id::RequestId;
 use mainstay_base::time::{Clock, Entropy, Instant, Timestamp};
 use mainstay_base::units::Ratio;
 
-use crate::chance::happens;
+use crate::chance::{happens, unit};
 use crate::watch::{Decision, Watch};
 
 /// What layers get from outside. Clones share it.
@@ -41,6 +41,11 @@ impl Env {
         let mut bytes = [0; 8];
         self.0.entropy.fill(&mut bytes);
         u64::from_le_bytes(bytes)
+    }
+
+    /// A number by chance from 0 to 1, without 1.
+    pub fn unit(&self) -> f64 {
+        unit(&*self.0.entropy)
     }
 
     /// Whether something happens that does in this share of all cases.

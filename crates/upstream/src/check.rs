@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, HOST, TE, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri};
+use http::{HeaderMap, HeaderValue, Method, Response, Uri};
 use http_body_util::{BodyExt as _, Limited};
 use mainstay_base::units::Duration;
 use mainstay_resilience::{Call, Env, Facts};
@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use crate::body::{AnswerBody, Payload};
 use crate::choice::Choice;
 use crate::config::{By, Health, Idle, Protocol};
+use crate::judge::GRPC_STATUS;
 use crate::pool::Pool;
 use crate::request::{Head, Request};
 use crate::service::Dial;
@@ -21,8 +22,6 @@ use crate::worker::send;
 
 /// How the answer to a check may be at most: a few bytes are expected.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
-
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// Asks an endpoint whether it is well, over a connection of its own. Errors: it is not, and why.
 pub(crate) async fn check(endpoint: SocketAddr, health: &Health, dial: Dial, env: Env) -> Result<(), String> {

@@ -77,7 +77,7 @@ impl Endpoint {
 
     /// The same, of which something else is said.
     pub(crate) fn told(&self, instance: Instance) -> Self {
-        Self { id: Id::of(instance.address), instance, load: Arc::clone(&self.load) }
+        Self { id: self.id, instance, load: Arc::clone(&self.load) }
     }
 
     /// What it is told from others by.

@@ -10,7 +10,7 @@ use mainstay_resilience::Verdict;
 
 use crate::error::Error;
 
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 
 const AGAIN_IF_SAFE: Verdict = Verdict::Failure(Retry::WithIdempotencyKey);

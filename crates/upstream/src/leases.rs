@@ -106,7 +106,6 @@ mod tests {
     use crate::endpoint::Instance;
     use crate::roster::Rules;
     use crate::standing::State;
-    use mainstay_base::units::Ratio;
 
     fn at(seconds: u64) -> Instant {
         Instant::from_nanos(seconds * 1_000_000_000)
@@ -117,15 +116,7 @@ mod tests {
     }
 
     fn leases() -> Leases {
-        let rules = Rules {
-            algorithm: Algorithm::RoundRobin,
-            zone: None,
-            near_ratio: Ratio::ONE,
-            panic_ratio: Ratio::ZERO,
-            slow_start: Duration::ZERO,
-            outliers: None,
-            checks: None,
-        };
+        let rules = Rules::choosing(Algorithm::RoundRobin);
         Leases::new(Arc::new(Roster::new("s".parse().expect("a name"), rules)))
     }
 

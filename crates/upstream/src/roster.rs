@@ -5,6 +5,7 @@ mod member;
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -134,6 +135,19 @@ struct Inner {
 const RAMP_STEPS: u32 = 20;
 
 impl Rules {
+    /// Those of which only this is said: endpoints are not watched, and all take calls.
+    pub const fn choosing(algorithm: Algorithm) -> Self {
+        Self {
+            algorithm,
+            zone: None,
+            near_ratio: Ratio::ONE,
+            panic_ratio: Ratio::ZERO,
+            slow_start: Duration::ZERO,
+            outliers: None,
+            checks: None,
+        }
+    }
+
     fn failures(&self) -> u32 {
         self.outliers.map_or(0, |outliers| outliers.failures.get())
     }
@@ -321,6 +335,11 @@ impl Roster {
     /// How each endpoint is.
     pub fn view(&self, now: Instant) -> Vec<View> {
         self.inner().members.iter().map(|member| member.view(now)).collect()
+    }
+
+    /// How the endpoint at an address is; none if there is none.
+    pub fn view_of(&self, address: SocketAddr, now: Instant) -> Option<View> {
+        self.inner().member(Id::of(address)).map(|member| member.view(now))
     }
 
     /// Who takes calls.

@@ -157,7 +157,7 @@ impl Checks {
         let Some(check) = self.0.get_mut(&id) else { return };
         // After the first one, which all have at once, they come at any time.
         let was_checked = std::mem::replace(&mut check.was_checked, true);
-        let share = if was_checked { 0.9 + 0.2 * chance(env) } else { chance(env) };
+        let share = if was_checked { 0.9 + 0.2 * env.unit() } else { env.unit() };
         check.next = Some(now.saturating_add(every.as_std().mul_f64(share)));
     }
 
@@ -173,9 +173,4 @@ impl Checks {
     fn under_way(&self) -> usize {
         self.0.values().filter(|check| check.next.is_none()).count()
     }
-}
-
-/// A number from 0 to 1, each as likely.
-fn chance(env: &Env) -> f64 {
-    (env.draw() >> 11) as f64 / (1_u64 << 53) as f64
 }

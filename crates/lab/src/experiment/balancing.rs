@@ -5,8 +5,8 @@ use mainstay_base::units::Duration;
 use mainstay_upstream::balance::Algorithm;
 use mainstay_upstream::outliers;
 
-use super::{Context, Experiment, simulated};
-use crate::plot::{self, Axis, Line};
+use super::{Context, Experiment, at, simulated, slowest};
+use crate::plot::{self, Axis};
 use crate::report::{Report, Table};
 use crate::simulation::Random;
 use crate::simulation::balanced::{Outcome, Scenario, Way, run};
@@ -102,10 +102,7 @@ impl Experiment for Balancing {
             let share = format!("{:.1} %", outcome.share_of(SLOW, from, to) * 100.0);
             slow.row([shown(name, &latencies_ms), vec![share]].concat());
             p99s.push((name, at(&latencies_ms, 0.99)));
-            let points = (1..=60)
-                .map(|step| 1.0 - 0.9_f64.powi(step))
-                .map(|q| (1.0 / (1.0 - q), at(&latencies_ms, q)));
-            lines.push(Line::new(name, points.collect()));
+            lines.push(slowest(name, &latencies_ms));
             bursts.row(shown(name, &self.in_bursts(way).latencies_ms(5.0, to)));
             mixed.row(shown(name, &self.with_long_calls(way).latencies_ms(5.0, to - LONG_REST_S)));
         }
@@ -133,10 +130,6 @@ fn ways() -> [(&'static str, Way); 6] {
         (PEAK_EWMA, by(Algorithm::PeakEwma)),
         ("round robin, outliers are ejected", ejecting),
     ]
-}
-
-fn at(latencies_ms: &[f64], share: f64) -> f64 {
-    latencies_ms[(share * (latencies_ms.len() - 1) as f64) as usize]
 }
 
 fn shown(name: &str, latencies_ms: &[f64]) -> Vec<String> {

@@ -4,8 +4,8 @@ use anyhow::Result;
 use mainstay_base::units::{Duration, Ratio};
 use mainstay_resilience::hedge::Config;
 
-use super::{Context, Experiment, simulated};
-use crate::plot::{self, Axis, Line};
+use super::{Context, Experiment, at, simulated, slowest};
+use crate::plot::{self, Axis};
 use crate::report::{Report, Table};
 use crate::simulation::Random;
 use crate::simulation::hedged::{Outcome, Scenario, run};
@@ -75,14 +75,13 @@ impl Experiment for Hedging {
         for (name, config) in variants()? {
             let outcome = self.simulate(config);
             let latencies_ms = outcome.latencies_ms(0, SLOW_FROM_S);
-            let at = |share: f64| latencies_ms[(share * (latencies_ms.len() - 1) as f64) as usize];
+            let at = |share: f64| at(&latencies_ms, share);
             let p99 = at(0.99);
             let shown = [at(0.5), p99, at(0.999)].map(|ms| format!("{ms:.1}"));
             let loads = [outcome.load(0, SLOW_FROM_S), outcome.load(SLOW_FROM_S, LENGTH_S)];
             let shown_loads = loads.map(|load| format!("{load:.3}"));
             table.row([vec![name.to_owned()], shown.to_vec(), shown_loads.to_vec()].concat());
-            let points = (1..=60).map(|step| 1.0 - 0.9_f64.powi(step)).map(|q| (1.0 / (1.0 - q), at(q)));
-            lines.push(Line::new(name, points.collect()));
+            lines.push(slowest(name, &latencies_ms));
             let p99_without = *without.get_or_insert(p99);
             if config == Some(Config::default()) {
                 judge(&mut report, p99 / p99_without, loads);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mainstay_base::time::Instant;
-use mainstay_base::units::{Duration, Ratio};
+use mainstay_base::units::Duration;
 use mainstay_upstream::Running;
 use mainstay_upstream::balance::{Algorithm, Ask, Random as Choices};
 use mainstay_upstream::endpoint::{Endpoint, Instance};
@@ -85,15 +85,7 @@ pub(crate) fn run(scenario: &Scenario<'_>, way: Way) -> Outcome {
 }
 
 fn roster(endpoints: usize, Way { algorithm, outliers }: Way) -> Roster {
-    let rules = Rules {
-        algorithm,
-        zone: None,
-        near_ratio: Ratio::ONE,
-        panic_ratio: Ratio::ZERO,
-        slow_start: Duration::ZERO,
-        outliers,
-        checks: None,
-    };
+    let rules = Rules { outliers, ..Rules::choosing(algorithm) };
     let roster = Roster::new("service".parse().expect("a name"), rules);
     let described = |place| Described { instance: Instance::at(address(place)), is_leaving: false };
     roster.describe(Source::Defined, (0..endpoints).map(described).collect(), Instant::from_nanos(0));

@@ -11,6 +11,7 @@ use mainstay_gateway::snapshot::Snapshot;
 use mainstay_machine::Version;
 use mainstay_machine::definition::{Origin, Source};
 use mainstay_resilience::breaker::State;
+use mainstay_upstream::Service;
 use mainstay_upstream::endpoint::Instance;
 use mainstay_upstream::roster;
 use schemars::JsonSchema;
@@ -165,11 +166,15 @@ pub(super) fn guards(snapshot: &Snapshot, name: &Name) -> Vec<Guarding> {
 pub(super) fn endpoints(snapshot: &Snapshot, name: &Name, now: Instant) -> Vec<Endpoint> {
     let service = snapshot.services().iter().find(|service| service.name() == name);
     let Some(service) = service else { return Vec::new() };
-    let lease = |view: &roster::View| service.leases().left(view.instance.address, now);
-    service.roster().view(now).into_iter().map(|view| endpoint(lease(&view), view)).collect()
+    service.roster().view(now).into_iter().map(|view| shown(service, view, now)).collect()
 }
 
-fn endpoint(lease: Option<Duration>, view: roster::View) -> Endpoint {
+pub(super) fn endpoint(service: &Service, address: SocketAddr, now: Instant) -> Option<Endpoint> {
+    service.roster().view_of(address, now).map(|view| shown(service, view, now))
+}
+
+fn shown(service: &Service, view: roster::View, now: Instant) -> Endpoint {
+    let lease = service.leases().left(view.instance.address, now);
     let Instance { address, weight, zone, version, metadata } = view.instance;
     Endpoint {
         address,

@@ -26,7 +26,6 @@ use mainstay_upstream::config::{self, Address, Registration};
 use mainstay_upstream::roster::Described;
 
 use crate::api::{Context, guard};
-use crate::gateway::Endpoint;
 
 const BEFORE_NAME: &str = "/v1/services/";
 const BETWEEN: &str = "/endpoints";
@@ -77,7 +76,7 @@ pub async fn list(State(context): State<Context>, uri: Uri) -> Result<Response<B
 pub async fn show(State(context): State<Context>, uri: Uri) -> Result<Response<Body>, Failure> {
     Query::read(&uri, &[])?;
     let (service, address) = one(&context, &uri)?;
-    let shown = shown(&context, &service, address).ok_or_else(|| missing(&service, address))?;
+    let shown = context.gateway.endpoint(&service, address).ok_or_else(|| missing(&service, address))?;
     Ok(answer::json(&shown))
 }
 
@@ -101,7 +100,7 @@ pub async fn put(State(context): State<Context>, request: Request<Body>) -> Resu
     let described = Described { instance: endpoint.instance(), is_leaving: draining };
     let is_new = service.leases().put(described, lease, context.clock.now());
     let is_new = is_new.map_err(|full| Problem::new(Code::QuotaExceeded, full.to_string()))?;
-    let mut response = answer::json(&shown(&context, &service, address));
+    let mut response = answer::json(&context.gateway.endpoint(&service, address));
     *response.status_mut() = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok(response)
 }
@@ -182,10 +181,6 @@ fn open_to<'s>(
     }
     let detail = format!("send a token of `{name}` as `Authorization: Bearer`");
     Err(Problem::new(Code::Unauthenticated, detail))
-}
-
-fn shown(context: &Context, service: &Service, address: SocketAddr) -> Option<Endpoint> {
-    context.gateway.endpoints(service.name()).into_iter().find(|it| it.address == address)
 }
 
 fn missing(service: &Service, address: SocketAddr) -> Problem {

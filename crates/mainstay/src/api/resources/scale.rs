@@ -1,5 +1,7 @@
 //! `/v1/services/{name}/scale`: how many instances of a service's program run.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Response, Uri};
@@ -11,6 +13,7 @@ use mainstay_api::body;
 use mainstay_api::target::Query;
 use mainstay_base::error::Code;
 use mainstay_base::problem::Problem;
+use mainstay_upstream::Service;
 use mainstay_upstream::config::Run;
 
 use super::endpoints::found;
@@ -46,10 +49,7 @@ pub async fn put(State(context): State<Context>, uri: Uri, request: Body) -> Res
     Ok(answer::json(&scaled))
 }
 
-fn wanted(
-    context: &Context,
-    uri: &Uri,
-) -> Result<(u32, std::sync::Arc<mainstay_upstream::Service>), Problem> {
+fn wanted(context: &Context, uri: &Uri) -> Result<(u32, Arc<Service>), Problem> {
     let (service, _) = found(context, uri)?;
     let Some(run) = &service.config().run else {
         let detail = format!(
