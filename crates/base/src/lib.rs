@@ -10,6 +10,7 @@ pub mod id;
 pub mod key;
 pub mod position;
 pub mod problem;
+pub mod reference;
 pub mod switch;
 pub mod time;
 pub mod units;

@@ -27,7 +27,7 @@ use crate::line::{Guarded, Line, Progress, Standing};
 use crate::listener::Listener;
 use crate::pipeline::{Aborted, Carrier, Pipeline};
 use crate::prefixed::Prefixed;
-use crate::stream::Stream;
+use crate::stream::{Stream, readable};
 use crate::{census, forward};
 
 mod begin;
@@ -112,7 +112,7 @@ async fn full(stream: TcpStream, listener: &Listener, connections: census::Confi
 async fn parked(stream: &mut Stream, client: &Client, timeout: Duration) -> bool {
     tokio::select! {
         biased;
-        ready = stream.readable() => ready.is_ok(),
+        ready = readable(stream) => ready.is_ok(),
         () = client.stop.closing.cancelled() => false,
         () = tokio::time::sleep(timeout) => false,
     }

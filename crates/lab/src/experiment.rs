@@ -10,6 +10,7 @@ mod cascade;
 mod collection;
 mod concurrency;
 mod defaults;
+mod discovery;
 mod drain;
 mod evolution;
 mod expiry;
@@ -23,6 +24,7 @@ mod metastable;
 mod meter;
 mod mixes;
 mod node;
+mod pools;
 mod reload;
 mod retry_storm;
 mod samples;
@@ -45,6 +47,7 @@ pub use balancing::Balancing;
 pub use cascade::Cascade;
 pub use concurrency::Concurrency;
 pub use defaults::Defaults;
+pub use discovery::Discovery;
 pub use drain::Drain;
 pub use evolution::Evolution;
 pub use expiry::Expiry;
@@ -55,6 +58,7 @@ pub use integrity::Integrity;
 pub use load_model::LoadModel;
 pub use metastable::Metastable;
 pub use mixes::Mixes;
+pub use pools::Pools;
 pub use reload::Reload;
 pub use retry_storm::RetryStorm;
 pub use shedding::Shedding;
@@ -112,7 +116,7 @@ impl Context {
 }
 
 /// All experiments, in the order in which they are listed.
-pub static ALL: [&dyn Experiment; 19] = [
+pub static ALL: [&dyn Experiment; 21] = [
     &Start::DEFAULT,
     &Drain::DEFAULT,
     &Reload::DEFAULT,
@@ -132,6 +136,8 @@ pub static ALL: [&dyn Experiment; 19] = [
     &Shedding::DEFAULT,
     &Defaults::DEFAULT,
     &Balancing::DEFAULT,
+    &Pools::DEFAULT,
+    &Discovery::DEFAULT,
 ];
 
 /// The latency that this share of all is not above, the shortest coming first.

@@ -7,6 +7,7 @@ mod agenda;
 pub(crate) mod balanced;
 pub(crate) mod hedged;
 pub(crate) mod places;
+pub(crate) mod pooled;
 mod random;
 mod server;
 pub(crate) mod service;

@@ -35,6 +35,7 @@ use serde::{Deserialize, Serialize};
 use serde_path_to_error::Segment;
 
 use mainstay_base::id::{Name, NodeId, Tenant};
+use mainstay_base::switch::Switch;
 use mainstay_gateway::config::{Route, Settings};
 use mainstay_gateway::proxy_protocol;
 use mainstay_log::Durability;
@@ -268,7 +269,12 @@ impl Config {
                 (path.map(str::to_owned).to_vec(), secret, rule)
             })
         });
-        given.chain(keys).collect()
+        let services = self.services.iter_mut().filter_map(|(name, service)| {
+            let Switch::On(tls) = &mut service.tls else { return None };
+            let path = ["services", name.as_str(), "tls", "key"].map(str::to_owned).to_vec();
+            Some((path, tls.key.as_mut()?, Rule::document()))
+        });
+        given.chain(keys).chain(services).collect()
     }
 
     /// The keys that differ in `next` and that a running process cannot change.

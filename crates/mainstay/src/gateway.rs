@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use mainstay_base::id::Name;
+use mainstay_base::switch::Switch;
 use mainstay_base::time::{Clock, Entropy};
 use mainstay_base::units::Duration;
 use mainstay_gateway::book::{Change, Changed, Kind};
@@ -88,7 +89,7 @@ pub fn misfits(config: &Config) -> Vec<Misfit> {
     found
 }
 
-/// Reads the files of listeners with TLS, whose keys are loaded. Returns what is wrong with them, and what is odd.
+/// Reads the files of listeners and services with TLS, whose keys are loaded. Returns what is wrong with them, and what is odd.
 pub fn read_certificates(config: &mut Config) -> (Vec<Misfit>, Vec<Misfit>) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let (mut wrong, mut odd) = (Vec::new(), Vec::new());
@@ -108,6 +109,14 @@ pub fn read_certificates(config: &mut Config) -> (Vec<Misfit>, Vec<Misfit>) {
             Ok(tls) => odd.extend(tls.warnings().iter().cloned().map(|it| place(it.into()))),
             Err(found) => wrong.extend(found.into_iter().map(place)),
         }
+    }
+    for (name, service) in &mut config.services {
+        let Switch::On(section) = &mut service.tls else { continue };
+        wrong.extend(tls::read_of_service(section).into_iter().map(|found| {
+            let path = ["services", name.as_str(), "tls"].map(str::to_owned);
+            let path = path.into_iter().chain(found.path).collect();
+            Misfit { path, message: found.message, help: Some(found.help) }
+        }));
     }
     (wrong, odd)
 }

@@ -211,6 +211,25 @@ impl Config {
     }
 }
 
+/// Reads the files that the `tls` section of a service names, whose key is loaded if it has one. Returns what is wrong with them.
+pub fn read_of_service(section: &mut mainstay_upstream::config::Tls) -> Vec<Found> {
+    let mut found = Vec::new();
+    let mut read = |key: &str, file: &Option<FilePath>| {
+        let read = file.as_ref().map(|file| pem(&[key], file));
+        read.transpose().map_err(|it| found.push(it)).ok().flatten().map(|pem| pem.text)
+    };
+    let (ca, cert) = (read("ca", &section.ca), read("cert", &section.cert));
+    section.files = mainstay_upstream::config::Files { ca, cert };
+    if found.is_empty() && section.key.as_ref().is_none_or(Secret::is_loaded) {
+        found.extend(section.check().err().map(|wrong| Found {
+            path: Vec::new(),
+            message: wrong,
+            help: "see docs/gateway/services.md#tls".to_owned(),
+        }));
+    }
+    found
+}
+
 fn pem(path: &[&str], file: &FilePath) -> Result<Pem, Found> {
     let text = file::read(file.as_path(), FILE_MAX).map_err(|problem| {
         let help = match problem {

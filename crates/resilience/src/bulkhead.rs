@@ -22,11 +22,13 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
+use std::num::NonZeroU32;
+
 use mainstay_base::time::Instant;
 
 pub use config::Config;
 pub use future::Future;
-pub use layer::{Handle, Layer};
+pub use layer::{Handle, Held, Layer};
 pub use service::Service;
 
 use crate::call::Facts;
@@ -37,7 +39,7 @@ use queue::Queue;
 #[derive(Debug, Clone)]
 pub struct Bulkhead {
     config: Config,
-    /// Never above the limit; at it while anything waits. Those whose turn has come run, also if they do not know yet.
+    /// At the limit while anything waits, and above it only after it was lowered. Those whose turn has come run, also if they do not know yet.
     running: u32,
     places: Vec<Stage>,
     /// Places that nobody has.
@@ -181,18 +183,31 @@ impl Bulkhead {
 
     /// Tells that a call runs no more. Returns the one that runs instead, which should look now.
     pub fn release(&mut self, Permit(()): Permit, now: Instant) -> Option<Place> {
-        while let Some(place) = self.queue.next() {
+        self.running -= 1;
+        self.pass_next(now)
+    }
+
+    /// Lets so many run from now on. Those that run go on. Returns those that run by it, which should look now.
+    pub fn resize(&mut self, concurrent: NonZeroU32, now: Instant) -> Vec<Place> {
+        self.config.concurrent = concurrent;
+        std::iter::from_fn(|| self.pass_next(now)).collect()
+    }
+
+    /// Has the one run whose turn it is, if one more may.
+    fn pass_next(&mut self, now: Instant) -> Option<Place> {
+        while self.running < self.config.concurrent.get() {
+            let place = self.queue.next()?;
             let stage = &mut self.places[place.index()];
             match *stage {
                 // Its timer is about to tell it.
                 Stage::Waits { until, is_due } if until <= now => *stage = Stage::Late { is_due },
                 _ => {
                     *stage = Stage::Passed;
+                    self.running += 1;
                     return Some(place);
                 }
             }
         }
-        self.running -= 1;
         None
     }
 

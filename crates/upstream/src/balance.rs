@@ -47,8 +47,37 @@ pub struct Ask<'a> {
     pub now: Instant,
     /// Endpoints that the call was sent to before: passed over as long as there are others.
     pub tried: &'a [Id],
+    /// Endpoints where as many calls run are passed over; [`u32::MAX`] where there is no such limit.
+    pub room: u32,
     /// Chance.
     pub random: &'a mut Random,
+}
+
+/// Whom a call passes over, as long as there are others.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Passing<'a> {
+    tried: &'a [Id],
+    room: u32,
+}
+
+impl<'a> Ask<'a> {
+    pub(crate) const fn passing(&self) -> Passing<'a> {
+        Passing { tried: self.tried, room: self.room }
+    }
+}
+
+impl Passing<'_> {
+    /// The same, but for those that the call was sent to: better there than where there is no room.
+    const fn but_tried(self) -> Self {
+        Self { tried: &[], room: self.room }
+    }
+
+    /// Whether an endpoint is not passed over.
+    pub(crate) fn is_fresh(self, endpoint: &Endpoint) -> bool {
+        !endpoint.is_out()
+            && !self.tried.contains(&endpoint.id())
+            && (self.room == u32::MAX || endpoint.load().running() < self.room)
+    }
 }
 
 /// Numbers by chance that need not be secret: splitmix64.
@@ -122,7 +151,7 @@ impl Balance {
         Self { endpoints, way }
     }
 
-    /// The endpoint for a call; none if there are none. Passes over those that were found dead, and those that the call was sent to, as long as there are others.
+    /// The endpoint for a call; none if there are none. Passes over those that were found dead, those that the call was sent to, and those where there is no room, as long as there are others.
     pub fn choose(&self, ask: &mut Ask<'_>) -> Option<&Arc<Endpoint>> {
         let chosen = match self.endpoints.len() {
             0 => return None,
@@ -138,8 +167,8 @@ impl Balance {
     }
 
     /// Whether one that is not passed over is among them.
-    pub(crate) fn has_fresh(&self, tried: &[Id]) -> bool {
-        (0..self.endpoints.len()).any(|place| self.is_fresh(place, tried))
+    pub(crate) fn has_fresh(&self, passing: Passing<'_>) -> bool {
+        (0..self.endpoints.len()).any(|place| self.is_fresh(place, passing))
     }
 
     fn place(&self, ask: &mut Ask<'_>) -> usize {
@@ -155,7 +184,12 @@ impl Balance {
             Way::Least(turn) => {
                 let begin = turn.fetch_add(1, Ordering::Relaxed) % all;
                 let mut places = (begin..all).chain(0..begin);
-                let cost = |place: usize| (!self.is_fresh(place, ask.tried), self.running_after(place));
+                let passing = ask.passing();
+                let rank = |place| {
+                    u8::from(!self.is_fresh(place, passing))
+                        + u8::from(!self.is_fresh(place, passing.but_tried()))
+                };
+                let cost = |place: usize| (rank(place), self.running_after(place));
                 let first = places.next().expect("there are several");
                 let (least, _) = places.fold((first, cost(first)), |least, place| {
                     let next = cost(place);
@@ -178,41 +212,42 @@ impl Balance {
 
     /// The first place that is not passed over; after so many in vain, any.
     fn first_fresh(&self, ask: &mut Ask<'_>, mut next: impl FnMut(&mut Ask<'_>, usize) -> usize) -> usize {
-        let tried = ask.tried;
+        let passing = ask.passing();
         let first = next(ask, 0);
-        if self.is_fresh(first, tried) {
+        if self.is_fresh(first, passing) {
             return first;
         }
         let mut others = (1..TRIES_MAX).map(|times| next(ask, times));
         others
-            .find(|place| self.is_fresh(*place, tried))
-            .or_else(|| self.fresh(first, tried))
+            .find(|place| self.is_fresh(*place, passing))
+            .or_else(|| self.fresh(first, passing))
+            .or_else(|| self.is_fresh(first, passing.but_tried()).then_some(first))
+            .or_else(|| self.fresh(first, passing.but_tried()))
             .unwrap_or(first)
     }
 
     /// Two places are drawn by their weights, and what costs less is taken; the first of them if they cost the same.
     fn better_of_two(&self, ask: &mut Ask<'_>, sampled: &Sampled, cost: impl Fn(usize) -> f32) -> usize {
         let first = self.first_fresh(ask, |ask, _| sampled.place(ask.random));
-        let tried = ask.tried;
-        let is_other = |place: &usize| *place != first && self.is_fresh(*place, tried);
+        let passing = ask.passing();
+        let is_other = |place: &usize| *place != first && self.is_fresh(*place, passing);
         // One of little weight is to be looked at as seldom as its weight says.
         let draws = if sampled.is_even() { TRIES_MAX } else { 1 };
         let second = (0..draws).map(|_| sampled.place(ask.random)).find(is_other);
-        match second.or_else(|| self.fresh(first, tried).filter(|_| sampled.is_even())) {
+        match second.or_else(|| self.fresh(first, passing).filter(|_| sampled.is_even())) {
             Some(second) if cost(second) < cost(first) => second,
             _ => first,
         }
     }
 
     /// The next place behind this one that is not passed over.
-    fn fresh(&self, place: usize, tried: &[Id]) -> Option<usize> {
+    fn fresh(&self, place: usize, passing: Passing<'_>) -> Option<usize> {
         let all = self.endpoints.len();
-        (place + 1..all).chain(0..place).find(|place| self.is_fresh(*place, tried))
+        (place + 1..all).chain(0..place).find(|place| self.is_fresh(*place, passing))
     }
 
-    fn is_fresh(&self, place: usize, tried: &[Id]) -> bool {
-        let endpoint = &self.endpoints[place].endpoint;
-        !endpoint.is_out() && !tried.contains(&endpoint.id())
+    fn is_fresh(&self, place: usize, passing: Passing<'_>) -> bool {
+        passing.is_fresh(&self.endpoints[place].endpoint)
     }
 
     /// How many calls run there, for its weight.

@@ -10,12 +10,14 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use mainstay_resilience::fault::Slow;
-use tokio::net::TcpStream;
 
+use crate::connection::Connection;
 use crate::endpoint::Endpoint;
 use crate::error::{Broken, Error};
 use crate::http1::Http1Body;
+use crate::http2::Carried;
 use crate::slow::Slowed;
+use crate::spot::Opened;
 use crate::ticket::Running;
 
 type Streamed = Pin<Box<dyn Body<Data = Bytes, Error = Error> + Send>>;
@@ -144,6 +146,7 @@ impl Body for RequestBody {
 /// The body of an answer. Over HTTP/1.1, read to its end, its connection is kept for the next call; dropped before, the connection is closed.
 #[derive(Debug)]
 pub struct AnswerBody {
+    /// Dropped first: who waits for room takes its connection over.
     kind: Kind,
     /// Counted at its endpoint until it is read.
     running: Option<Running>,
@@ -153,17 +156,17 @@ pub struct AnswerBody {
 #[derive(Debug)]
 pub struct Switched {
     /// The connection.
-    pub stream: TcpStream,
+    pub stream: Connection,
     /// What the service has said already.
     pub said: Bytes,
-    /// Counted at its endpoint until it is dropped.
-    pub running: Option<Running>,
+    /// Counted at its endpoint until it is dropped, as a connection and as a call.
+    pub counted: (Opened, Option<Running>),
 }
 
 #[derive(Debug)]
 enum Kind {
     Http1(Http1Body),
-    Http2(Incoming),
+    Http2 { body: Incoming, _carried: Carried },
     Slowed(Slowed),
 }
 
@@ -172,8 +175,8 @@ impl AnswerBody {
         Self { kind: Kind::Http1(body), running: None }
     }
 
-    pub(crate) const fn http2(body: Incoming) -> Self {
-        Self { kind: Kind::Http2(body), running: None }
+    pub(crate) const fn http2(body: Incoming, carried: Carried) -> Self {
+        Self { kind: Kind::Http2 { body, _carried: carried }, running: None }
     }
 
     /// The same, coming slowly.
@@ -192,18 +195,18 @@ impl AnswerBody {
         match (&self.running, &self.kind) {
             (Some(running), _) => Some(running.endpoint()),
             (None, Kind::Slowed(slowed)) => slowed.body().endpoint(),
-            (None, Kind::Http1(_) | Kind::Http2(_)) => None,
+            (None, Kind::Http1(_) | Kind::Http2 { .. }) => None,
         }
     }
 
     /// The connection itself, of an answer with status 101 over HTTP/1.1.
     pub fn switched(self) -> Option<Switched> {
-        let (stream, said) = match self.kind {
+        let (stream, said, opened) = match self.kind {
             Kind::Http1(body) => body.switched()?,
-            Kind::Http2(_) => return None,
+            Kind::Http2 { .. } => return None,
             Kind::Slowed(slowed) => return slowed.into_body().switched(),
         };
-        Some(Switched { stream, said, running: self.running })
+        Some(Switched { stream, said, counted: (opened, self.running) })
     }
 }
 
@@ -217,7 +220,7 @@ impl Body for AnswerBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match &mut self.get_mut().kind {
             Kind::Http1(body) => body.poll_frame(context),
-            Kind::Http2(body) => Pin::new(body).poll_frame(context).map_err(Broken::Http2),
+            Kind::Http2 { body, .. } => Pin::new(body).poll_frame(context).map_err(Broken::Http2),
             Kind::Slowed(slowed) => slowed.poll_frame(context),
         }
     }
@@ -225,7 +228,7 @@ impl Body for AnswerBody {
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Http1(body) => body.is_end_stream(),
-            Kind::Http2(body) => body.is_end_stream(),
+            Kind::Http2 { body, .. } => body.is_end_stream(),
             Kind::Slowed(slowed) => slowed.is_over(),
         }
     }
@@ -233,7 +236,7 @@ impl Body for AnswerBody {
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Http1(body) => body.size_hint(),
-            Kind::Http2(body) => body.size_hint(),
+            Kind::Http2 { body, .. } => body.size_hint(),
             Kind::Slowed(slowed) => slowed.size_hint(),
         }
     }

@@ -14,22 +14,27 @@ use tokio::net::TcpStream;
 use crate::body::{AnswerBody, Payload};
 use crate::choice::Choice;
 use crate::config::{By, Health, Idle, Protocol};
+use crate::dial::Dial;
 use crate::judge::GRPC_STATUS;
 use crate::pool::Pool;
 use crate::request::{Head, Request};
-use crate::service::Dial;
 use crate::worker::send;
 
 /// How the answer to a check may be at most: a few bytes are expected.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
 /// Asks an endpoint whether it is well, over a connection of its own. Errors: it is not, and why.
-pub(crate) async fn check(endpoint: SocketAddr, health: &Health, dial: Dial, env: Env) -> Result<(), String> {
+pub(crate) async fn check(
+    endpoint: SocketAddr,
+    health: &Health,
+    dial: &Dial,
+    env: Env,
+) -> Result<(), String> {
     let asked = async {
         match health.by {
             By::Tcp => connect(endpoint, health.timeout).await,
-            By::Http => http(endpoint, health, dial, env).await,
-            By::Grpc => grpc(endpoint, health, Dial { protocol: Protocol::Http2, ..dial }, env).await,
+            By::Http => http(endpoint, health, dial.clone(), env).await,
+            By::Grpc => grpc(endpoint, health, Dial { protocol: Protocol::Http2, ..dial.clone() }, env).await,
         }
     };
     let asked = tokio::time::timeout(health.timeout.as_std(), asked).await;
@@ -138,8 +143,9 @@ async fn ask(
     env: Env,
 ) -> Result<Response<AnswerBody>, String> {
     let facts = Facts::new(env.now());
-    let none_kept = Idle { max: 0, ..Idle::default() };
-    let pool = Arc::new(Pool::new(endpoint, dial, none_kept, env));
+    let none_kept = Dial { idle: Idle { max: 0, ..Idle::default() }, ..dial };
+    // What is counted of the endpoint is counted of calls.
+    let pool = Arc::new(Pool::new(endpoint, Arc::default(), none_kept, env));
     let call = Call { request: Request { head: Arc::new(head), payload }, facts };
     send(pool, &call).await.map_err(|error| error.to_string())
 }

@@ -1,10 +1,12 @@
 //! Where a service is, and how it is spoken to.
 
 mod balance;
+mod connections;
 mod endpoint;
 mod health;
 mod registration;
 mod run;
+mod tls;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -18,10 +20,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::outliers;
 pub use balance::{Balance, Sticky};
+pub use connections::Connections;
 pub use endpoint::{Address, Endpoint};
 pub use health::{By, Health};
 pub use registration::Registration;
 pub use run::Run;
+pub use tls::{Files, Tls};
 
 /// Where a service is, and how it is spoken to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -44,11 +48,16 @@ pub struct Config {
     pub outliers: Switch<outliers::Config>,
     /// What it speaks. By default HTTP/1.1, which every service does.
     pub protocol: Protocol,
+    /// Whether that is spoken over TLS: `true`, or settings. By default it is not.
+    #[serde(skip_serializing_if = "is_off")]
+    pub tls: Switch<Tls>,
     /// The name of the policy that guards calls to it, if it is not `default`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<Name>,
-    /// How long it may take to connect to an endpoint, from 1ms. By default 1s: a connection within a data centre takes a millisecond, and one whose first packet is lost a second.
+    /// How long it may take to connect to an endpoint, TLS included, from 1ms. By default 1s: a connection within a data centre takes a millisecond, and one whose first packet is lost a second.
     pub connect_timeout: Duration,
+    /// How many connections there may be, and what waits for one.
+    pub connections: Connections,
     /// Connections that are kept between calls.
     pub idle: Idle,
 }
@@ -60,7 +69,7 @@ pub enum Protocol {
     /// HTTP/1.1.
     #[default]
     Http1,
-    /// HTTP/2 from the first byte on, without TLS, as gRPC servers speak it.
+    /// HTTP/2 from the first byte on, as gRPC servers speak it.
     Http2,
 }
 
@@ -88,8 +97,10 @@ impl Default for Config {
             health: None,
             outliers: Switch::On(outliers::Config::default()),
             protocol: Protocol::default(),
+            tls: Switch::Off,
             policy: None,
             connect_timeout: Duration::from_secs(1),
+            connections: Connections::default(),
             idle: Idle::default(),
         }
     }
@@ -122,6 +133,8 @@ impl Config {
         within("health", self.health.as_ref().map_or(Ok(()), Health::check))?;
         within("run", self.run.as_ref().map_or(Ok(()), Run::check))?;
         within("registration", self.registration.on().map_or(Ok(()), Registration::check))?;
+        within("tls", self.tls.on().map_or(Ok(()), Tls::check))?;
+        within("connections", self.connections.check())?;
         within("outliers", self.outliers.on().map_or(Ok(()), outliers::Config::check))?;
         if self.connect_timeout < Duration::from_millis(1) {
             return Err("has a `connect_timeout` below 1ms: make it longer, such as 1s".to_owned());

@@ -9,6 +9,7 @@ use mainstay_base::id::Name;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::latency::Latency;
+use crate::spot::Spot;
 
 /// What discovery says of one instance of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub(crate) struct Load {
     pub(crate) failed: AtomicU64,
     /// How long those took that did not, in all.
     pub(crate) took_nanos: AtomicU64,
+    /// Connections of all threads.
+    pub(crate) spot: Spot,
 }
 
 impl Instance {
@@ -90,7 +93,7 @@ impl Endpoint {
         &self.instance
     }
 
-    pub(crate) fn load(&self) -> &Load {
+    pub(crate) const fn load(&self) -> &Arc<Load> {
         &self.load
     }
 
@@ -112,6 +115,12 @@ impl Load {
 
     pub(crate) fn begin(&self) {
         self.running.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The same, if fewer than so many do.
+    pub(crate) fn begin_below(&self, max: u32) -> bool {
+        let more = |running: u32| (running < max).then_some(running + 1);
+        self.running.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
     pub(crate) fn end(&self) {

@@ -32,6 +32,20 @@ pub enum Error {
         /// How long it might have taken.
         limit: Duration,
     },
+    /// No TLS with the endpoint: it is another than it should be, does not know who calls, or speaks none. Nothing was sent.
+    #[error("no TLS with {endpoint}: {source}")]
+    Handshake {
+        /// Where.
+        endpoint: SocketAddr,
+        /// What is wrong with it.
+        source: io::Error,
+    },
+    /// All connections that there may be to the endpoint are in use: nothing was sent.
+    #[error("all connections that there may be to {endpoint} are in use")]
+    Busy {
+        /// Where.
+        endpoint: SocketAddr,
+    },
     /// The connection ended before anything of the request was sent.
     #[error("{endpoint} closed the connection before anything was sent")]
     NotSent {
@@ -75,13 +89,25 @@ pub enum Broken {
 }
 
 impl Error {
+    /// Why there is no connection, where that is known to be what is told.
+    pub(crate) fn why(&self) -> String {
+        match self {
+            Self::Connect { source, .. } => source.to_string(),
+            Self::Handshake { source, .. } => format!("no TLS: {source}"),
+            Self::ConnectTimeout { limit, .. } => format!("it took no connection within {limit}"),
+            other => other.to_string(),
+        }
+    }
+
     /// What those may know who have asked: nothing of where services are, and of what runs there.
     pub const fn told(&self) -> &'static str {
         match self {
             Self::NoEndpoint { .. } => "the service has no endpoints at the moment: nothing was sent to it",
-            Self::Connect { .. } | Self::ConnectTimeout { .. } | Self::NotSent { .. } => {
-                "the service cannot be reached: nothing was sent to it"
-            }
+            Self::Busy { .. } => "all connections to the service are in use: nothing was sent to it",
+            Self::Connect { .. }
+            | Self::ConnectTimeout { .. }
+            | Self::Handshake { .. }
+            | Self::NotSent { .. } => "the service cannot be reached: nothing was sent to it",
             Self::Failed { .. } => "the service gave no usable answer: it may have done what was asked",
             Self::Body => "the request's body did not arrive",
             Self::BodySpent => {
@@ -97,6 +123,8 @@ impl Classify for Error {
             Self::NoEndpoint { .. }
             | Self::Connect { .. }
             | Self::ConnectTimeout { .. }
+            | Self::Handshake { .. }
+            | Self::Busy { .. }
             | Self::NotSent { .. } => Code::Unavailable,
             Self::Failed { .. } | Self::BodySpent => Code::BadGateway,
             Self::Body => Code::Malformed,
@@ -108,6 +136,8 @@ impl Classify for Error {
             Self::NoEndpoint { .. }
             | Self::Connect { .. }
             | Self::ConnectTimeout { .. }
+            | Self::Handshake { .. }
+            | Self::Busy { .. }
             | Self::NotSent { .. } => Retry::Safe,
             Self::Failed { .. } => Retry::WithIdempotencyKey,
             Self::Body | Self::BodySpent => Retry::Never,

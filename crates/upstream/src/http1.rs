@@ -10,20 +10,22 @@ mod decode;
 mod encode;
 mod exchange;
 
-use std::io::ErrorKind;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use tokio::net::TcpStream;
+use mainstay_base::time::Instant;
 use tokio_util::io::poll_read_buf;
 
 pub(crate) use body::Http1Body;
 pub(crate) use exchange::send;
 
+use crate::connection::Connection;
 use crate::error::Broken;
 use crate::pool::Pool;
+use crate::spot::Opened;
 
 use decode::Names;
 
@@ -37,7 +39,7 @@ type Shared = Arc<Pool>;
 /// A connection that nobody else uses. Dropped, it is closed.
 #[derive(Debug)]
 pub(crate) struct Client {
-    stream: TcpStream,
+    stream: Connection,
     /// What came and was not looked at.
     come: Bytes,
     /// Where more is read into.
@@ -48,11 +50,14 @@ pub(crate) struct Client {
     unwritten: BytesMut,
     /// Whether it has carried a call.
     is_used: bool,
+    /// It carries no calls from then on.
+    until: Instant,
+    opened: Opened,
 }
 
 impl Client {
     /// Over a new connection.
-    pub(crate) fn new(stream: TcpStream) -> Self {
+    pub(crate) fn new(stream: Connection, until: Instant, opened: Opened) -> Self {
         let (room, unwritten) = (BytesMut::new(), BytesMut::new());
         Self {
             stream,
@@ -62,14 +67,25 @@ impl Client {
             names: Names::default(),
             unwritten,
             is_used: false,
+            until,
+            opened,
         }
     }
 
     /// Whether it can take a call: nothing has come that nobody asked for, nor its end.
-    pub(crate) fn is_open(&self, context: &mut Context<'_>) -> bool {
-        // The system is asked only if something has come.
-        self.stream.poll_read_ready(context).is_pending()
-            || matches!(self.stream.try_read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
+    pub(crate) fn is_open(&mut self, context: &mut Context<'_>) -> bool {
+        self.stream.is_quiet(context)
+    }
+
+    /// From when on it carries no calls.
+    pub(crate) const fn until(&self) -> Instant {
+        self.until
+    }
+
+    /// The same, which lay idle with another thread. Errors: the system's, and the connection is closed.
+    pub(crate) fn taken_over(self) -> io::Result<Self> {
+        let stream = self.stream.taken_over()?;
+        Ok(Self { stream, ..self })
     }
 
     /// Reads more, behind what was not looked at. Returns whether there was any: not at the end of the connection.

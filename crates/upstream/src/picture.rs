@@ -82,17 +82,18 @@ impl Picture {
         }
     }
 
-    /// The endpoint for a call: this one, if it takes calls and was not tried; else one by the algorithm. None if the service has none.
+    /// The endpoint for a call: this one, if it takes calls, has room and was not tried; else one by the algorithm. None if the service has none.
     pub fn choose(&self, kept_to: Option<Id>, ask: &mut Ask<'_>) -> Option<&Arc<Endpoint>> {
-        if let Some(id) = kept_to.filter(|id| !ask.tried.contains(id))
-            && let Some(kept) = self.endpoints().find(|endpoint| endpoint.id() == id && !endpoint.is_out())
+        let passing = ask.passing();
+        if let Some(id) = kept_to
+            && let Some(kept) = self.endpoints().find(|it| it.id() == id && passing.is_fresh(it))
         {
             return Some(kept);
         }
         let (first, other) =
             if self.goes_far(ask.key) { (&self.far, &self.near) } else { (&self.near, &self.far) };
         // One that is passed over in its own zone is worse than one in another.
-        if !first.has_fresh(ask.tried) && other.has_fresh(ask.tried) {
+        if !first.has_fresh(passing) && other.has_fresh(passing) {
             return other.choose(ask);
         }
         first.choose(ask).or_else(|| other.choose(ask))

@@ -2,31 +2,36 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use mainstay_base::time::Instant;
 use mainstay_resilience::Env;
-use rustix::net::sockopt::set_tcp_user_timeout;
-use tokio::net::TcpStream;
 
-use crate::config::{Idle, Protocol};
+use crate::config::Protocol;
+use crate::connection::Connection;
+use crate::dial::Dial;
+use crate::endpoint::Load;
 use crate::error::Error;
 use crate::http1::Client;
 use crate::http2;
-use crate::service::Dial;
+use crate::spot::Opened;
 
 /// Connections to one endpoint that one thread keeps between calls.
 #[derive(Debug)]
 pub(crate) struct Pool {
     endpoint: SocketAddr,
     dial: Dial,
-    idle: Idle,
     env: Env,
+    /// What is counted of the endpoint, and the connections of other threads.
+    load: Arc<Load>,
     /// The last used is used next, so that those that are not needed grow old.
     kept: Mutex<Kept>,
-    /// The one connection over HTTP/2.
-    shared: tokio::sync::Mutex<Option<http2::Client>>,
+    /// Those over HTTP/2 that take calls.
+    shared: Mutex<Vec<http2::Client>>,
+    /// Held by whoever opens one over HTTP/2.
+    opening: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -37,44 +42,65 @@ struct Kept {
     now: Instant,
 }
 
-/// How long what was sent may go without being received until the connection is given up. The system has a quarter of an hour by default, and calls over HTTP/2 share one.
-const UNRECEIVED_MAX: std::time::Duration = std::time::Duration::from_secs(15);
+/// A new connection: how long it may be used, and that it is counted.
+type Fresh = (Connection, Instant, Opened);
 
-/// An option that cannot be set leaves a connection that is slower, or is noticed later to be gone, and not wrong.
-fn tune(stream: &TcpStream) {
-    let _ = stream.set_nodelay(true);
-    let _ = set_tcp_user_timeout(stream, u32::try_from(UNRECEIVED_MAX.as_millis()).unwrap_or(u32::MAX));
-}
-
-/// The connection that is shared, if it takes calls.
-fn open(shared: &Option<http2::Client>) -> Option<http2::Client> {
-    shared.as_ref().filter(|client| client.is_open()).cloned()
-}
+/// How often a thread looks for a connection where all that there may be are there. One is free: there are no more calls than connections; but it may be on its way from one thread to another.
+const LOOKS_MAX: u32 = 64;
 
 impl Pool {
-    pub(crate) fn new(endpoint: SocketAddr, dial: Dial, idle: Idle, env: Env) -> Self {
-        let shared = tokio::sync::Mutex::new(None);
+    /// To an endpoint of which this is counted.
+    pub(crate) fn new(endpoint: SocketAddr, load: Arc<Load>, dial: Dial, env: Env) -> Self {
         let kept = Mutex::new(Kept { clients: Vec::new(), now: env.now() });
-        Self { endpoint, dial, idle, env, kept, shared }
+        let (shared, opening) = (Mutex::default(), tokio::sync::Mutex::new(()));
+        Self { endpoint, dial, env, load, kept, shared, opening }
     }
 
     /// A connection that takes a call: one that is kept, or a new one.
     pub(crate) async fn client(&self) -> Result<Box<Client>, Error> {
-        while let Some(client) = self.pop() {
+        if let Some(client) = self.kept_client().await {
+            return Ok(client);
+        }
+        // In a box: it is seldom needed, and large.
+        Box::pin(self.other_client()).await
+    }
+
+    /// One that is kept and open.
+    async fn kept_client(&self) -> Option<Box<Client>> {
+        while let Some(mut client) = self.pop() {
             let is_open = poll_fn(|context| Poll::Ready(client.is_open(context))).await;
             if is_open {
+                return Some(client);
+            }
+        }
+        None
+    }
+
+    /// A new one, or another thread's.
+    async fn other_client(&self) -> Result<Box<Client>, Error> {
+        for _ in 0..LOOKS_MAX {
+            if let Some(opened) = self.may_open() {
+                let (connection, until, opened) = self.connect(opened).await?;
+                return Ok(Box::new(Client::new(connection, until, opened)));
+            }
+            let idle = self.load.spot.ask_others(self, Self::pop);
+            // That of another thread may have broken on its way.
+            if let Some(Ok(mut client)) = idle.map(|client| client.taken_over())
+                && poll_fn(|context| Poll::Ready(client.is_open(context))).await
+            {
+                return Ok(Box::new(client));
+            }
+            tokio::task::yield_now().await;
+            if let Some(client) = self.kept_client().await {
                 return Ok(client);
             }
         }
-        // In a box: it is seldom needed, and large.
-        Ok(Box::new(Client::new(Box::pin(self.connect()).await?)))
+        Err(Error::Busy { endpoint: self.endpoint })
     }
 
-    /// The connection over HTTP/2 that all calls of this thread share.
+    /// A connection over HTTP/2 that takes a call besides those that it has.
     pub(crate) async fn shared(&self) -> Result<http2::Client, Error> {
-        if let Ok(shared) = self.shared.try_lock()
-            && let Some(client) = open(&shared)
-        {
+        if let Some(client) = self.least().filter(|client| client.calls() < self.streams()) {
             return Ok(client);
         }
         // Those who wait for one that is being made wait no longer than it may take.
@@ -84,12 +110,57 @@ impl Pool {
     }
 
     async fn share(&self) -> Result<http2::Client, Error> {
-        let mut shared = self.shared.lock().await;
-        if let Some(client) = open(&shared) {
+        let _opening = match (self.opening.try_lock(), self.least()) {
+            (Ok(opening), _) => opening,
+            // What is full takes one more call rather than have it wait for a connection that others wait for as well.
+            (Err(_), Some(full)) => return Ok(full),
+            (Err(_), None) => self.opening.lock().await,
+        };
+        if let Some(client) = self.least().filter(|client| client.calls() < self.streams()) {
             return Ok(client);
         }
-        let client = http2::Client::new(self.connect().await?, self.endpoint).await?;
-        Ok(shared.insert(client).clone())
+        let Some(opened) = self.may_open() else {
+            let others = self
+                .load
+                .spot
+                .ask_others(self, |other| other.least().filter(|client| client.calls() < other.streams()));
+            return others.or_else(|| self.least()).ok_or(Error::Busy { endpoint: self.endpoint });
+        };
+        let opened = async {
+            let (connection, until, opened) = self.connect(opened).await?;
+            http2::Client::new(connection, self.endpoint, until, opened).await
+        };
+        match (opened.await, self.least()) {
+            (Ok(client), _) => {
+                self.shared_mut().push(client.clone());
+                Ok(client)
+            }
+            (Err(_), Some(full)) => Ok(full),
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    /// That of the connections over HTTP/2 which has the fewest calls. Those that take none any more are let go.
+    fn least(&self) -> Option<http2::Client> {
+        let mut shared = self.shared_mut();
+        shared.retain(http2::Client::is_open);
+        shared.iter().min_by_key(|client| client.calls()).cloned()
+    }
+
+    const fn streams(&self) -> u32 {
+        self.dial.connections.streams.get()
+    }
+
+    /// One more connection, if there may be one.
+    fn may_open(&self) -> Option<Opened> {
+        Opened::new(&self.load, self.dial.connections.max.map(NonZeroU32::get))
+    }
+
+    async fn connect(&self, opened: Opened) -> Result<Fresh, Error> {
+        let connection = self.dial.connect(self.endpoint).await?;
+        let share = 0.9 + 0.1 * self.env.unit();
+        let age = self.dial.connections.age_max.as_std().mul_f64(share);
+        Ok((connection, self.env.now().saturating_add(age), opened))
     }
 
     pub(crate) const fn protocol(&self) -> Protocol {
@@ -104,20 +175,10 @@ impl Pool {
         self.endpoint
     }
 
-    async fn connect(&self) -> Result<TcpStream, Error> {
-        let (endpoint, limit) = (self.endpoint, self.dial.connect_timeout);
-        let connected = tokio::time::timeout(limit.as_std(), TcpStream::connect(endpoint)).await;
-        let stream = connected
-            .map_err(|_| Error::ConnectTimeout { endpoint, limit })?
-            .map_err(|source| Error::Connect { endpoint, source })?;
-        tune(&stream);
-        Ok(stream)
-    }
-
-    /// Keeps a connection for the next call.
+    /// Keeps a connection for the next call, if it is not too old and not one too many.
     pub(crate) fn keep(&self, client: Box<Client>) {
         let mut kept = self.kept();
-        if kept.clients.len() < self.idle.max as usize {
+        if kept.clients.len() < self.dial.idle.max as usize && client.until() > kept.now {
             let since = kept.now;
             kept.clients.push((client, since));
         }
@@ -128,40 +189,35 @@ impl Pool {
         let now = self.env.now();
         let mut kept = self.kept();
         kept.now = now;
-        // The oldest come first.
-        let old = kept.clients.partition_point(|(_, since)| self.is_old(*since, now));
-        let closed: Vec<_> = kept.clients.drain(..old).collect();
+        let old: Vec<_> =
+            kept.clients.extract_if(.., |(client, since)| self.is_old(client, *since, now)).collect();
         drop(kept);
-        drop(closed);
+        drop(old);
+        // They end with the calls that they have.
+        self.shared_mut().retain(|client| client.until() > now);
     }
 
-    fn is_old(&self, since: Instant, now: Instant) -> bool {
-        now.saturating_since(since) >= self.idle.timeout
+    fn is_old(&self, client: &Client, since: Instant, now: Instant) -> bool {
+        now.saturating_since(since) >= self.dial.idle.timeout || client.until() <= now
     }
 
     fn pop(&self) -> Option<Box<Client>> {
         let mut kept = self.kept();
-        let (client, since) = kept.clients.pop()?;
-        (!self.is_old(since, kept.now)).then_some(client)
+        loop {
+            let (client, since) = kept.clients.pop()?;
+            if !self.is_old(&client, since, kept.now) {
+                return Some(client);
+            }
+        }
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
         // Pushing and popping leave a valid list behind.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_connection_whose_other_side_is_gone_is_given_up() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("it listens");
-        let stream = TcpStream::connect(address).await.expect("it listens");
-        tune(&stream);
-        let millis = rustix::net::sockopt::tcp_user_timeout(&stream).expect("it is set");
-        assert_eq!(std::time::Duration::from_millis(millis.into()), UNRECEIVED_MAX);
+    fn shared_mut(&self) -> MutexGuard<'_, Vec<http2::Client>> {
+        // As above.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -94,6 +94,8 @@ pub struct Counts {
     pub states: Vec<State>,
     /// How many calls run.
     pub running: u32,
+    /// How many connections there are.
+    pub connections: u32,
     /// How often one was ejected.
     pub ejected: u64,
     /// How often one could not be connected to any more.
@@ -289,7 +291,13 @@ impl Roster {
                 member.endpoint.load().set_unreachable(false);
                 member.standing.can_be_reached();
             }
-            Err(why) => member.standing.is_still_unreachable(member.endpoint.instance().address, &why, now),
+            Err(why) => {
+                let (address, is_new) =
+                    (member.endpoint.instance().address, !member.standing.is_unreachable());
+                member.standing.is_still_unreachable(address, &why, now);
+                member.endpoint.load().set_unreachable(true);
+                inner.unreachable += u64::from(is_new);
+            }
         }
     }
 
@@ -327,6 +335,7 @@ impl Roster {
         Counts {
             states: inner.members.iter().map(|member| member.standing.state()).collect(),
             running: inner.members.iter().map(|member| member.endpoint.load().running()).sum(),
+            connections: inner.members.iter().map(|member| member.endpoint.load().spot.open()).sum(),
             ejected: inner.ejected,
             unreachable: inner.unreachable,
         }

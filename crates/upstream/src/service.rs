@@ -5,14 +5,16 @@ use std::sync::Arc;
 use mainstay_base::brief::Brief;
 use mainstay_base::id::Name;
 use mainstay_base::switch::Switch;
-use mainstay_base::units::Duration;
 use mainstay_resilience::Env;
 use mainstay_resilience::policy::{Guard, Policy};
 
-use crate::config::{Config, Health, Idle, Protocol};
+use crate::config::{Config, Health, Protocol};
+use crate::dial::Dial;
 use crate::leases::Leases;
+use crate::room::Room;
 use crate::roster::{Described, Roster, Rules, Source};
 use crate::run::Scale;
+use crate::tls;
 
 /// A service, as all its callers share it.
 #[derive(Debug)]
@@ -25,37 +27,41 @@ pub struct Service {
     roster: Arc<Roster>,
     leases: Arc<Leases>,
     scale: Arc<Scale>,
-}
-
-/// How an endpoint is connected to. Connections of one dial serve each call to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Dial {
-    pub(crate) protocol: Protocol,
-    pub(crate) connect_timeout: Duration,
+    dial: Dial,
+    /// Where connections are bounded.
+    room: Option<Arc<Room>>,
 }
 
 impl Service {
     /// One with this configuration and this policy, which were checked, called from this zone.
     pub fn new(name: Name, config: Config, policy: Policy, env: Env, zone: Option<Name>) -> Self {
         let now = env.now();
-        let guard = Guard::new(&policy, env);
         let roster = Arc::new(Roster::new(name.clone(), rules(&config, zone)));
         roster.describe(Source::Defined, described(&config), now);
         let leases = Arc::new(Leases::new(Arc::clone(&roster)));
-        Self { name, config, policy, guard, roster, leases, scale: Arc::new(Scale::new()) }
+        let dial = dial(&config, None);
+        let room = room(&dial, &roster, &env).map(Arc::new);
+        let guard = Guard::new(&policy, env);
+        Self { name, config, policy, guard, roster, leases, scale: Arc::new(Scale::new()), dial, room }
     }
 
     /// The same service with another configuration, which is in force from now on. What is known of its endpoints stays; what its policy remembers stays if that is the same.
     #[must_use]
     pub fn changed(&self, config: Config, policy: Policy, env: Env, zone: Option<Name>) -> Self {
         let now = env.now();
-        let guard = if self.policy == policy { self.guard.clone() } else { Guard::new(&policy, env) };
+        let dial = dial(&config, Some(self));
         let (roster, leases) = (Arc::clone(&self.roster), Arc::clone(&self.leases));
         if config.registration == Switch::Off {
             leases.clear(now);
         }
         roster.rule(rules(&config, zone), now);
         roster.describe(Source::Defined, described(&config), now);
+        let room = if dial.has_room_of(&self.dial) {
+            self.room.clone()
+        } else {
+            room(&dial, &roster, &env).map(Arc::new)
+        };
+        let guard = if self.policy == policy { self.guard.clone() } else { Guard::new(&policy, env) };
         Self {
             name: self.name.clone(),
             config,
@@ -64,6 +70,8 @@ impl Service {
             roster,
             leases,
             scale: Arc::clone(&self.scale),
+            dial,
+            room,
         }
     }
 
@@ -106,13 +114,45 @@ impl Service {
         self.config.health.as_ref()
     }
 
-    pub(crate) const fn dial(&self) -> Dial {
-        Dial { protocol: self.config.protocol, connect_timeout: self.config.connect_timeout }
+    pub(crate) const fn dial(&self) -> &Dial {
+        &self.dial
     }
 
-    pub(crate) const fn idle(&self) -> Idle {
-        self.config.idle
+    pub(crate) const fn room(&self) -> Option<&Arc<Room>> {
+        self.room.as_ref()
     }
+
+    /// How many calls wait for a connection.
+    pub fn waiting(&self) -> u32 {
+        self.room.as_ref().map_or(0, |room| room.waiting())
+    }
+
+    /// Makes as much room as there is at those who take calls now. Returns how many calls run elsewhere.
+    pub(crate) fn fit(&self) -> u32 {
+        self.room.as_ref().map_or(0, |room| room.fit(&self.roster.picture()))
+    }
+}
+
+/// How endpoints are connected to by a configuration. Sessions of TLS go on where that is as it was.
+fn dial(config: &Config, before: Option<&Service>) -> Dial {
+    let make = |tls: &crate::config::Tls| {
+        let same = before.filter(|it| it.config.tls == config.tls && it.config.protocol == config.protocol);
+        let known = same.and_then(|it| it.dial.tls.clone());
+        let protocol = match config.protocol {
+            Protocol::Http1 => tls::HTTP1,
+            Protocol::Http2 => tls::HTTP2,
+        };
+        known.unwrap_or_else(|| {
+            tls::Client::new(tls, protocol).unwrap_or_else(|wrong| panic!("it was checked: {wrong}"))
+        })
+    };
+    let Config { protocol, connect_timeout, connections, idle, .. } = *config;
+    Dial { protocol, connect_timeout, connections, idle, tls: config.tls.on().map(make) }
+}
+
+fn room(dial: &Dial, roster: &Roster, env: &Env) -> Option<Room> {
+    let endpoints = roster.picture().endpoints().count();
+    Some(Room::new(dial.calls_max()?, &dial.connections, endpoints, env.clone()))
 }
 
 fn rules(config: &Config, zone: Option<Name>) -> Rules {

@@ -18,6 +18,8 @@ pub(crate) struct Standing {
     /// All of them.
     ejections_total: u64,
     unreachable: Option<Unreachable>,
+    /// Calls to it have failed in a row: it may be dead, and is to be connected to at once to know.
+    is_doubtful: bool,
     /// Whoever described it has said that it is to go.
     is_leaving: bool,
     /// Since when it takes calls.
@@ -101,6 +103,7 @@ impl Standing {
             ejections: 0,
             ejections_total: 0,
             unreachable: None,
+            is_doubtful: false,
             is_leaving: false,
             fit_since: None,
         }
@@ -162,6 +165,7 @@ impl Standing {
         self.ejections = self.ejections.saturating_add(1);
         self.ejections_total += 1;
         let until = now.saturating_add(config.eject_for(self.ejections));
+        self.is_doubtful = matches!(why, Reason::Failures(_));
         self.ejected = Some(Ejected { until, why });
     }
 
@@ -199,9 +203,11 @@ impl Standing {
         });
     }
 
-    /// A connection could be made.
+    /// A connection could be made. Where none could before somebody else listens now, who is not to suffer for what calls ended with before.
     pub(crate) fn can_be_reached(&mut self) {
-        self.unreachable = None;
+        if self.unreachable.take().is_some() {
+            self.ejected = None;
+        }
     }
 
     pub(crate) const fn is_unreachable(&self) -> bool {
@@ -210,11 +216,13 @@ impl Standing {
 
     /// Whether it is to be tried now whether it can be reached again. Whoever asks does so, and has until a moment for it.
     pub(crate) fn is_to_be_tried(&mut self, now: Instant, until: Instant) -> bool {
+        let is_doubtful = std::mem::take(&mut self.is_doubtful) && self.unreachable.is_none();
         let due = self.unreachable.as_mut().filter(|known| known.again <= now);
-        due.is_some_and(|known| {
-            known.again = until;
-            true
-        })
+        is_doubtful
+            || due.is_some_and(|known| {
+                known.again = until;
+                true
+            })
     }
 
     /// Whoever described it says whether it is to go.
@@ -329,6 +337,25 @@ mod tests {
         assert_eq!(standing.why().as_deref(), Some("cannot connect to 127.0.0.1:1: refused"));
         standing.can_be_reached();
         assert!(standing.settle(now));
+    }
+
+    #[test]
+    fn who_fails_in_a_row_is_connected_to_at_once_and_is_somebody_else_after_it_could_not_be() {
+        let (mut standing, address) = (Standing::new(false), SocketAddr::from(([127, 0, 0, 1], 1)));
+        let eject = |standing: &mut Standing| {
+            standing.eject(Reason::Failures(5), &outliers::Config::default(), at(100));
+            let tried = [(); 2].map(|()| standing.is_to_be_tried(at(100), at(102)));
+            assert_eq!(tried, [true, false], "once");
+        };
+        eject(&mut standing);
+        standing.can_be_reached();
+        assert_eq!(standing.state(), State::Ejected, "it is the same as before");
+        assert!(standing.settle(at(130)));
+        eject(&mut standing);
+        standing.is_still_unreachable(address, "refused", at(101));
+        assert_eq!(standing.state(), State::Unreachable);
+        standing.can_be_reached();
+        assert_eq!(standing.state(), State::Healthy);
     }
 
     #[test]

@@ -3,7 +3,6 @@
 //! It runs on the background runtime. Without it services are called all the same; what was found dead stays out then.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mainstay_base::id::Name;
@@ -14,11 +13,15 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::check;
+use crate::dial::Dial;
 use crate::endpoint::{Endpoint, Id};
 use crate::service::Service;
 
 /// The most checks of one service that are under way at a time.
 const UNDER_WAY_MAX: usize = 64;
+
+/// How often room for calls is made again while some run at endpoints that take none.
+const FIT_EVERY: Duration = Duration::from_secs(1);
 
 /// How much is waited for when nothing is due.
 const IDLE: Duration = Duration::from_secs(3600);
@@ -68,22 +71,31 @@ async fn tend_one(service: Arc<Service>, env: Env) {
         let now = env.now();
         let lease = service.leases().settle(now);
         let settled = roster.settle(now);
-        let limit = service.dial().connect_timeout;
+        // What runs at endpoints that take no calls any more is looked at until it has ended.
+        let refit = (service.fit() > 0).then(|| now.saturating_add(FIT_EVERY));
+        let dial = service.dial();
         // Longer than it may take: it is tried once at a time.
-        let until = now.saturating_add(limit).saturating_add(limit);
+        let until = now.saturating_add(dial.connect_timeout).saturating_add(dial.connect_timeout);
         for endpoint in roster.to_be_tried(now, until) {
-            work.spawn(reach(endpoint, limit));
+            work.spawn(reach(endpoint, dial.clone()));
         }
         let next = service.health().and_then(|health| {
             for endpoint in checks.due(&roster.endpoints(), now, UNDER_WAY_MAX) {
-                let (health, dial, env) = (health.clone(), service.dial(), env.clone());
+                let (health, dial, env) = (health.clone(), dial.clone(), env.clone());
                 let (id, address) = (endpoint.id(), endpoint.instance().address);
-                work.spawn(async move { Done::Checked(id, check::check(address, &health, dial, env).await) });
+                work.spawn(
+                    async move { Done::Checked(id, check::check(address, &health, &dial, env).await) },
+                );
             }
             checks.next()
         });
-        let due =
-            settled.into_iter().chain(lease).chain(next).min().map_or(IDLE, |due| due.saturating_since(now));
+        let due = settled
+            .into_iter()
+            .chain(lease)
+            .chain(next)
+            .chain(refit)
+            .min()
+            .map_or(IDLE, |due| due.saturating_since(now));
         tokio::select! {
             () = roster.stirred() => {}
             () = tokio::time::sleep(due.as_std()) => {}
@@ -113,9 +125,9 @@ fn happened(done: Done, service: &Service, checks: &mut Checks, env: &Env) {
     }
 }
 
-async fn reach(endpoint: Arc<Endpoint>, limit: Duration) -> Done {
-    let address: SocketAddr = endpoint.instance().address;
-    Done::Reached(endpoint.id(), check::connect(address, limit).await)
+async fn reach(endpoint: Arc<Endpoint>, dial: Dial) -> Done {
+    let reached = dial.connect(endpoint.instance().address).await;
+    Done::Reached(endpoint.id(), reached.map(drop).map_err(|error| error.why()))
 }
 
 /// When endpoints are checked next.

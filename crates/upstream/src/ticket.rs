@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::Response;
 use mainstay_base::time::Instant;
+use mainstay_resilience::bulkhead::Held;
 use mainstay_resilience::{Facts, Verdict};
 
 use crate::body::AnswerBody;
@@ -16,24 +17,37 @@ use crate::worker::Of;
 
 /// A call that runs at an endpoint: counted there until it is dropped.
 #[derive(Debug)]
-pub struct Running(Arc<Endpoint>);
+pub struct Running {
+    endpoint: Arc<Endpoint>,
+    /// The room that it takes of the service, where that is bounded. Given back after it is counted no more.
+    room: Option<Held>,
+}
 
 impl Running {
     /// From now on.
     pub fn new(endpoint: Arc<Endpoint>) -> Self {
         endpoint.load().begin();
-        Self(endpoint)
+        Self { endpoint, room: None }
+    }
+
+    /// The same in room of the service, if fewer than so many run there. Errors: the room, when as many do.
+    pub(crate) fn in_room(endpoint: Arc<Endpoint>, max: u32, room: Held) -> Result<Self, Held> {
+        if endpoint.load().begin_below(max) {
+            return Ok(Self { endpoint, room: Some(room) });
+        }
+        Err(room)
     }
 
     /// Where it runs.
     pub const fn endpoint(&self) -> &Arc<Endpoint> {
-        &self.0
+        &self.endpoint
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.load().end();
+        self.endpoint.load().end();
+        drop(self.room.take());
     }
 }
 
@@ -49,11 +63,11 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
-    pub(crate) fn new(of: Arc<Of>, endpoint: Arc<Endpoint>, facts: &Facts) -> Self {
+    pub(crate) fn new(of: Arc<Of>, running: Running, facts: &Facts) -> Self {
         let begun = facts.now;
         // A deadline that comes earlier is its caller's, and says nothing of the endpoint.
         let late = begun.saturating_add(of.patience());
-        Self { of, begun, late, running: Some(Running::new(endpoint)) }
+        Self { of, begun, late, running: Some(running) }
     }
 
     /// The answer is there, or there will be none. A call that has its answer runs on until that is read.
@@ -66,14 +80,25 @@ impl Ticket {
         let took = now.saturating_since(self.begun);
         let ended = |outcome| self.of.roster().ended(running.endpoint(), outcome, now);
         match (judge(result.as_ref()), &result) {
-            (_, Err(Error::Connect { source, .. })) if is_of_endpoint(source.kind()) => {
-                ended(Outcome::Unreachable(&source.to_string()));
+            (_, Err(error @ Error::Connect { source, .. })) if is_of_endpoint(source.kind()) => {
+                ended(Outcome::Unreachable(&error.why()));
             }
             // This machine has no ports or files left.
             (_, Err(Error::Connect { .. })) => {}
-            (_, Err(error @ Error::ConnectTimeout { .. })) => ended(Outcome::Unreachable(&error.to_string())),
+            (_, Err(error @ (Error::ConnectTimeout { .. } | Error::Handshake { .. }))) => {
+                ended(Outcome::Unreachable(&error.why()));
+            }
             // A connection that was idle for too long says nothing of the endpoint, nor does a body that did not come.
-            (_, Err(Error::NotSent { .. } | Error::Body | Error::BodySpent | Error::NoEndpoint { .. })) => {}
+            (
+                _,
+                Err(
+                    Error::NotSent { .. }
+                    | Error::Busy { .. }
+                    | Error::Body
+                    | Error::BodySpent
+                    | Error::NoEndpoint { .. },
+                ),
+            ) => {}
             (Verdict::Success | Verdict::Neutral, _) => ended(Outcome::Success(took)),
             (Verdict::Failure(_) | Verdict::Busy(_), _) => ended(Outcome::Failure(took)),
         }

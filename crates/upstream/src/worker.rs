@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::future::{Future, ready};
 use std::hash::{BuildHasherDefault, Hasher};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -11,6 +10,7 @@ use std::task::{Context, Poll};
 use http::Response;
 use mainstay_base::time::Instant;
 use mainstay_base::units::Duration;
+use mainstay_resilience::bulkhead::Held;
 use mainstay_resilience::fault::{self, Label};
 use mainstay_resilience::policy::{Guard, Guarded};
 use mainstay_resilience::{Call, Env, Error as Guardian};
@@ -18,7 +18,8 @@ use tower_layer::Layer as _;
 
 use crate::balance::{Ask, Random};
 use crate::body::AnswerBody;
-use crate::config::{Idle, Protocol};
+use crate::config::Protocol;
+use crate::dial::Dial;
 use crate::endpoint::{Endpoint, Id};
 use crate::error::Error;
 use crate::http1;
@@ -26,10 +27,11 @@ use crate::judge::judge;
 use crate::picture::Picture;
 use crate::pool::Pool;
 use crate::request::Request;
+use crate::room::Room;
 use crate::roster::Roster;
-use crate::service::{Dial, Service};
+use crate::service::Service;
 use crate::slow::Slower;
-use crate::ticket::Ticket;
+use crate::ticket::{Running, Ticket};
 
 /// What one thread has to call services with: connections of its own. Clones are the same one.
 #[derive(Debug, Clone)]
@@ -41,8 +43,8 @@ struct Shared {
     pools: Mutex<HashMap<Place, Arc<Pool>>>,
 }
 
-/// Where a pool's connections lead, and how.
-type Place = (SocketAddr, Dial, Idle);
+/// Where a pool's connections lead, as the place in memory of what is counted there, and how.
+type Place = (usize, Dial);
 
 /// A service behind a guard, as one thread calls it.
 pub struct Caller(Mutex<Guarded<Faulty, Judge>>);
@@ -83,10 +85,17 @@ impl Worker {
         pools.iter().for_each(|pool| pool.sweep());
     }
 
-    fn pool(&self, endpoint: SocketAddr, service: &Service) -> Arc<Pool> {
-        let (dial, idle) = (service.dial(), service.idle());
-        let make = || Arc::new(Pool::new(endpoint, dial, idle, self.0.env.clone()));
-        Arc::clone(self.pools().entry((endpoint, dial, idle)).or_insert_with(make))
+    fn pool(&self, endpoint: &Endpoint, service: &Service) -> Arc<Pool> {
+        let (address, load, dial) = (endpoint.instance().address, endpoint.load(), service.dial());
+        let make = || {
+            let pool = Pool::new(address, Arc::clone(load), dial.clone(), self.0.env.clone());
+            let pool = Arc::new(pool);
+            load.spot.join(&pool);
+            pool
+        };
+        // Nobody else has that place as long as a pool counts there.
+        let place = (Arc::as_ptr(load).addr(), dial.clone());
+        Arc::clone(self.pools().entry(place).or_insert_with(make))
     }
 
     fn pools(&self) -> MutexGuard<'_, HashMap<Place, Arc<Pool>>> {
@@ -161,27 +170,53 @@ impl Of {
         self.patience
     }
 
-    /// The endpoint that a call goes to, and this thread's connections there. Errors: there is none.
-    fn choose(&self, call: &Call<Request>) -> Result<(Arc<Endpoint>, Arc<Pool>), Error> {
+    /// The endpoint that a call goes to, where it runs from now on, and this thread's connections there. Errors: there is none, or none with room.
+    fn choose(&self, call: &Call<Request>, mut of_room: Option<Held>) -> Result<(Running, Arc<Pool>), Error> {
         // A picture, its pools and a number are themselves at any time.
         let mut local = self.local.lock().unwrap_or_else(PoisonError::into_inner);
         let roster = self.service.roster();
         if !roster.is_newest(&local.picture) {
             local.see(roster.picture());
+            self.service.fit();
         }
         let Local { picture, pools, random } = &mut *local;
         let (choice, now) = (&call.request.head.choice, call.facts.now);
-        let chosen = choice.try_another(|tried| {
-            let key = choice.key.unwrap_or_else(|| random.draw());
-            let endpoint = picture.choose(choice.kept_to, &mut Ask { key, now, tried, random })?;
-            Some((endpoint.id(), Arc::clone(endpoint)))
+        let room = self.service.room().map_or(u32::MAX, |room| room.of_each());
+        let mut full = None;
+        let running = choice.try_another(|tried| {
+            for _ in 0..LOOKS_MAX {
+                let key = choice.key.unwrap_or_else(|| random.draw());
+                let endpoint = picture.choose(choice.kept_to, &mut Ask { key, now, tried, room, random })?;
+                if let Some(running) = begin(endpoint, room, &mut of_room) {
+                    return Some((endpoint.id(), running));
+                }
+                full = Some(endpoint.instance().address);
+            }
+            None
         });
-        let endpoint = chosen.ok_or_else(|| Error::NoEndpoint { service: self.service.name().clone() })?;
-        let pool = pools
-            .entry(endpoint.id())
-            .or_insert_with(|| self.worker.pool(endpoint.instance().address, &self.service));
+        let running = running.ok_or_else(|| match full {
+            Some(endpoint) => Error::Busy { endpoint },
+            None => Error::NoEndpoint { service: self.service.name().clone() },
+        })?;
+        let endpoint = running.endpoint();
+        let pool = pools.entry(endpoint.id()).or_insert_with(|| self.worker.pool(endpoint, &self.service));
         let pool = Arc::clone(pool);
-        Ok((endpoint, pool))
+        Ok((running, pool))
+    }
+}
+
+/// How often an endpoint is chosen where another thread has taken the last room at the one before. There is some at one of them: no more calls are let through.
+const LOOKS_MAX: u32 = 64;
+
+/// Has a call run at an endpoint, if there is room for it there.
+fn begin(endpoint: &Arc<Endpoint>, max: u32, of_room: &mut Option<Held>) -> Option<Running> {
+    let Some(held) = of_room.take() else { return Some(Running::new(Arc::clone(endpoint))) };
+    match Running::in_room(Arc::clone(endpoint), max, held) {
+        Ok(running) => Some(running),
+        Err(held) => {
+            *of_room = Some(held);
+            None
+        }
     }
 }
 
@@ -205,16 +240,43 @@ impl tower_service::Service<Call<Request>> for Sender {
     }
 
     fn call(&mut self, call: Call<Request>) -> Self::Future {
-        let (endpoint, pool) = match self.0.choose(&call) {
+        if let Some(room) = self.0.service.room() {
+            return Box::pin(in_room(Arc::clone(&self.0), Arc::clone(room), call));
+        }
+        let (running, pool) = match self.0.choose(&call, None) {
             Ok(chosen) => chosen,
             Err(error) => return Box::pin(ready(Err(Guardian::Service(error)))),
         };
-        let ticket = Ticket::new(Arc::clone(&self.0), endpoint, &call.facts);
+        let ticket = Ticket::new(Arc::clone(&self.0), running, &call.facts);
         Box::pin(async move {
             let answered = send(pool, &call).await;
             ticket.end(answered).map_err(Guardian::Service)
         })
     }
+}
+
+/// How often a call waits for room again that was let through and found none.
+const ROOM_LOOKS_MAX: u32 = 8;
+
+/// Sends a call once there is room for it.
+async fn in_room(of: Arc<Of>, room: Arc<Room>, mut call: Call<Request>) -> Answered {
+    let mut looks = 0;
+    let (running, pool) = loop {
+        let held = room.hold(&call.facts).await?;
+        // What its service is told and what its endpoint is judged by begins now.
+        call.facts.now = of.now();
+        match of.choose(&call, Some(held)) {
+            // Calls have ended at endpoints that take none: there was less room than was known.
+            Err(Error::Busy { .. }) if looks < ROOM_LOOKS_MAX => {
+                of.service.fit();
+                looks += 1;
+            }
+            chosen => break chosen.map_err(Guardian::Service)?,
+        }
+    };
+    let ticket = Ticket::new(of, running, &call.facts);
+    let answered = send(pool, &call).await;
+    ticket.end(answered).map_err(Guardian::Service)
 }
 
 /// Sends a call over a connection of a pool.
@@ -228,6 +290,6 @@ pub(crate) async fn send(pool: Arc<Pool>, call: &Call<Request>) -> Result<Respon
 
 async fn send_http2(pool: Arc<Pool>, call: &Call<Request>) -> Result<Response<AnswerBody>, Error> {
     let mut client = pool.shared().await?;
-    let answer = client.send(call, &pool).await?;
-    Ok(answer.map(AnswerBody::http2))
+    let (answer, carried) = client.send(call, &pool).await?;
+    Ok(answer.map(|body| AnswerBody::http2(body, carried)))
 }

@@ -18,7 +18,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Relays what a client and a service say, of which the client has said some already.
 pub(super) async fn run(client: Stream, said: Bytes, line: &Line, closing: CancellationToken) {
-    let Some(Switched { stream, said: answered, running: _running }) = line.take_switched() else { return };
+    let Some(Switched { stream, said: answered, counted: _counted }) = line.take_switched() else { return };
     let mut early = BytesMut::from(said);
     early.extend_from_slice(&line.take_held());
     let client = Prefixed::new(early.freeze(), client);

@@ -29,10 +29,11 @@ pub(super) struct Node {
     pub(super) ready_after: Duration,
     /// What its data is on.
     pub(super) device: Device,
+    exe: PathBuf,
     file: PathBuf,
     folder: PathBuf,
     /// Further sections of its configuration.
-    sections: &'static str,
+    sections: String,
 }
 
 impl Node {
@@ -41,24 +42,27 @@ impl Node {
         Self::start_with(exe, folder, "")
     }
 
-    /// The same with further sections of the configuration, as lines of YAML.
-    pub(super) fn start_with(exe: &Path, folder: &Path, sections: &'static str) -> Result<Self> {
+    /// The same with further keys of the section `listen`, indented by two spaces, and further sections of the configuration, as lines of YAML.
+    pub(super) fn start_with(exe: &Path, folder: &Path, sections: &str) -> Result<Self> {
         let api = free_port()?;
         let file = folder.join("mainstay.yaml");
         fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
         let text = configuration(folder, api, "info", sections);
         fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
-        let mut command = Command::new(exe);
-        command.arg("up").arg(&file);
-        let mut server = Server::spawn(command, &folder.join("log"))?;
-        let ready_after = server.wait_ready(&Probe::Http(api, READY.to_owned()), READY_DEADLINE)?;
-        let device = Device::below(folder);
-        Ok(Self { server, api, ready_after, device, file, folder: folder.to_owned(), sections })
+        let (server, ready_after) = spawned(exe, &file, folder, api)?;
+        let (device, exe, sections) = (Device::below(folder), exe.to_owned(), sections.to_owned());
+        Ok(Self { server, api, ready_after, device, exe, file, folder: folder.to_owned(), sections })
+    }
+
+    /// Starts it again, once its process has ended, and waits until it is ready.
+    pub(super) fn restart(&mut self) -> Result<()> {
+        (self.server, self.ready_after) = spawned(&self.exe, &self.file, &self.folder, self.api)?;
+        Ok(())
     }
 
     /// Replaces the configuration file by a valid one with another log level.
     pub(super) fn configure(&self, level: &str) -> Result<()> {
-        self.write(&configuration(&self.folder, self.api, level, self.sections))
+        self.write(&configuration(&self.folder, self.api, level, &self.sections))
     }
 
     /// Replaces the configuration file by any text.
@@ -72,10 +76,18 @@ impl Node {
     }
 }
 
+fn spawned(exe: &Path, file: &Path, folder: &Path, api: SocketAddr) -> Result<(Server, Duration)> {
+    let mut command = Command::new(exe);
+    command.arg("up").arg(file);
+    let mut server = Server::spawn(command, &folder.join("log"))?;
+    let ready_after = server.wait_ready(&Probe::Http(api, READY.to_owned()), READY_DEADLINE)?;
+    Ok((server, ready_after))
+}
+
 fn configuration(folder: &Path, api: SocketAddr, level: &str, sections: &str) -> String {
     format!(
-        "data: \"{}\"\nlisten: {{ api: \"{api}\" }}\nshutdown: {{ drain: 30s }}\n\
-         telemetry: {{ logs: {{ level: {level}, format: json }} }}\n{sections}",
+        "data: \"{}\"\nshutdown: {{ drain: 30s }}\n\
+         telemetry: {{ logs: {{ level: {level}, format: json }} }}\nlisten:\n  api: \"{api}\"\n{sections}",
         folder.join("data").display(),
     )
 }

@@ -142,7 +142,7 @@ impl Run<'_, '_> {
         self.agenda.after(wait, Event::Arrival);
         let gateway = (self.random.unit() * self.gateways.len() as f64) as usize;
         let key = self.choices.draw();
-        let mut ask = Ask { key, now, tried: &[], random: &mut self.choices };
+        let mut ask = Ask { key, now, tried: &[], room: u32::MAX, random: &mut self.choices };
         let picture = self.gateways[gateway].picture();
         let endpoint = picture.choose(None, &mut ask).expect("there are endpoints");
         let call =

@@ -10,6 +10,8 @@ use mainstay_gateway::config::{Definitions, Misfit, Route};
 use mainstay_gateway::explanation::{self, Asked, Explanation};
 use mainstay_gateway::snapshot::Snapshot;
 use mainstay_machine::definition::Origin;
+use mainstay_upstream::Config as Service;
+use mainstay_upstream::config::Tls;
 
 use super::view::{Defined, endpoints, guards};
 use super::written::wrong_faults;
@@ -87,6 +89,7 @@ impl InForce {
         let mut misfits = definitions.check();
         misfits.extend(faults_of_api(&definitions, &book));
         misfits.extend(programs_of_api(&definitions, &book));
+        misfits.extend(files_of_api(&definitions, &book));
         if misfits.is_empty() {
             return Ok(Self { written, book, definitions });
         }
@@ -128,16 +131,32 @@ fn faults_of_api(definitions: &Definitions, book: &Book) -> Vec<Misfit> {
 
 /// Programs of services that are defined over the API: whoever may call it need not be one who may start programs here.
 fn programs_of_api(definitions: &Definitions, book: &Book) -> Vec<Misfit> {
-    let is_of_api = |name: &Name| {
-        let record = book.get(Kind::Service, name);
-        record.is_some_and(|record| matches!(record.origin, Origin::Api { .. }))
-    };
-    let with_program = definitions.services.iter().filter(|(_, service)| service.run.is_some());
-    let wrong = with_program.filter(|(name, _)| is_of_api(name)).map(|(name, _)| {
+    let with_program = services_of_api(definitions, book).filter(|(_, service)| service.run.is_some());
+    let wrong = with_program.map(|(name, _)| {
         let told = Misfit::new(&["services", name.as_str(), "run"], "is not taken from the API");
         told.help("say it in the configuration: whoever may call the API starts no programs")
     });
     wrong.collect()
+}
+
+/// Files that services of the API name: whoever may call it need not be one who may read them here.
+fn files_of_api(definitions: &Definitions, book: &Book) -> Vec<Misfit> {
+    let with_files = |service: &Service| service.tls.on().is_some_and(Tls::has_files);
+    let wrong = services_of_api(definitions, book).filter(|(_, service)| with_files(service)).map(|(name, _)| {
+        let told = Misfit::new(&["services", name.as_str(), "tls"], "names files, which are not taken from the API");
+        told.help("say `ca`, `cert` and `key` in the configuration; over the API TLS goes by what the system trusts")
+    });
+    wrong.collect()
+}
+
+fn services_of_api<'a>(
+    definitions: &'a Definitions,
+    book: &Book,
+) -> impl Iterator<Item = (&'a Name, &'a Service)> {
+    definitions.services.iter().filter(|(name, _)| {
+        let record = book.get(Kind::Service, name);
+        record.is_some_and(|record| matches!(record.origin, Origin::Api { .. }))
+    })
 }
 
 /// A misfit of definitions, as one of the definition by its name.

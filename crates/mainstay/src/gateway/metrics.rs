@@ -14,6 +14,8 @@ pub(super) struct Endpoints {
     snapshot: Arc<ArcSwap<Snapshot>>,
     endpoints: IntGaugeVec,
     running: IntGaugeVec,
+    connections: IntGaugeVec,
+    waiting: IntGaugeVec,
     taken_out: IntCounterVec,
 }
 
@@ -31,6 +33,12 @@ impl Endpoints {
                 &["service", "state"],
             ),
             running: gauge("mainstay_upstream_running", "Calls that run at endpoints.", &["service"]),
+            connections: gauge("mainstay_upstream_connections", "Connections to endpoints.", &["service"]),
+            waiting: gauge(
+                "mainstay_upstream_waiting",
+                "Calls that wait for a connection, of those that there may be.",
+                &["service"],
+            ),
             taken_out: IntCounterVec::new(taken_out, &["service", "why"]).expect("a name"),
         }
     }
@@ -38,13 +46,14 @@ impl Endpoints {
 
 impl Collector for Endpoints {
     fn desc(&self) -> Vec<&Desc> {
-        [self.endpoints.desc(), self.running.desc(), self.taken_out.desc()].concat()
+        let gauges = [&self.endpoints, &self.running, &self.connections, &self.waiting];
+        gauges.into_iter().flat_map(Collector::desc).chain(self.taken_out.desc()).collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
         // Services that are gone are not shown any more.
-        self.endpoints.reset();
-        self.running.reset();
+        let gauges = [&self.endpoints, &self.running, &self.connections, &self.waiting];
+        gauges.into_iter().for_each(IntGaugeVec::reset);
         self.taken_out.reset();
         for service in self.snapshot.load().services() {
             let (name, counts) = (service.name().as_str(), service.roster().counts());
@@ -53,9 +62,11 @@ impl Collector for Endpoints {
                 self.endpoints.with_label_values(&[name, state.as_str()]).set(count as i64);
             }
             self.running.with_label_values(&[name]).set(counts.running.into());
+            self.connections.with_label_values(&[name]).set(counts.connections.into());
+            self.waiting.with_label_values(&[name]).set(service.waiting().into());
             self.taken_out.with_label_values(&[name, "ejected"]).inc_by(counts.ejected);
             self.taken_out.with_label_values(&[name, "unreachable"]).inc_by(counts.unreachable);
         }
-        [self.endpoints.collect(), self.running.collect(), self.taken_out.collect()].concat()
+        gauges.into_iter().flat_map(Collector::collect).chain(self.taken_out.collect()).collect()
     }
 }

@@ -89,6 +89,8 @@ pub struct Endpoint {
     pub failed: u64,
     /// How often it was ejected.
     pub ejections: u64,
+    /// How many connections there are to it, of calls.
+    pub connections: u32,
     /// How long it stays if it does not renew, for one that has registered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lease: Option<Duration>,
@@ -190,6 +192,7 @@ fn shown(service: &Service, view: roster::View, now: Instant) -> Endpoint {
         calls: view.ended,
         failed: view.failed,
         ejections: view.ejections,
+        connections: view.connections,
         lease,
     }
 }

@@ -11,6 +11,7 @@ use rustix::process::Signal;
 
 use crate::support::{Answer, Client, Node, metric, run};
 
+mod connections;
 mod crowds;
 mod definitions;
 mod drain;

@@ -1,7 +1,10 @@
 //! A bulkhead that many share: everything with the same handle runs and waits in the same one.
 
+use std::future::poll_fn;
+use std::num::NonZeroU32;
+use std::pin::pin;
 use std::sync::{Arc, PoisonError};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 
 use mainstay_base::time::Instant;
 use mainstay_base::units::{Duration, Ratio};
@@ -12,6 +15,7 @@ use crate::call::Facts;
 use crate::env::Env;
 use crate::error::Rejection;
 use crate::shed;
+use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::sync::{Mutex, MutexGuard};
 use crate::watch::Decision;
 
@@ -25,7 +29,7 @@ pub struct Handle {
 
 #[derive(Debug)]
 struct Shared {
-    concurrent: u32,
+    concurrent: AtomicU32,
     env: Env,
     /// What runs while nobody waits, so that nobody takes the lock then.
     slots: Slots,
@@ -50,7 +54,8 @@ impl Handle {
     /// One in which nothing runs.
     pub fn new(config: Config, env: Env) -> Self {
         let state = Mutex::new(State { core: Bulkhead::new(config), wakers: Vec::new() });
-        let shared = Shared { concurrent: config.concurrent.get(), env, slots: Slots::new(), state };
+        let concurrent = AtomicU32::new(config.concurrent.get());
+        let shared = Shared { concurrent, env, slots: Slots::new(), state };
         Self { shared: Arc::new(shared), shed: None }
     }
 
@@ -76,12 +81,42 @@ impl Handle {
     }
 
     fn share(&self, running: u32) -> Ratio {
-        Ratio::new(f64::from(running) / f64::from(self.shared.concurrent))
-            .expect("no more run than may, and one may at least")
+        let share = f64::from(running) / f64::from(self.shared.concurrent());
+        Ratio::new(share.min(1.0)).expect("one may run at least")
+    }
+
+    /// Lets so many run from now on. Those that run go on.
+    pub fn resize(&self, concurrent: NonZeroU32) {
+        if self.shared.concurrent() == concurrent.get() {
+            return;
+        }
+        let now = self.env().now();
+        let woken: Vec<_> = self.shared.change(|state| {
+            self.shared.concurrent.store(concurrent.get(), Ordering::Relaxed);
+            let passed = state.core.resize(concurrent, now);
+            passed.into_iter().filter_map(|place| state.waker(place)).collect()
+        });
+        woken.into_iter().for_each(Waker::wake);
+    }
+
+    /// Runs a call now or in its turn, for as long as what it gets is held. Errors: there is no place to wait, it has waited for too long, or its deadline has passed. Dropped while it waits, it is
+    /// taken out at once.
+    pub async fn hold(&self, facts: &Facts) -> Result<Held, Rejection> {
+        let (mut waiter, until) = match self.ask(facts)? {
+            Admitted::Held(held) => return Ok(held),
+            Admitted::Waits(waiter, until) => (waiter, until),
+        };
+        let mut timer = pin!(self.env().sleep_until(until));
+        let turn = poll_fn(|context| {
+            let is_over = timer.as_mut().poll(context).is_ready();
+            waiter.look(is_over, context.waker()).map_or(Poll::Pending, Poll::Ready)
+        });
+        let held = turn.await;
+        held.inspect_err(|rejection| self.rejected(*rejection))
     }
 
     pub(super) fn ask(&self, facts: &Facts) -> Result<Admitted, Rejection> {
-        let (found, asked) = match self.shared.slots.enter(self.shared.concurrent) {
+        let (found, asked) = match self.shared.slots.enter(self.shared.concurrent()) {
             Some(found) => (found, Ok(Asked::Passed(Permit(())))),
             None => self.ask_core(facts),
         };
@@ -135,6 +170,10 @@ impl Handle {
 }
 
 impl Shared {
+    fn concurrent(&self) -> u32 {
+        self.concurrent.load(Ordering::Relaxed)
+    }
+
     /// Changes what runs and waits, in the core. While anybody waits it stays there, so that nobody overtakes.
     fn change<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         // Each method leaves a valid bulkhead behind, whatever panics after it.
@@ -176,7 +215,8 @@ impl State {
 
 /// A call that runs. Dropped, it runs no more.
 #[derive(Debug)]
-pub(super) struct Held {
+#[must_use = "dropped, it runs no more"]
+pub struct Held {
     permit: Option<Permit>,
     shared: Arc<Shared>,
 }

@@ -76,6 +76,28 @@ fn calls_run_then_wait_then_are_turned_away() {
 }
 
 #[test]
+fn another_size_lets_those_run_that_wait_and_nobody_until_fewer_run() {
+    let size = |size: u32| NonZeroU32::new(size).expect("it is above zero");
+    let mut scene = Scene::new(config(1, 8));
+    let first = scene.passes();
+    let tickets: Vec<_> = (0..3).map(|of| scene.waits(of).0).collect();
+    let places: Vec<_> = tickets.iter().map(Ticket::place).collect();
+    assert_eq!(scene.bulkhead.resize(size(3), at(0)), places[..2], "two more in their turn");
+    assert_eq!(scene.bulkhead.resize(size(1), at(0)), []);
+    let mut passed: Vec<_> = Vec::new();
+    for ticket in tickets {
+        match scene.look(ticket) {
+            Turn::Passed(permit) => passed.push(permit),
+            Turn::Waits(ticket) => assert_eq!(ticket.place(), places[2]),
+            Turn::Rejected(rejection) => panic!("{rejection}"),
+        }
+    }
+    assert_eq!((passed.len(), scene.bulkhead.running()), (2, 3), "those that run go on");
+    assert_eq!(passed.into_iter().map(|permit| scene.release(permit)).collect::<Vec<_>>(), [None, None]);
+    assert_eq!(scene.release(first), Some(places[2]));
+}
+
+#[test]
 fn without_a_queue_nothing_waits() {
     let mut scene = Scene::new(config(1, 0));
     let permit = scene.passes();

@@ -27,7 +27,7 @@ impl Chooser {
     }
 
     fn choose(&mut self, key: u64, tried: &[Id]) -> Arc<Endpoint> {
-        let mut ask = Ask { key: mixed(key), now: self.now, tried, random: &mut self.random };
+        let mut ask = Ask { key: mixed(key), now: self.now, tried, room: u32::MAX, random: &mut self.random };
         Arc::clone(self.balance.choose(&mut ask).expect("there are some"))
     }
 
@@ -196,7 +196,7 @@ fn without_endpoints_there_is_none_to_choose() {
     for algorithm in ALL {
         let balance = Balance::new(algorithm, Vec::new(), 0);
         let random = &mut Random::new(1);
-        let mut ask = Ask { key: 1, now: Instant::from_nanos(1), tried: &[], random };
+        let mut ask = Ask { key: 1, now: Instant::from_nanos(1), tried: &[], room: u32::MAX, random };
         assert!(balance.choose(&mut ask).is_none(), "{algorithm:?}");
     }
 }

@@ -4,12 +4,13 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use tokio::net::TcpStream;
 
 use super::decode::{Framing, Piece};
 use super::exchange::Upload;
 use super::{Client, Shared};
+use crate::connection::Connection;
 use crate::error::Broken;
+use crate::spot::Opened;
 
 /// The body of an answer over HTTP/1.1, and what is left to be sent of its request. Read to its end, its connection is kept for the next call; dropped before, the connection is closed.
 #[derive(Debug)]
@@ -108,9 +109,9 @@ impl Http1Body {
     }
 
     /// The connection itself, of a service that speaks another protocol from here on; and what came of that already.
-    pub(crate) fn switched(self) -> Option<(TcpStream, Bytes)> {
+    pub(crate) fn switched(self) -> Option<(Connection, Bytes, Opened)> {
         let From { client, .. } = self.from?;
-        let Client { stream, come, .. } = *client;
-        Some((stream, come))
+        let Client { stream, come, opened, .. } = *client;
+        Some((stream, come, opened))
     }
 }

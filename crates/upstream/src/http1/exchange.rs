@@ -16,6 +16,7 @@ use super::decode::{self, Answer};
 use super::encode::{self, Length};
 use super::{Client, Shared};
 use crate::body::{AnswerBody, RequestBody};
+use crate::connection::Connection;
 use crate::error::{Broken, Error};
 use crate::request::Request;
 
@@ -98,6 +99,8 @@ pub(super) struct Upload {
     data: Bytes,
     after: Bytes,
     has_sent: bool,
+    /// TLS may hold some of what was written.
+    is_unflushed: bool,
     /// Why nothing more is written: the connection can be used for nothing else. The service may have answered before.
     failed: Option<Stop>,
 }
@@ -117,7 +120,16 @@ impl Upload {
         let is_chunked = !body.is_end_stream() && exact.is_none();
         let body = (!body.is_end_stream()).then_some(body);
         let (data, after) = (Bytes::new(), Bytes::new());
-        Self { body, is_chunked, lacking: exact.unwrap_or(0), data, after, has_sent: false, failed: None }
+        Self {
+            body,
+            is_chunked,
+            lacking: exact.unwrap_or(0),
+            data,
+            after,
+            has_sent: false,
+            is_unflushed: false,
+            failed: None,
+        }
     }
 
     fn length(&self) -> Length {
@@ -142,7 +154,10 @@ impl Upload {
     }
 
     fn has_unwritten(&self, client: &Client) -> bool {
-        client.unwritten.has_remaining() || self.data.has_remaining() || self.after.has_remaining()
+        client.unwritten.has_remaining()
+            || self.data.has_remaining()
+            || self.after.has_remaining()
+            || self.is_unflushed
     }
 
     /// Writes what can be written. Errors, once: the body did not arrive. The service is told by the end of what it reads, and the request is never over.
@@ -220,16 +235,22 @@ impl Upload {
 
     fn write(&mut self, client: &mut Client, context: &mut Context<'_>) -> Poll<()> {
         let Client { stream, unwritten, .. } = client;
+        let is_tls = matches!(stream, Connection::Tls(_));
         let stream = Pin::new(stream);
         let written = if self.data.has_remaining() || self.after.has_remaining() {
             let parts = [IoSlice::new(unwritten), IoSlice::new(&self.data), IoSlice::new(&self.after)];
             ready!(stream.poll_write_vectored(context, &parts))
-        } else {
+        } else if unwritten.has_remaining() {
             ready!(stream.poll_write(context, unwritten))
+        } else {
+            let flushed = ready!(stream.poll_flush(context));
+            self.is_unflushed = false;
+            flushed.map(|()| 0)
         };
         match written {
             Ok(mut written) => {
                 self.has_sent |= written > 0;
+                self.is_unflushed |= is_tls && written > 0;
                 let parts: [&mut dyn Buf; 3] = [unwritten, &mut self.data, &mut self.after];
                 for part in parts {
                     let of_part = written.min(part.remaining());

@@ -46,6 +46,8 @@ pub struct View {
     pub failed: u64,
     /// How often it was ejected.
     pub ejections: u64,
+    /// How many connections there are to it, of calls.
+    pub connections: u32,
 }
 
 impl Member {
@@ -135,6 +137,7 @@ impl Member {
             ended: load.ended.load(Ordering::Relaxed),
             failed: load.failed.load(Ordering::Relaxed),
             ejections: self.standing.ejections(),
+            connections: load.spot.open(),
         }
     }
 }

@@ -77,7 +77,7 @@ impl World {
         let mut counts = BTreeMap::new();
         for _ in 0..calls {
             let key = self.random.draw();
-            let mut ask = Ask { key, now, tried: &[], random: &mut self.random };
+            let mut ask = Ask { key, now, tried: &[], room: u32::MAX, random: &mut self.random };
             let chosen = picture.choose(None, &mut ask).expect("there are some");
             let SocketAddr::V4(address) = chosen.instance().address else { panic!("they are IPv4") };
             *counts.entry(address.ip().octets()[3]).or_insert(0) += 1;
@@ -280,7 +280,7 @@ fn a_call_that_is_kept_to_an_endpoint_goes_there_while_it_takes_calls() {
     let mut world = World::new(rules(), described(0..4));
     let kept = world.endpoint(2).id();
     let choose = |world: &mut World, tried: &[Id]| {
-        let mut ask = Ask { key: 1, now: at(0), tried, random: &mut world.random };
+        let mut ask = Ask { key: 1, now: at(0), tried, room: u32::MAX, random: &mut world.random };
         world.roster.picture().choose(Some(kept), &mut ask).expect("there are some").id()
     };
     for _ in 0..20 {
@@ -295,7 +295,7 @@ fn a_call_that_is_kept_to_an_endpoint_goes_there_while_it_takes_calls() {
 fn a_retry_goes_to_another_zone_before_it_goes_to_the_same_endpoint() {
     let mut world = World::new(Rules { zone: Some(name("a")), ..rules() }, in_zones(&["a", "b"]));
     let (near, far) = (world.endpoint(0).id(), world.endpoint(1).id());
-    let mut ask = Ask { key: 1, now: at(0), tried: &[near], random: &mut world.random };
+    let mut ask = Ask { key: 1, now: at(0), tried: &[near], room: u32::MAX, random: &mut world.random };
     assert_eq!(world.roster.picture().choose(None, &mut ask).map(|it| it.id()), Some(far));
 }
 

@@ -1,14 +1,22 @@
 //! Endpoints that die, hang, are checked and come back.
 
+use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures_util::StreamExt as _;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 use http::Method;
 use mainstay_base::brief::{Brief, Expand as _};
+use mainstay_base::switch::Switch;
 use mainstay_base::units::Duration;
 use mainstay_upstream::balance::Algorithm;
-use mainstay_upstream::config::{Balance, By, Health};
+use mainstay_upstream::config::{Balance, By, Health, Idle, Registration};
+use mainstay_upstream::endpoint::Instance;
+use mainstay_upstream::roster::{Described, Source};
 use mainstay_upstream::{Config, Payload, State};
+use tokio::net::TcpListener;
 
 use crate::world::*;
 
@@ -187,7 +195,81 @@ async fn a_service_without_endpoints_says_so() {
     let script = Script::new().await;
     let world = World::new(&[script.address()], r#"{"retry": false}"#);
     let roster = world.service.roster();
-    roster.describe(mainstay_upstream::roster::Source::Defined, Vec::new(), world.env.now());
+    roster.describe(Source::Defined, Vec::new(), world.env.now());
     let error = world.call(Method::GET, Payload::Empty).await.expect_err("there is none");
     assert_eq!(error.to_string(), "the service `test` has no endpoints");
+}
+
+/// Answers on each address of this machine with that address.
+async fn serve_everywhere(listener: &TcpListener) {
+    let mut serving = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let mut connection = Conversation(accepted.expect("a connection").0);
+                serving.push(async move {
+                    let address = connection.0.local_addr().expect("it is connected").to_string();
+                    // It may be tried whether a connection can be made, and nothing said.
+                    if connection.0.peek(&mut [0]).await.unwrap_or(0) == 0 {
+                        return;
+                    }
+                    connection.until("\r\n\r\n").await;
+                    let length = address.len();
+                    connection.say(&format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{address}")).await;
+                    connection.swallow().await;
+                });
+            }
+            Some(()) = serving.next() => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_thousand_endpoints_come_and_go_while_calls_are_made() {
+    const ENDPOINTS: usize = 1_000;
+    let listener = TcpListener::bind("0.0.0.0:0").await.expect("a port");
+    let port = listener.local_addr().expect("it listens").port();
+    // All of 127.0.0.0/8 is this machine.
+    let nth = |n: usize| SocketAddr::from(([127, 1, (n / 250) as u8, (n % 250 + 1) as u8], port));
+    for (algorithm, changes) in [(Algorithm::PeakEwma, 400), (Algorithm::Maglev, 10)] {
+        let balance = Brief(Balance { algorithm, ..Balance::default() });
+        let (registration, idle) = (Switch::On(Registration::default()), Idle { max: 0, ..Idle::default() });
+        let world = World::with(Config { registration, balance, idle, ..Config::default() }, "{}");
+        let put = |n: usize, is_leaving| {
+            let described = Described { instance: Instance::at(nth(n)), is_leaving };
+            let length = Duration::from_secs(300);
+            world.service.leases().put(described, length, world.env.now()).expect("there is room");
+        };
+        let first: Vec<_> =
+            (0..ENDPOINTS).map(|n| Described { instance: Instance::at(nth(n)), is_leaving: false }).collect();
+        // The others one by one.
+        world.service.roster().describe(Source::Dns, first[..ENDPOINTS - 100].to_vec(), world.env.now());
+        (ENDPOINTS - 100..ENDPOINTS).for_each(|n| put(n, false));
+        let change = async {
+            let mut there: VecDeque<usize> = (ENDPOINTS - 100..ENDPOINTS).collect();
+            for next in ENDPOINTS..ENDPOINTS + changes {
+                let gone = there.pop_front().expect("there are a hundred");
+                put(gone, true);
+                put(next, false);
+                there.push_back(next);
+                let (status, by, _) = world.get().await.expect("a thousand are there");
+                let is_fit = |n: &usize| nth(*n).to_string() == by;
+                assert!(
+                    status == 200 && ((0..ENDPOINTS - 100).any(|n| is_fit(&n)) || there.iter().any(is_fit)),
+                    "{by}"
+                );
+                assert!(world.service.leases().remove(nth(gone), world.env.now()));
+            }
+            assert_eq!(world.service.roster().endpoints().len(), ENDPOINTS);
+        };
+        let others = async {
+            loop {
+                assert!(world.get().await.is_ok());
+            }
+        };
+        let goes_on = async {
+            tokio::join!(serve_everywhere(&listener), world.tend(), others);
+        };
+        during(goes_on, change).await;
+    }
 }

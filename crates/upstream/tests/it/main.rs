@@ -3,4 +3,6 @@
 mod endpoints;
 mod http1;
 mod http2;
+mod pools;
+mod tls;
 mod world;

@@ -118,6 +118,7 @@ impl Script {
 pub struct World {
     pub env: Env,
     pub caller: Caller,
+    pub worker: Worker,
     pub service: Arc<Service>,
     services: watch::Sender<Vec<Arc<Service>>>,
 }
@@ -150,10 +151,20 @@ impl World {
         config.check().expect("it can work");
         let name = "test".parse().expect("a name");
         let service = Arc::new(Service::new(name, config, policy, env.clone(), None));
+        Self::of(service, env)
+    }
+
+    fn of(service: Arc<Service>, env: Env) -> Self {
         let faults = Handle::new(Faults::Allowed, env.clone());
-        let caller = Worker::new(env.clone()).caller(Arc::clone(&service), service.guard(), &faults);
+        let worker = Worker::new(env.clone());
+        let caller = worker.caller(Arc::clone(&service), service.guard(), &faults);
         let services = watch::Sender::new(vec![Arc::clone(&service)]);
-        Self { env, caller, service, services }
+        Self { env, caller, worker, service, services }
+    }
+
+    /// Another thread's callers of the same service.
+    pub fn beside(&self) -> Self {
+        Self::of(Arc::clone(&self.service), self.env.clone())
     }
 
     /// Looks after the service, without end.

@@ -97,8 +97,19 @@ pub fn endpoints(defined: &Defined) -> String {
         return format!("{} has no endpoints\n", defined.name);
     }
     let head = [
-        "ADDRESS", "STATE", "WEIGHT", "ZONE", "VERSION", "RUNNING", "LATENCY", "CALLS", "FAILED", "EJECTED",
-        "SOURCE", "WHY",
+        "ADDRESS",
+        "STATE",
+        "WEIGHT",
+        "ZONE",
+        "VERSION",
+        "RUNNING",
+        "CONNECTIONS",
+        "LATENCY",
+        "CALLS",
+        "FAILED",
+        "EJECTED",
+        "SOURCE",
+        "WHY",
     ];
     let none = || "-".to_owned();
     let row = |endpoint: &Endpoint| {
@@ -109,6 +120,7 @@ pub fn endpoints(defined: &Defined) -> String {
             endpoint.zone.as_ref().map_or_else(none, ToString::to_string),
             endpoint.version.clone().unwrap_or_else(none),
             endpoint.running.to_string(),
+            endpoint.connections.to_string(),
             endpoint.latency.map_or_else(none, |latency| latency.to_string()),
             endpoint.calls.to_string(),
             endpoint.failed.to_string(),
