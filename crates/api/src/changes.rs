@@ -7,7 +7,7 @@ mod stream;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::{ACCEPT, HeaderMap, HeaderName};
+use axum::http::header::{HeaderMap, HeaderName};
 use axum::http::{Request, Response};
 
 use mainstay_base::error::{Classify, Code};
@@ -22,15 +22,13 @@ use crate::Api;
 use crate::answer::{self, Failure, header};
 use crate::call::Call;
 use crate::items::by_first_segment;
+use crate::streams::events;
 use crate::target::{self, Query};
 use crate::terms::{POSITION, one, wrong};
 use crate::wire::{EventBody, EventsBody};
 
 /// The id of the last event that a reader has seen (HTML, section 9.2.4).
 pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-
-/// The media type of a stream of events (HTML, section 9.2.5).
-pub(crate) const EVENT_STREAM: &str = "text/event-stream";
 
 /// Events of a page when the caller does not say how many, and of what a stream holds at once.
 pub(crate) const LIMIT_DEFAULT: usize = 100;
@@ -74,7 +72,7 @@ pub(crate) async fn follow(
         wait: query.get("wait").map_or(Ok(WAIT_DEFAULT), wait)?,
     };
     let values = values(&call, &name, query.get("values"))?;
-    if !wants_stream(&call.parts.headers) {
+    if !events::are_wanted(&call.parts.headers) {
         return page(&call, follow, values).await;
     }
     if let Some(parameter) = ["limit", "wait"].into_iter().find(|parameter| query.get(parameter).is_some()) {
@@ -107,14 +105,6 @@ async fn page(call: &Call<'_>, mut follow: Follow, values: Values) -> Result<Res
     let mut response = answer::json(&EventsBody { events, next: next.to_string() });
     response.headers_mut().insert(POSITION, header(next.position()));
     Ok(response)
-}
-
-fn wants_stream(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let mut types = accepted.flat_map(|value| value.split(','));
-    types.any(|media_type| {
-        media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(EVENT_STREAM)
-    })
 }
 
 /// Where to go on: a browser that connects again sends the header, and the address that it had before.

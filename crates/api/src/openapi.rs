@@ -24,10 +24,10 @@ use mainstay_machine::Collection;
 use crate::Api;
 use crate::answer::Failure;
 use crate::call::Call;
-use crate::changes::EVENT_STREAM;
 use crate::items::{EXPIRES_AT, HOLDS};
 use crate::resources::{self, Content, Operation, PROBLEMS_OF_ALL, Parameter, QuerySchema};
 use crate::stamp::{AGE, DURABILITY, REPLAYED};
+use crate::streams::events::EVENT_STREAM;
 use crate::target::Query;
 use crate::terms::{CONSISTENCY, IDEMPOTENCY_KEY, POSITION};
 use crate::wire::{

@@ -8,8 +8,9 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 
 use mainstay_base::error::Code;
 
-use crate::changes::{EVENT_STREAM, LAST_EVENT_ID};
+use crate::changes::LAST_EVENT_ID;
 use crate::items::{LIMIT_DEFAULT, LIMIT_MAX, MERGE_PATCH, TTL};
+use crate::streams::events::EVENT_STREAM;
 use crate::terms::{CONSISTENCY, GRPC_TIMEOUT, IDEMPOTENCY_KEY, POSITION, TIMEOUT};
 use crate::{Api, changes, collections, commits, items, openapi};
 

@@ -1,5 +1,7 @@
 //! The streams that are open: how many there may be, what they have told, and that they end when the node stops.
 
+pub mod events;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -37,14 +39,14 @@ struct Inner {
     stalled: AtomicU64,
 }
 
-/// What streams and pages of changes have done.
+/// What streams, and pages of changes, have done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     /// Streams that are open.
     pub open: u64,
     /// Events that were told.
     pub events: u64,
-    /// Streams that have ended since what they were to tell was not kept any more.
+    /// Streams that have ended since what they were to tell was not kept or not there any more.
     pub gone: u64,
     /// Streams that have ended since their callers took nothing.
     pub stalled: u64,
@@ -52,7 +54,7 @@ pub struct Counts {
 
 /// A stream that is open, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Open(Streams);
+pub struct Open(Streams);
 
 impl Streams {
     /// Ends all that are open, each after what it has told, and opens none any more.
@@ -68,13 +70,13 @@ impl Streams {
     }
 
     /// Returns when they are to end. Cancel-safe.
-    pub(crate) async fn closing(&self) {
+    pub async fn closing(&self) {
         let mut closing = self.0.is_closing.subscribe();
         closing.wait_for(|is_closing| *is_closing).await.expect("the sender is in `self`");
     }
 
-    /// Errors: [`Code::Unavailable`] when the node is stopping, [`Code::Overloaded`] when too many are open.
-    pub(crate) fn open(&self, limits: &Limits) -> Result<Open, Problem> {
+    /// One more, until it is dropped. Errors: [`Code::Unavailable`] when the node is stopping, [`Code::Overloaded`] when too many are open.
+    pub fn open(&self, limits: &Limits) -> Result<Open, Problem> {
         if *self.0.is_closing.borrow() {
             return Err(Problem::new(Code::Unavailable, "the node is stopping: connect again"));
         }
@@ -91,17 +93,20 @@ impl Streams {
         }
     }
 
-    pub(crate) fn told(&self, events: usize) {
+    /// Counts events that were told.
+    pub fn told(&self, events: usize) {
         self.0.events.fetch_add(events as u64, Relaxed);
     }
 }
 
 impl Open {
-    pub(crate) fn gone(&self) {
+    /// Counts it as ended since what it was to tell is not there any more.
+    pub fn gone(&self) {
         self.0.0.gone.fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn stalled(&self) {
+    /// Counts it as ended since its caller took nothing.
+    pub fn stalled(&self) {
         self.0.0.stalled.fetch_add(1, Relaxed);
     }
 }

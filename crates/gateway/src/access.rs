@@ -18,9 +18,9 @@ use crate::network;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Which share of the requests, each by chance, from 0 to 1. By default 0: metrics count them all.
+    /// Which share of the requests, or of the connections of a TCP listener, each by chance, from 0 to 1. By default 0: metrics count them all.
     pub sample: Ratio,
-    /// Whether those are logged besides that were answered with a status of 500 or above, or whose answers a service broke off. By default `true`.
+    /// Whether those are logged besides that were answered with a status of 500 or above, or whose answers a service broke off; and connections of TCP listeners that no endpoint took or that the service broke off. By default `true`.
     pub errors: bool,
 }
 

@@ -16,7 +16,7 @@ use crate::network;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// At a time, from 1. One more is told 503 and closed, or closed alone where it would speak TLS. By default 65,536: some hundreds of megabytes, if most are idle.
+    /// At a time, from 1. One more is closed, and told 503 before where it speaks HTTP without TLS. By default 65,536: some hundreds of megabytes, if most are idle.
     pub max: NonZeroU32,
     /// At a time from one source: an IPv4 address, or the /64 of an IPv6 one, by the PROXY protocol where it is spoken. By default as many as in all, since a thousand people may come
     /// from one address, or all of them from that of a balancer.
@@ -33,7 +33,7 @@ impl Default for Config {
 /// Counts connections, for all workers.
 #[derive(Debug)]
 pub(crate) struct Census {
-    gauge: IntGauge,
+    gauge: Option<IntGauge>,
     open: AtomicU32,
     /// Of those that are counted by source.
     sources: Mutex<HashMap<IpAddr, u32>>,
@@ -47,7 +47,8 @@ pub(crate) struct Counted {
 }
 
 impl Census {
-    pub(crate) fn new(gauge: IntGauge) -> Self {
+    /// Tells a gauge, if there is one.
+    pub(crate) fn new(gauge: Option<IntGauge>) -> Self {
         Self { gauge, open: AtomicU32::new(0), sources: Mutex::default() }
     }
 
@@ -57,7 +58,7 @@ impl Census {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        self.gauge.inc();
+        self.gauge.iter().for_each(IntGauge::inc);
         Some(Counted { census: Arc::clone(self), source: None })
     }
 
@@ -87,7 +88,7 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.census.open.fetch_sub(1, Ordering::Relaxed);
-        self.census.gauge.dec();
+        self.census.gauge.iter().for_each(IntGauge::dec);
         let Some(source) = self.source else { return };
         let mut sources = self.census.sources();
         if let Some(open) = sources.get_mut(&source) {
@@ -108,7 +109,7 @@ mod tests {
         let number = |number| NonZeroU32::new(number).expect("it is above zero");
         let config = Config { max: number(3), per_source: Some(number(1)) };
         let gauge = IntGauge::new("open", "Open.").expect("a valid metric");
-        let census = Arc::new(Census::new(gauge.clone()));
+        let census = Arc::new(Census::new(Some(gauge.clone())));
         let mut open: Vec<_> = (0..3).map(|_| census.count(config).expect("there is room")).collect();
         assert!(census.count(config).is_none());
         assert_eq!(gauge.get(), 3);

@@ -30,12 +30,13 @@ use crate::prefixed::Prefixed;
 use crate::stream::{Stream, readable};
 use crate::{census, forward};
 
-mod begin;
+pub(crate) mod begin;
 mod http2;
 mod relay;
 mod streams;
 
 use begin::Begun;
+pub(crate) use relay::stopped;
 
 /// How often a connection is looked at: whether it is idle, or its client too slow.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -241,7 +242,7 @@ impl<'a> Look<'a> {
 }
 
 /// Tells a client what there is to tell, and closes the connection so that it can be read.
-async fn farewell(mut stream: Stream, last: Option<Bytes>) {
+pub(crate) async fn farewell(mut stream: Stream, last: Option<Bytes>) {
     let told = async {
         if let Some(last) = last {
             stream.write_all(&last).await?;

@@ -39,6 +39,7 @@ pub mod server;
 pub mod snapshot;
 pub mod split;
 mod stream;
+pub mod tcp;
 mod timeout;
 pub mod tls;
 mod watched;

@@ -9,6 +9,7 @@ use tokio::net::TcpSocket;
 
 use crate::proxy_protocol;
 use crate::server::Stop;
+use crate::tcp::Passage;
 use crate::tls::Tls;
 
 /// Connections that may wait in the kernel to be accepted, for each worker. The kernel takes less if it is set so.
@@ -58,6 +59,8 @@ pub struct Greeting {
     pub tls: Option<Arc<Tls>>,
     /// With a header of the PROXY protocol, before TLS.
     pub proxy_protocol: Option<proxy_protocol::Config>,
+    /// They are passed on as they are, to services that this names; otherwise they speak HTTP.
+    pub tcp: Option<Arc<Passage>>,
 }
 
 /// A listener that is served. Clones are the same one.

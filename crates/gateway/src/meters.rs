@@ -8,6 +8,8 @@ use mainstay_resilience::{Decision, Watch};
 use prometheus::core::Collector;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts};
 
+use crate::tcp;
+
 /// Upper bounds for polls. One above 100 us is too long.
 const POLL_SECONDS: [f64; 6] = [10e-6, 30e-6, 100e-6, 1e-3, 10e-3, 100e-3];
 
@@ -24,6 +26,7 @@ pub struct Meters {
     pub(crate) polls: Histogram,
     /// Copies for mirrors that were not sent.
     pub(crate) mirrors_left_out: IntCounter,
+    pub(crate) tcp: tcp::Meters,
 }
 
 impl Meters {
@@ -68,6 +71,7 @@ impl Meters {
         Self {
             polls: polls.expect(valid),
             mirrors_left_out: mirrors_left_out.expect(valid),
+            tcp: tcp::Meters::new(),
             decisions: decisions.expect(valid),
             refused: refused.expect(valid),
             connections: connections.expect(valid),
@@ -78,7 +82,7 @@ impl Meters {
 
     /// All of them, to be registered where they are shown.
     pub fn collectors(&self) -> Vec<Box<dyn Collector>> {
-        vec![
+        let mut all: Vec<Box<dyn Collector>> = vec![
             Box::new(self.connections.clone()),
             Box::new(self.requests.clone()),
             Box::new(self.latencies.clone()),
@@ -86,7 +90,9 @@ impl Meters {
             Box::new(self.refused.clone()),
             Box::new(self.mirrors_left_out.clone()),
             Box::new(self.polls.clone()),
-        ]
+        ];
+        all.extend(self.tcp.collectors());
+        all
     }
 
     /// The handles of one route.

@@ -112,6 +112,24 @@ fn source(bytes: &[u8]) -> Result<Source, Error> {
     }
 }
 
+/// The header by which a service is told for whom a connection is. Addresses of different kinds are both written as those of IPv6.
+pub(crate) fn header(client: SocketAddr, to: SocketAddr) -> Vec<u8> {
+    let both = [client, to].map(|address| address.ip().to_canonical());
+    let (family, addresses) = match both {
+        [IpAddr::V4(client), IpAddr::V4(to)] => (0x11, [client.octets(), to.octets()].concat()),
+        others => {
+            let octets = |address: IpAddr| match address {
+                IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+                IpAddr::V6(v6) => v6.octets(),
+            };
+            (0x21, others.map(octets).concat())
+        }
+    };
+    let ports = [client.port(), to.port()].map(u16::to_be_bytes).concat();
+    let length = u16::try_from(addresses.len() + ports.len()).expect("36 at most").to_be_bytes();
+    [&SIGNATURE[..], &[PROXY, family], &length, &addresses, &ports].concat()
+}
+
 fn pair(client: IpAddr, to: IpAddr, ports: &[u8]) -> Source {
     let port = |at: usize| u16::from_be_bytes(array::<2>(ports, at));
     Source::Client { client: SocketAddr::new(client, port(0)), to: SocketAddr::new(to, port(2)) }
@@ -196,6 +214,28 @@ mod tests {
         assert_eq!(source(&header(0x21, 0x11, &V4[..11])), Err(Error::TooShort));
         assert_eq!(source(&header(0x21, 0x11, &[&V4[..], &[1, 0]].concat())), Err(Error::TooShort));
         assert_eq!(source(&header(0x21, 0x11, &[&V4[..], &[1, 0, 2, 0]].concat())), Err(Error::TooShort));
+    }
+
+    #[test]
+    fn what_is_written_is_what_is_read() {
+        for (from, to, bytes) in [
+            ("192.0.2.1:12345", "198.51.100.2:80", 28),
+            ("[2001:db8::1]:1", "[::2]:65535", 52),
+            ("[::ffff:192.0.2.1]:1", "198.51.100.2:80", 28),
+            ("192.0.2.1:1", "[2001:db8::2]:80", 52),
+        ] {
+            let address = |text: &str| text.parse::<SocketAddr>().expect("an address");
+            let header = super::header(address(from), address(to));
+            assert_eq!(header.len(), bytes, "{from}");
+            let Ok(Source::Client { client, to: read }) = source(&header) else {
+                panic!("{from}: {header:?}")
+            };
+            let canonical = |it: SocketAddr| (it.ip().to_canonical(), it.port());
+            assert_eq!(
+                (canonical(client), canonical(read)),
+                (canonical(address(from)), canonical(address(to)))
+            );
+        }
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub struct Shared {
 impl Shared {
     /// This in force, with what its maker has.
     pub fn new(maker: &Maker, snapshot: Arc<ArcSwap<Snapshot>>, faults: fault::Handle) -> Self {
-        let census = Arc::new(Census::new(maker.meters.connections.clone()));
+        let census = Arc::new(Census::new(Some(maker.meters.connections.clone())));
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let background = Background::new(cores);
         let (meters, env) = (maker.meters.clone(), maker.env_of("none"));

@@ -81,6 +81,13 @@ impl Snapshot {
         &self.services
     }
 
+    /// The service of this name.
+    pub fn service(&self, name: &Name) -> Option<&Arc<Service>> {
+        // They are in the order of their names, as definitions are.
+        let place = self.services.binary_search_by(|service| service.name().cmp(name));
+        place.ok().map(|place| &self.services[place])
+    }
+
     /// What guards each service: its own policy, and those that routes have instead, whose names come with them.
     pub fn guards(&self) -> impl Iterator<Item = (&Name, Option<&Name>, &Guard)> {
         self.targets.iter().map(|target| {

@@ -8,6 +8,22 @@ use tokio_rustls::server::TlsStream;
 /// The connection of a client, with TLS or without.
 pub(crate) type Stream = mainstay_upstream::Stream<TlsStream<TcpStream>>;
 
+/// The socket below.
+pub(crate) fn socket(stream: &Stream) -> &TcpStream {
+    match stream {
+        Stream::Plain(stream) => stream,
+        Stream::Tls(stream) => stream.get_ref().0,
+    }
+}
+
+/// The name that the client has asked for by TLS, if that is ended here.
+pub(crate) fn server_name(stream: &Stream) -> Option<&str> {
+    match stream {
+        Stream::Plain(_) => None,
+        Stream::Tls(stream) => stream.get_ref().1.server_name(),
+    }
+}
+
 /// Waits until something has come, or the connection's end.
 pub(crate) async fn readable(stream: &mut Stream) -> io::Result<()> {
     match stream {

@@ -189,6 +189,14 @@ impl Tls {
         Ok(Self { server: Arc::new(server), rules, ticketer, warnings })
     }
 
+    /// The same without protocols to agree on: whatever a client speaks over it is passed on.
+    #[must_use]
+    pub fn of_anything(self) -> Self {
+        let mut server = ServerConfig::clone(&self.server);
+        server.alpn_protocols = Vec::new();
+        Self { server: Arc::new(server), ..self }
+    }
+
     /// What accepts connections. It is one for all threads, which share its ticket keys.
     pub fn server(&self) -> &Arc<ServerConfig> {
         &self.server

@@ -14,6 +14,7 @@ use crate::connection;
 use crate::listener::Listener;
 use crate::pipeline::Pipeline;
 use crate::server::{Shared, Stop};
+use crate::tcp;
 
 /// How often connections to services are looked through for those that nobody uses.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
@@ -46,12 +47,14 @@ async fn serve(
     open: &Arc<AtomicUsize>,
 ) {
     let upstream = Upstream::new(shared.env.clone());
+    let tcp = Arc::new(tcp::Local::new(shared.clone()));
     let pipeline = Arc::new(Pipeline::new(shared, upstream.clone()));
+    let serving = Serving { pipeline, tcp, open: Arc::clone(open) };
     let mut sweep = tokio::time::interval(SWEEP_EVERY);
     loop {
         tokio::select! {
             () = stop.killed.cancelled() => return,
-            Some(one) = listening.recv() => listen(one, &pipeline, open),
+            Some(one) = listening.recv() => listen(one, &serving),
             _ = sweep.tick() => upstream.sweep(),
         }
         if stop.closing.is_cancelled() && open.load(Ordering::Relaxed) == 0 {
@@ -60,7 +63,15 @@ async fn serve(
     }
 }
 
-fn listen(Listening { listener, socket }: Listening, pipeline: &Arc<Pipeline>, open: &Arc<AtomicUsize>) {
+/// What a worker serves connections with.
+#[derive(Clone)]
+struct Serving {
+    pipeline: Arc<Pipeline>,
+    tcp: Arc<tcp::Local>,
+    open: Arc<AtomicUsize>,
+}
+
+fn listen(Listening { listener, socket }: Listening, serving: &Serving) {
     let socket = match socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket)) {
         Ok(socket) => socket,
         Err(error) => {
@@ -69,13 +80,13 @@ fn listen(Listening { listener, socket }: Listening, pipeline: &Arc<Pipeline>, o
             return;
         }
     };
-    let (pipeline, open) = (Arc::clone(pipeline), Arc::clone(open));
+    let serving = serving.clone();
     let closing = listener.stop().closing.clone();
     // Held while it accepts, so that what waits in the kernel is served before the worker ends.
-    let accepting = Open::new(&open);
+    let accepting = Open::new(&serving.open);
     let accepting = async move {
         let _accepting = accepting;
-        accept(socket, closing, |stream, peer| admit(stream, peer, &listener, &pipeline, &open)).await;
+        accept(socket, closing, |stream, peer| admit(stream, peer, &listener, &serving)).await;
     };
     #[expect(
         clippy::disallowed_methods,
@@ -84,20 +95,23 @@ fn listen(Listening { listener, socket }: Listening, pipeline: &Arc<Pipeline>, o
     tokio::spawn(accepting);
 }
 
-fn admit(
-    stream: TcpStream,
-    peer: SocketAddr,
-    listener: &Listener,
-    pipeline: &Arc<Pipeline>,
-    open: &Arc<AtomicUsize>,
-) {
-    let held = Open::new(open);
-    let connection = connection::run(stream, peer, listener.clone(), Arc::clone(pipeline));
-    let connection = pipeline.watch().task(connection);
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "it is counted in `open`, and ends with its thread's runtime"
-    )]
+fn admit(stream: TcpStream, peer: SocketAddr, listener: &Listener, serving: &Serving) {
+    let Serving { pipeline, tcp, open } = serving;
+    let (held, greeting, watch) = (Open::new(open), listener.greeting(), pipeline.watch());
+    match greeting.tcp.clone() {
+        None => {
+            let connection = connection::run(stream, peer, listener.clone(), Arc::clone(pipeline));
+            spawn(watch.task(connection), held);
+        }
+        Some(passage) => {
+            let listener = (listener.clone(), greeting);
+            spawn(watch.task(tcp::run((stream, peer), listener, passage, Arc::clone(tcp))), held);
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "it is counted in `open`, and ends with its thread's runtime")]
+fn spawn(connection: impl Future<Output = ()> + Send + 'static, held: Open) {
     tokio::spawn(async move {
         let _held = held;
         connection.await;

@@ -1,10 +1,11 @@
-//! One HTTP request, for probes and questions between measurements. Load is made by [`crate::load`].
+//! One HTTP request, for probes and questions between measurements, or for an answer that goes on. Load is made by [`crate::load`].
 
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Request};
 use http_body_util::{BodyExt as _, Full};
@@ -65,17 +66,86 @@ fn whole(address: SocketAddr, request: Request<Bytes>, timeout: Duration) -> Res
     runtime.block_on(fetch).with_context(|| format!("no answer within {timeout:?}"))?
 }
 
+/// The longest line of an answer that goes on.
+const LINE_BYTES_MAX: usize = 64 << 20;
+
+/// A request whose answer goes on: gives each line of it to `each` as it comes, until the answer ends or `each` says that it is enough. Returns the answer as a whole instead if its status is not 200.
+/// Blocks; not for use within a runtime.
+///
+/// Errors: nothing came for as long as `silence`, or the connection broke.
+pub fn lines(
+    address: SocketAddr,
+    request: Request<Bytes>,
+    silence: Duration,
+    each: impl FnMut(&str) -> Result<ControlFlow<()>>,
+) -> Result<Option<Fetched>> {
+    let act = format!("{} http://{address}{}", request.method(), request.uri());
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("build a runtime")?;
+    runtime.block_on(follow(address, request, silence, each)).context(act)
+}
+
+async fn follow(
+    address: SocketAddr,
+    request: Request<Bytes>,
+    silence: Duration,
+    mut each: impl FnMut(&str) -> Result<ControlFlow<()>>,
+) -> Result<Option<Fetched>> {
+    let stream = TcpStream::connect(address).await.context("connect")?;
+    let (mut sender, connection) = handshake(TokioIo::new(stream)).await.context("open the connection")?;
+    let answer = async {
+        let answer = tokio::time::timeout(silence, sender.send_request(closing(address, request))).await;
+        let answer = answer.with_context(|| format!("no answer within {silence:?}"))?;
+        let (head, mut body) = answer.context("read the answer")?.into_parts();
+        let status = head.status.as_u16();
+        if status != 200 {
+            let body = tokio::time::timeout(silence, body.collect()).await;
+            let body = body.with_context(|| format!("no whole answer within {silence:?}"))?;
+            let body = body.context("read the answer's body")?.to_bytes();
+            return Ok(Some(Fetched { status, body }));
+        }
+        let mut read = BytesMut::new();
+        while let Some(frame) = tokio::time::timeout(silence, body.frame())
+            .await
+            .with_context(|| format!("nothing came for {silence:?}"))?
+        {
+            read.extend_from_slice(&frame.context("read the answer's body")?.into_data().unwrap_or_default());
+            while let Some(end) = read.iter().position(|byte| *byte == b'\n') {
+                let line = read.split_to(end + 1);
+                let line = std::str::from_utf8(&line[..end]).context("the answer is no text")?;
+                if each(line)?.is_break() {
+                    return Ok(None);
+                }
+            }
+            ensure!(read.len() <= LINE_BYTES_MAX, "a line has more than {LINE_BYTES_MAX} bytes");
+        }
+        Ok(None)
+    };
+    driven(answer, connection).await
+}
+
 async fn exchange(address: SocketAddr, request: Request<Bytes>) -> Result<Fetched> {
     let stream = TcpStream::connect(address).await.context("connect")?;
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await.context("open the connection")?;
-    let mut request = request.map(Full::new);
-    let host = HeaderValue::try_from(address.to_string()).expect("an address is visible ASCII");
-    request.headers_mut().extend([(HOST, host), (CONNECTION, HeaderValue::from_static("close"))]);
     let answer = async {
-        let (head, body) = sender.send_request(request).await.context("read the answer")?.into_parts();
+        let answer = sender.send_request(closing(address, request)).await;
+        let (head, body) = answer.context("read the answer")?.into_parts();
         let body = body.collect().await.context("read the answer's body")?.to_bytes();
         Ok(Fetched { status: head.status.as_u16(), body })
     };
+    driven(answer, connection).await
+}
+
+/// A request that is the only one of its connection.
+fn closing(address: SocketAddr, request: Request<Bytes>) -> Request<Full<Bytes>> {
+    let mut request = request.map(Full::new);
+    let host = HeaderValue::try_from(address.to_string()).expect("an address is visible ASCII");
+    request.headers_mut().extend([(HOST, host), (CONNECTION, HeaderValue::from_static("close"))]);
+    request
+}
+
+/// What comes of an answer while its connection is driven.
+async fn driven<T>(answer: impl Future<Output = T>, connection: impl Future) -> T {
     tokio::pin!(answer);
     tokio::select! {
         answer = &mut answer => answer,

@@ -23,6 +23,7 @@ pub mod schema;
 pub mod schemas;
 pub mod secret;
 pub mod source;
+pub mod tcp;
 pub mod tree;
 pub mod value;
 mod yaml;
@@ -167,6 +168,8 @@ pub struct Listen {
     pub api: Address,
     /// Where the gateway listens for the application's clients, at most 64 addresses. By default nowhere.
     pub gateway: Vec<Listener>,
+    /// Where connections come in that are passed on as they are, whatever they speak: databases, mail, TLS that a service ends. At most 64 addresses together with those of `gateway`. By default nowhere.
+    pub tcp: Vec<tcp::Listener>,
 }
 
 /// A listener of the gateway.
@@ -185,7 +188,7 @@ pub struct Listener {
 
 impl Default for Listen {
     fn default() -> Self {
-        Self { api: Address::loopback(7070), gateway: Vec::new() }
+        Self { api: Address::loopback(7070), gateway: Vec::new(), tcp: Vec::new() }
     }
 }
 
@@ -260,13 +263,10 @@ impl Config {
         let given = found.into_iter().filter_map(|(path, secret, rule)| {
             Some((path.map(str::to_owned).to_vec(), secret.as_mut()?, rule))
         });
-        let listeners = self.listen.gateway.iter_mut().enumerate();
-        let keys = listeners.flat_map(|(number, listener)| {
-            let keys = listener.tls.iter_mut().flat_map(tls::Config::secrets).enumerate();
-            keys.map(move |(key, (secret, rule))| {
-                let (number, key) = (number.to_string(), key.to_string());
-                let path = ["listen", "gateway", &number, "tls", "certificates", &key, "key"];
-                (path.map(str::to_owned).to_vec(), secret, rule)
+        let keys = self.listen.tls_mut().flat_map(|(path, section)| {
+            section.secrets().enumerate().map(move |(key, (secret, rule))| {
+                let rest = ["certificates", &key.to_string(), "key"].map(str::to_owned);
+                (path.iter().cloned().chain(rest).collect(), secret, rule)
             })
         });
         let services = self.services.iter_mut().filter_map(|(name, service)| {

@@ -24,8 +24,9 @@ use mainstay_gateway::book::{Change, Changed, Kind};
 use mainstay_gateway::config::Misfit;
 use mainstay_gateway::listener::{Bound, Greeting, Listener};
 use mainstay_gateway::meters::Meters;
-use mainstay_gateway::server::{LISTENERS_MAX, Server, Shared};
+use mainstay_gateway::server::{Server, Shared};
 use mainstay_gateway::snapshot::{Maker, Snapshot};
+use mainstay_gateway::tcp::{self, Passage};
 
 use mainstay_resilience::fault::{self, Faults, InstallError};
 use mainstay_upstream::Service;
@@ -40,7 +41,7 @@ use crate::tls;
 use faults::{Injected, Injections};
 pub use in_force::{Finding, InForce, Refused};
 use store::{Staged, Store};
-pub use view::{Bulkhead, Defined, Endpoint, Guarding};
+pub use view::{Bulkhead, Defined, Dns, Endpoint, Guarding};
 pub use written::Written;
 use written::{definitions, rules, wrong_faults};
 
@@ -68,24 +69,7 @@ pub fn misfits(config: &Config) -> Vec<Misfit> {
         });
     }
     found.extend(misfits_of_faults(config));
-    if config.listen.gateway.len() > LISTENERS_MAX {
-        found.push(Misfit {
-            path: ["listen", "gateway"].map(str::to_owned).to_vec(),
-            message: format!(
-                "there are {} listeners, and at most {LISTENERS_MAX}",
-                config.listen.gateway.len()
-            ),
-            help: Some("leave some of them out".into()),
-        });
-    }
-    let addresses: Vec<_> = config.listen.gateway.iter().map(|listener| listener.address.socket()).collect();
-    for (number, address) in addresses.iter().enumerate() {
-        if address.port() != 0 && addresses[..number].contains(address) {
-            let path = ["listen", "gateway", &number.to_string(), "address"];
-            let told = Misfit::new(&path, format!("{address} is there twice"));
-            found.push(told.help("leave one of them out"));
-        }
-    }
+    found.extend(config.listen.misfits(&definitions(config)));
     found
 }
 
@@ -93,11 +77,9 @@ pub fn misfits(config: &Config) -> Vec<Misfit> {
 pub fn read_certificates(config: &mut Config) -> (Vec<Misfit>, Vec<Misfit>) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let (mut wrong, mut odd) = (Vec::new(), Vec::new());
-    for (number, listener) in config.listen.gateway.iter_mut().enumerate() {
-        let Some(section) = &mut listener.tls else { continue };
+    for (path, section) in config.listen.tls_mut() {
         let place = |found: tls::Found| {
-            let path = ["listen", "gateway", &number.to_string(), "tls"].map(str::to_owned);
-            let path = path.into_iter().chain(found.path).collect();
+            let path = path.iter().cloned().chain(found.path).collect();
             Misfit { path, message: found.message, help: Some(found.help) }
         };
         let unread = section.read();
@@ -126,11 +108,13 @@ pub fn read_certificates(config: &mut Config) -> (Vec<Misfit>, Vec<Misfit>) {
 pub enum Error {
     /// One of its addresses.
     #[error(
-        "cannot listen on {address} for the gateway: {source}; choose another address in `listen.gateway`, or port 0"
+        "cannot listen on {address} for the gateway: {source}; choose another address in `{section}`, or port 0"
     )]
     Listen {
         /// The address.
         address: SocketAddr,
+        /// Where it is configured.
+        section: &'static str,
         /// The system's answer.
         source: std::io::Error,
     },
@@ -195,16 +179,26 @@ struct Parts {
 
 /// What a configuration wants, beside what is kept: nothing of it can fail any more but the start of threads and a failing disk. Until it is put in force or dropped, nothing else changes.
 pub struct Prepared {
-    listeners: Vec<(SocketAddr, Wanted)>,
+    listeners: Vec<Wanted>,
     next: InForce,
     /// The book, if it is another than the one that is kept.
     staged: Option<Staged>,
     _changing: OwnedMutexGuard<()>,
 }
 
-enum Wanted {
-    Kept(Listener, Greeting),
-    New(Bound, Greeting),
+/// A listener that a configuration wants.
+struct Wanted {
+    /// As it is configured.
+    address: SocketAddr,
+    place: Place,
+    greeting: Greeting,
+    /// What becomes of connections that are passed on as they are.
+    tcp: Option<tcp::Config>,
+}
+
+enum Place {
+    Kept(Listener),
+    New(Bound),
 }
 
 impl NodeGateway {
@@ -266,36 +260,43 @@ impl NodeGateway {
         Ok(Prepared { listeners, next, staged, _changing: changing })
     }
 
-    fn wanted(&self, config: &Config) -> Result<Vec<(SocketAddr, Wanted)>, Error> {
+    fn wanted(&self, config: &Config) -> Result<Vec<Wanted>, Error> {
         let mut known = self.listeners().clone();
-        let prepare = |wanted: &config::Listener| {
-            let address = wanted.address.socket();
+        let prepare = |written: config::tcp::Listening<'_>| {
+            let address = written.address;
             let place = known.iter().position(|(configured, _)| *configured == address);
             let kept = place.map(|place| known.swap_remove(place).1);
-            let greeting = self.greeting(wanted, kept.as_ref())?;
-            let wanted = match kept {
-                Some(listener) => Wanted::Kept(listener, greeting),
+            let greeting = self.greeting(&written, kept.as_ref())?;
+            let place = match kept {
+                Some(listener) => Place::Kept(listener),
                 None => {
                     let bound = Bound::bind(address, self.0.server.workers());
-                    let bound = bound.map_err(|source| Error::Listen { address, source })?;
-                    Wanted::New(bound, greeting)
+                    let section = written.section;
+                    Place::New(bound.map_err(|source| Error::Listen { address, section, source })?)
                 }
             };
-            Ok((address, wanted))
+            Ok(Wanted { address, place, greeting, tcp: written.tcp })
         };
-        config.listen.gateway.iter().map(prepare).collect()
+        config.listen.all().map(prepare).collect()
     }
 
-    fn greeting(&self, wanted: &config::Listener, kept: Option<&Listener>) -> Result<Greeting, Error> {
+    fn greeting(
+        &self,
+        wanted: &config::tcp::Listening<'_>,
+        kept: Option<&Listener>,
+    ) -> Result<Greeting, Error> {
         let previous = kept.and_then(|listener| listener.greeting().tls.clone());
-        let tls = wanted.tls.as_ref().map(|section| {
-            section.tls(previous.as_deref(), &self.0.clock).map(Arc::new).map_err(|found| {
+        let tls = wanted.tls.map(|section| {
+            section.tls(previous.as_deref(), &self.0.clock).map_err(|found| {
                 let reasons: Vec<_> =
                     found.into_iter().map(|it| format!("{}; {}", it.message, it.help)).collect();
-                Error::Tls { address: wanted.address.socket(), reasons: reasons.join("; ") }
+                Error::Tls { address: wanted.address, reasons: reasons.join("; ") }
             })
         });
-        Ok(Greeting { tls: tls.transpose()?, proxy_protocol: wanted.proxy_protocol.clone() })
+        // Which protocol is spoken over it is agreed on for HTTP alone.
+        let is_http = wanted.tcp.is_none();
+        let tls = tls.transpose()?.map(|tls| Arc::new(if is_http { tls } else { tls.of_anything() }));
+        Ok(Greeting { tls, proxy_protocol: wanted.proxy_protocol.cloned(), tcp: None })
     }
 
     /// Puts in force what was prepared, and serves it. Requests that have begun go on as they began; listeners that stay never close, and
@@ -315,13 +316,16 @@ impl NodeGateway {
         }
         let mut listeners = self.listeners();
         let before = std::mem::take(&mut *listeners);
-        for (address, wanted) in wanted {
-            let listener = match wanted {
-                Wanted::Kept(listener, greeting) => {
-                    listener.greet(greeting);
+        for Wanted { address, place, greeting, tcp } in wanted {
+            let listener = match place {
+                Place::Kept(listener) => {
+                    listener.greet(self.passing(greeting, tcp, (listener.address(), Some(&listener))));
                     listener
                 }
-                Wanted::New(bound, greeting) => server.listen(bound, greeting).map_err(Error::Workers)?,
+                Place::New(bound) => {
+                    let greeting = self.passing(greeting, tcp, (bound.address(), None));
+                    server.listen(bound, greeting).map_err(Error::Workers)?
+                }
             };
             listeners.push((address, listener));
         }
@@ -330,6 +334,21 @@ impl NodeGateway {
             gone.close();
         }
         Ok(())
+    }
+
+    /// With what becomes of connections that are passed on, by the services that are in force now.
+    fn passing(
+        &self,
+        greeting: Greeting,
+        tcp: Option<tcp::Config>,
+        (address, kept): (SocketAddr, Option<&Listener>),
+    ) -> Greeting {
+        let Parts { maker, snapshot, .. } = &*self.0;
+        let previous = kept.and_then(|listener| listener.greeting().tcp.clone());
+        let passage = |config| {
+            Arc::new(Passage::new(config, &snapshot.load(), (address, &maker.meters), previous.as_deref()))
+        };
+        Greeting { tcp: tcp.map(passage), ..greeting }
     }
 
     fn put_in_force(&self, next: InForce) {
@@ -385,6 +404,16 @@ impl NodeGateway {
         view::endpoints(&self.0.snapshot.load(), name, self.0.clock.now())
     }
 
+    /// The same of a service that is there.
+    pub fn endpoints_of(&self, service: &Service) -> Vec<Endpoint> {
+        view::endpoints_of(service, self.0.clock.now())
+    }
+
+    /// The services that are in force, for whoever waits for a change of them.
+    pub fn services(&self) -> watch::Receiver<Vec<Arc<Service>>> {
+        self.0.tended.subscribe()
+    }
+
     /// The services whose programs have to take calls before the node is ready.
     pub fn programs(&self) -> BTreeSet<Name> {
         let snapshot = self.0.snapshot.load();
@@ -406,8 +435,8 @@ impl NodeGateway {
     /// Where clients find it, if it listens: without TLS, if there is such a listener.
     pub fn base_url(&self) -> Option<String> {
         let listeners = self.listeners();
-        let urls =
-            listeners.iter().map(|(_, listener)| (listener.greeting().tls.is_some(), listener.address()));
+        let of_http = listeners.iter().filter(|(_, listener)| listener.greeting().tcp.is_none());
+        let urls = of_http.map(|(_, listener)| (listener.greeting().tls.is_some(), listener.address()));
         let (is_tls, address) = urls.min_by_key(|(is_tls, _)| *is_tls)?;
         Some(format!("{}://{address}", if is_tls { "https" } else { "http" }))
     }
@@ -417,9 +446,9 @@ impl NodeGateway {
         view::endpoint(service, address, self.0.clock.now())
     }
 
-    /// Looks after the services: checks them, and tries again what could not be reached. Runs as long as the gateway is there.
-    pub fn tend(&self) -> impl Future<Output = ()> + Send + 'static {
-        tend(self.0.tended.subscribe(), self.0.maker.env_of("none"))
+    /// Looks after the services: looks up their endpoints, checks them, and tries again what could not be reached. No name leads to the API. Runs as long as the gateway is there.
+    pub fn tend(&self, api: SocketAddr) -> impl Future<Output = ()> + Send + 'static {
+        tend(self.0.tended.subscribe(), Some(api), self.0.maker.env_of("none"))
     }
 
     /// What is in force.
@@ -465,9 +494,15 @@ impl NodeGateway {
         self.0.injections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where it listens.
-    pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.listeners().iter().map(|(_, listener)| listener.address()).collect()
+    /// Where it listens: for HTTP, and for connections that are passed on as they are.
+    pub fn addresses(&self) -> [Vec<SocketAddr>; 2] {
+        let of = |is_tcp: bool| {
+            let listeners = self.listeners();
+            let listeners = listeners.iter().map(|(_, listener)| listener);
+            let of_kind = listeners.filter(|listener| listener.greeting().tcp.is_some() == is_tcp);
+            of_kind.map(Listener::address).collect()
+        };
+        [of(false), of(true)]
     }
 
     /// Stops the workers, as a part of a node's stop.

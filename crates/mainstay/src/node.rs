@@ -97,6 +97,7 @@ pub async fn run(parts: Parts, ready: impl FnOnce(&Config, std::net::SocketAddr)
     let tell_ready = || {
         let config = running.config.load_full();
         let version = env!("CARGO_PKG_VERSION");
+        let [gateway, tcp] = running.gateway.addresses();
         tracing::info!(
             target: "mainstay::life",
             node = %config.node.id,
@@ -104,7 +105,8 @@ pub async fn run(parts: Parts, ready: impl FnOnce(&Config, std::net::SocketAddr)
             data = %config.data,
             api = %running.api,
             open = format!("{}/", api::base_url(running.api)),
-            gateway = ?running.gateway.addresses(),
+            gateway = ?gateway,
+            tcp = ?tcp,
             "ready"
         );
         ready(&config, running.api);
@@ -249,7 +251,7 @@ async fn serve_gateway(
     let programs = Programs::new(started);
     gateway.configure(prepared)?;
     let closing = scope.closing();
-    let tended = closing.run_until_cancelled_owned(gateway.tend());
+    let tended = closing.run_until_cancelled_owned(gateway.tend(api));
     scope.spawn("services", async move {
         tended.await;
     });
@@ -340,7 +342,7 @@ pub(crate) fn allow_open_files(connections_max: u64) {
             target: "mainstay::life",
             allowed,
             needed,
-            "fewer files may be open than `api.connections_max` and `gateway.connections.max` need; raise `ulimit -n` or lower the settings"
+            "fewer files may be open than `api.connections_max`, `gateway.connections.max` and those of `listen.tcp` need; raise `ulimit -n` or lower the settings"
         );
     }
 }
@@ -352,7 +354,8 @@ fn connections_max(config: &Config) -> u64 {
         // Each may need one to a service besides its own.
         _ => 2 * u64::from(config.gateway.connections.max.get()),
     };
-    u64::from(config.api.connections_max) + of_gateway
+    let of_tcp = config.listen.tcp.iter().map(|it| 2 * u64::from(it.connections.max.get())).sum::<u64>();
+    u64::from(config.api.connections_max) + of_gateway + of_tcp
 }
 
 /// Until the node must stop. Returns whether it was asked to stop, rather than had to. `ready` is called once, when every shard is

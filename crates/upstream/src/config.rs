@@ -2,6 +2,7 @@
 
 mod balance;
 mod connections;
+mod dns;
 mod endpoint;
 mod health;
 mod registration;
@@ -10,6 +11,7 @@ mod tls;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 
 use mainstay_base::brief::Brief;
 use mainstay_base::id::Name;
@@ -21,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::outliers;
 pub use balance::{Balance, Sticky};
 pub use connections::Connections;
+pub use dns::{Dns, Server};
 pub use endpoint::{Address, Endpoint};
 pub use health::{By, Health};
 pub use registration::Registration;
@@ -33,6 +36,12 @@ pub use tls::{Files, Tls};
 pub struct Config {
     /// Where it listens: IP addresses with ports, with settings where there is more to say.
     pub endpoints: Vec<Brief<Endpoint>>,
+    /// A name by which endpoints are looked up in DNS: the name, or settings. By default none is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dns: Option<Brief<Dns>>,
+    /// The port of the endpoints whose addresses `dns` has. By default the name's SRV records say the ports.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<NonZeroU16>,
     /// Its program, which Mainstay starts as many times as there should be endpoints.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<Run>,
@@ -91,6 +100,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             endpoints: Vec::new(),
+            dns: None,
+            port: None,
             run: None,
             registration: Switch::Off,
             balance: Brief::default(),
@@ -115,8 +126,14 @@ impl Default for Idle {
 impl Config {
     /// What the types cannot state. Errors: what is wrong and what to do.
     pub fn check(&self) -> Result<(), String> {
-        if self.endpoints.is_empty() && self.run.is_none() && self.registration == Switch::Off {
-            return Err("has no `endpoints`: name one at least, such as `127.0.0.1:9101`, let Mainstay start them by `run`, or let them register themselves by `registration: true`".to_owned());
+        let has_others = self.dns.is_some() || self.run.is_some() || self.registration != Switch::Off;
+        if self.endpoints.is_empty() && !has_others {
+            return Err("has no `endpoints`: name one at least, such as `127.0.0.1:9101`, have them looked up by a name with `dns: legacy.internal` and `port: 80`, let Mainstay start them by `run`, or let them register themselves by `registration: true`".to_owned());
+        }
+        if let (Some(port), None) = (self.port, &self.dns) {
+            return Err(format!(
+                "has the `port` {port} without `dns`, whose addresses it is for: name what to look up, or leave it out"
+            ));
         }
         if let Some((at, endpoint)) = self.repeated() {
             return Err(format!(
@@ -129,6 +146,7 @@ impl Config {
         }
         let within =
             |part: &str, checked: Result<(), String>| checked.map_err(|wrong| format!("`{part}` {wrong}"));
+        within("dns", self.dns.as_ref().map_or(Ok(()), |dns| dns.0.check()))?;
         within("balance", self.balance.0.check())?;
         within("health", self.health.as_ref().map_or(Ok(()), Health::check))?;
         within("run", self.run.as_ref().map_or(Ok(()), Run::check))?;
@@ -140,6 +158,12 @@ impl Config {
             return Err("has a `connect_timeout` below 1ms: make it longer, such as 1s".to_owned());
         }
         Ok(())
+    }
+
+    /// What endpoints are looked up by, for people: `legacy.internal:80`, or `_payments._tcp.internal (SRV)`.
+    pub fn looked_up(&self) -> Option<String> {
+        let name = &self.dns.as_ref()?.0.name;
+        Some(self.port.map_or_else(|| format!("{name} (SRV)"), |port| format!("{name}:{port}")))
     }
 
     fn repeated(&self) -> Option<(usize, SocketAddr)> {
@@ -162,6 +186,23 @@ mod tests {
         assert_eq!(wrong(twice), "has the endpoint 127.0.0.1:1 twice, again as number 3: leave one out");
         assert!(wrong(r#"{"endpoints": ["127.0.0.1:1"], "connect_timeout": "0s"}"#).contains("below 1ms"));
         assert_eq!(read(r#"{"endpoints": ["[::1]:9101"], "protocol": "http2"}"#).check(), Ok(()));
-        assert!(serde_json::from_str::<Config>(r#"{"endpoints": ["payments"]}"#).is_err());
+        assert!(wrong(r#"{"endpoints": ["127.0.0.1:1"], "port": 80}"#).contains("without `dns`"));
+        assert!(wrong(r#"{"dns": "10.0.0.7", "port": 80}"#).starts_with("`dns` has the address 10.0.0.7"));
+        assert_eq!(read(r#"{"dns": "_payments._tcp.internal"}"#).check(), Ok(()));
+    }
+
+    #[test]
+    fn whoever_names_a_host_is_told_how_names_are_looked_up() {
+        let told = |json: &str| serde_json::from_str::<Config>(json).expect_err("it is none").to_string();
+        let named = told(r#"{"endpoints": ["payments:9101"]}"#);
+        assert!(named.contains("`dns: payments` with `port: 9101`"), "{named}");
+        let bare = told(r#"{"endpoints": [{"address": "payments"}]}"#);
+        assert!(bare.contains("IP address with a port") && bare.contains("`dns`"), "{bare}");
+        assert!(
+            serde_json::from_str::<Config>("{}")
+                .expect("it is a service")
+                .check()
+                .is_err_and(|it| it.contains("`dns: "))
+        );
     }
 }

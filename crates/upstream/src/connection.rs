@@ -40,6 +40,14 @@ fn taken_over(stream: TcpStream) -> io::Result<TcpStream> {
 }
 
 impl Stream<TlsStream<Socket>> {
+    /// The socket below.
+    pub fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0.0.as_ref().expect(HELD),
+        }
+    }
+
     /// The same, for which the runtime of this thread waits from now on. Errors: the system's, and the connection is closed.
     pub(crate) fn taken_over(self) -> io::Result<Self> {
         match self {

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use crate::config::{Connections, Idle, Protocol};
 use crate::connection::Connection;
 use crate::error::Error;
-use crate::tls;
+use crate::tls::{self, Over};
 
 /// How an endpoint is connected to, and what is kept of its connections. Connections of one dial serve each call to it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -33,6 +33,15 @@ pub(crate) fn tune(stream: &TcpStream) {
 impl Dial {
     /// A new connection, with its handshake where there is TLS. Errors: there is none, or none in time.
     pub(crate) async fn connect(&self, endpoint: SocketAddr) -> Result<Connection, Error> {
+        self.connected(endpoint, Over::Http).await
+    }
+
+    /// The same, over which anything is spoken.
+    pub(crate) async fn connect_for_bytes(&self, endpoint: SocketAddr) -> Result<Connection, Error> {
+        self.connected(endpoint, Over::Bytes).await
+    }
+
+    async fn connected(&self, endpoint: SocketAddr, over: Over) -> Result<Connection, Error> {
         let limit = self.connect_timeout;
         let connecting = async {
             let stream = TcpStream::connect(endpoint).await;
@@ -41,7 +50,7 @@ impl Dial {
             match &self.tls {
                 None => Ok(Connection::Plain(stream)),
                 // In a box: few have it, and it is large.
-                Some(tls) => Box::pin(tls.connect(stream, endpoint))
+                Some(tls) => Box::pin(tls.connect(stream, endpoint, over))
                     .await
                     .map_err(|source| Error::Handshake { endpoint, source }),
             }

@@ -1,7 +1,7 @@
 //! An endpoint: where one instance of a service listens, and what all callers together know of it.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
@@ -56,6 +56,13 @@ pub(crate) struct Load {
     pub(crate) took_nanos: AtomicU64,
     /// Connections of all threads.
     pub(crate) spot: Spot,
+}
+
+/// Whether an address leads to the API of this node: requests from anywhere would reach it as if they came from this machine.
+pub fn is_own(address: SocketAddr, api: SocketAddr) -> bool {
+    let is_here = |ip: IpAddr| ip.to_canonical().is_loopback() || ip.to_canonical().is_unspecified();
+    let (ip, own) = (address.ip().to_canonical(), api.ip().to_canonical());
+    address.port() == api.port() && (ip == own || is_here(ip) || own.is_unspecified())
 }
 
 impl Instance {

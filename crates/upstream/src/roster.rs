@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use mainstay_base::id::Name;
 use mainstay_base::time::Instant;
 use mainstay_base::units::{Duration, Ratio};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::balance::{Algorithm, Weighted};
 use crate::endpoint::{Endpoint, Id, Instance};
@@ -117,6 +117,8 @@ pub struct Roster {
     failures: AtomicU32,
     /// Something is to be settled.
     stirred: Notify,
+    /// How often who there is, or how one of them is, has changed.
+    changes: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
@@ -131,6 +133,8 @@ struct Inner {
     compare_at: Option<Instant>,
     ejected: u64,
     unreachable: u64,
+    /// Something has changed that those who wait for changes were not told of.
+    is_other: bool,
 }
 
 /// How many steps a weight takes to its whole.
@@ -176,9 +180,11 @@ impl Roster {
             compare_at: None,
             ejected: 0,
             unreachable: 0,
+            is_other: false,
         };
         let (inner, number) = (Mutex::new(inner), AtomicU64::new(1));
-        Self { service, inner, picture, number, shown: Mutex::new(1), failures, stirred: Notify::new() }
+        let (shown, stirred, changes) = (Mutex::new(1), Notify::new(), watch::Sender::default());
+        Self { service, inner, picture, number, shown, failures, stirred, changes }
     }
 
     /// Treats its endpoints by other rules from now on.
@@ -199,6 +205,7 @@ impl Roster {
         let mut inner = self.inner();
         inner.described.insert(source, described);
         inner.gather();
+        inner.is_other = true;
         self.changed(inner, now);
     }
 
@@ -305,9 +312,14 @@ impl Roster {
     pub fn settle(&self, now: Instant) -> Option<Instant> {
         let mut inner = self.inner();
         let (next, due) = (inner.next(&self.service, now), inner.due(now));
-        drop(inner);
-        self.show(next);
+        self.release(inner, next);
         due
+    }
+
+    /// A number that is another one whenever who there is, or how one of them is, may have changed; what is counted of them does not. Whoever waits for it and then takes a [`view`](Self::view)
+    /// sees the newest, however many changes there were.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// Waits until something is to be settled that is not due by time.
@@ -364,9 +376,18 @@ impl Roster {
     /// Puts a change in force, and has what is due next looked at.
     fn changed(&self, mut inner: MutexGuard<'_, Inner>, now: Instant) {
         let next = inner.next(&self.service, now);
+        self.release(inner, next);
+        self.stirred.notify_one();
+    }
+
+    /// Lets others at it, puts a plan in force, and then tells those who wait for changes: who is shown as called is called.
+    fn release(&self, mut inner: MutexGuard<'_, Inner>, next: Option<(u64, Plan)>) {
+        let is_other = std::mem::take(&mut inner.is_other);
         drop(inner);
         self.show(next);
-        self.stirred.notify_one();
+        if is_other {
+            self.changes.send_modify(|number| *number += 1);
+        }
     }
 
     /// Makes a picture of a plan, which may take milliseconds, unless there is a newer one already.
@@ -468,7 +489,9 @@ impl Inner {
 
     /// Who is to take calls now.
     fn plan(&mut self, service: &Name, now: Instant) -> Plan {
-        let fit: Vec<bool> = self.members.iter_mut().map(|member| member.settle(service, now)).collect();
+        let settled = self.members.iter_mut().map(|member| member.settle(service, now));
+        let (fit, others): (Vec<bool>, Vec<bool>) = settled.unzip();
+        self.is_other |= others.contains(&true);
         let (taking, is_panic) = self.taking(&fit);
         for (member, takes) in self.members.iter().zip(&taking) {
             member.endpoint.set_out(!takes);

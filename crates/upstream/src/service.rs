@@ -10,6 +10,7 @@ use mainstay_resilience::policy::{Guard, Policy};
 
 use crate::config::{Config, Health, Protocol};
 use crate::dial::Dial;
+use crate::dns::Discovery;
 use crate::leases::Leases;
 use crate::room::Room;
 use crate::roster::{Described, Roster, Rules, Source};
@@ -26,6 +27,7 @@ pub struct Service {
     /// Its endpoints. They stay when its configuration changes.
     roster: Arc<Roster>,
     leases: Arc<Leases>,
+    discovery: Arc<Discovery>,
     scale: Arc<Scale>,
     dial: Dial,
     /// Where connections are bounded.
@@ -39,10 +41,13 @@ impl Service {
         let roster = Arc::new(Roster::new(name.clone(), rules(&config, zone)));
         roster.describe(Source::Defined, described(&config), now);
         let leases = Arc::new(Leases::new(Arc::clone(&roster)));
+        let discovery = Arc::new(Discovery::new(name.clone(), Arc::clone(&roster)));
+        discovery.define(&config, now);
         let dial = dial(&config, None);
         let room = room(&dial, &roster, &env).map(Arc::new);
         let guard = Guard::new(&policy, env);
-        Self { name, config, policy, guard, roster, leases, scale: Arc::new(Scale::new()), dial, room }
+        let scale = Arc::new(Scale::new());
+        Self { name, config, policy, guard, roster, leases, discovery, scale, dial, room }
     }
 
     /// The same service with another configuration, which is in force from now on. What is known of its endpoints stays; what its policy remembers stays if that is the same.
@@ -56,6 +61,7 @@ impl Service {
         }
         roster.rule(rules(&config, zone), now);
         roster.describe(Source::Defined, described(&config), now);
+        self.discovery.define(&config, now);
         let room = if dial.has_room_of(&self.dial) {
             self.room.clone()
         } else {
@@ -69,6 +75,7 @@ impl Service {
             guard,
             roster,
             leases,
+            discovery: Arc::clone(&self.discovery),
             scale: Arc::clone(&self.scale),
             dial,
             room,
@@ -105,6 +112,11 @@ impl Service {
         &self.leases
     }
 
+    /// Those of its endpoints that are looked up by a name.
+    pub const fn discovery(&self) -> &Arc<Discovery> {
+        &self.discovery
+    }
+
     /// How many instances of its program somebody has asked for.
     pub const fn scale(&self) -> &Arc<Scale> {
         &self.scale
@@ -136,18 +148,25 @@ impl Service {
 /// How endpoints are connected to by a configuration. Sessions of TLS go on where that is as it was.
 fn dial(config: &Config, before: Option<&Service>) -> Dial {
     let make = |tls: &crate::config::Tls| {
-        let same = before.filter(|it| it.config.tls == config.tls && it.config.protocol == config.protocol);
+        let says = |config: &Config| (config.tls.clone(), config.protocol, named(config).map(str::to_owned));
+        let same = before.filter(|it| says(&it.config) == says(config));
         let known = same.and_then(|it| it.dial.tls.clone());
         let protocol = match config.protocol {
             Protocol::Http1 => tls::HTTP1,
             Protocol::Http2 => tls::HTTP2,
         };
         known.unwrap_or_else(|| {
-            tls::Client::new(tls, protocol).unwrap_or_else(|wrong| panic!("it was checked: {wrong}"))
+            tls::Client::new(tls, protocol, named(config))
+                .unwrap_or_else(|wrong| panic!("it was checked: {wrong}"))
         })
     };
     let Config { protocol, connect_timeout, connections, idle, .. } = *config;
     Dial { protocol, connect_timeout, connections, idle, tls: config.tls.on().map(make) }
+}
+
+/// The name that endpoints have in DNS, where it is theirs and not that of a list of servers.
+fn named(config: &Config) -> Option<&str> {
+    config.dns.as_ref().filter(|_| config.port.is_some()).map(|dns| dns.0.name.trim_end_matches('.'))
 }
 
 fn room(dial: &Dial, roster: &Roster, env: &Env) -> Option<Room> {

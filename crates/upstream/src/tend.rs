@@ -1,8 +1,9 @@
-//! Looks after services beside the traffic: endpoints are checked, compared, tried again, and pictures made of them.
+//! Looks after services beside the traffic: endpoints are looked up, checked, compared, tried again, and pictures made of them.
 //!
 //! It runs on the background runtime. Without it services are called all the same; what was found dead stays out then.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mainstay_base::id::Name;
@@ -14,6 +15,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::check;
 use crate::dial::Dial;
+use crate::dns::{LookedUp, Lookups, Resolvers};
 use crate::endpoint::{Endpoint, Id};
 use crate::service::Service;
 
@@ -26,10 +28,10 @@ const FIT_EVERY: Duration = Duration::from_secs(1);
 /// How much is waited for when nothing is due.
 const IDLE: Duration = Duration::from_secs(3600);
 
-/// Tends the services that are told, until nobody can tell any more.
-pub async fn tend(mut services: watch::Receiver<Vec<Arc<Service>>>, env: Env) {
+/// Tends the services that are told, until nobody can tell any more. No name leads to the API of this node, if it has one.
+pub async fn tend(mut services: watch::Receiver<Vec<Arc<Service>>>, api: Option<SocketAddr>, env: Env) {
     let mut tended: BTreeMap<Name, (Arc<Service>, AbortHandle)> = BTreeMap::new();
-    let mut tasks = JoinSet::new();
+    let (mut tasks, resolvers) = (JoinSet::new(), Arc::new(Resolvers::of_node(api)));
     loop {
         let told = services.borrow_and_update().clone();
         tended.retain(|_, (service, task)| {
@@ -41,7 +43,8 @@ pub async fn tend(mut services: watch::Receiver<Vec<Arc<Service>>>, env: Env) {
         });
         for service in told {
             let start = || {
-                let task = tasks.spawn(tend_one(Arc::clone(&service), env.clone()));
+                let lookups = Lookups::new(Arc::clone(&resolvers));
+                let task = tasks.spawn(tend_one(Arc::clone(&service), lookups, env.clone()));
                 (Arc::clone(&service), task)
             };
             tended.entry(service.name().clone()).or_insert_with(start);
@@ -62,14 +65,19 @@ pub async fn tend(mut services: watch::Receiver<Vec<Arc<Service>>>, env: Env) {
 enum Done {
     Checked(Id, Result<(), String>),
     Reached(Id, Result<(), String>),
+    LookedUp(LookedUp),
 }
 
-async fn tend_one(service: Arc<Service>, env: Env) {
+async fn tend_one(service: Arc<Service>, mut lookups: Lookups, env: Env) {
     let roster = service.roster();
     let (mut work, mut checks) = (JoinSet::new(), Checks::default());
     loop {
         let now = env.now();
         let lease = service.leases().settle(now);
+        if let Some(lookup) = lookups.begin(service.discovery(), now, &env) {
+            work.spawn(async move { Done::LookedUp(lookup.await) });
+        }
+        let named = lookups.due(service.discovery());
         let settled = roster.settle(now);
         // What runs at endpoints that take no calls any more is looked at until it has ended.
         let refit = (service.fit() > 0).then(|| now.saturating_add(FIT_EVERY));
@@ -89,13 +97,8 @@ async fn tend_one(service: Arc<Service>, env: Env) {
             }
             checks.next()
         });
-        let due = settled
-            .into_iter()
-            .chain(lease)
-            .chain(next)
-            .chain(refit)
-            .min()
-            .map_or(IDLE, |due| due.saturating_since(now));
+        let due = settled.into_iter().chain(lease).chain(named).chain(next).chain(refit).min();
+        let due = due.map_or(IDLE, |due| due.saturating_since(now));
         tokio::select! {
             () = roster.stirred() => {}
             () = tokio::time::sleep(due.as_std()) => {}
@@ -103,7 +106,7 @@ async fn tend_one(service: Arc<Service>, env: Env) {
                 let mut next = Some(done);
                 while let Some(done) = next {
                     let done = done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-                    happened(done, &service, &mut checks, &env);
+                    happened(done, &service, (&mut checks, &mut lookups), &env);
                     next = work.try_join_next();
                 }
             }
@@ -111,7 +114,7 @@ async fn tend_one(service: Arc<Service>, env: Env) {
     }
 }
 
-fn happened(done: Done, service: &Service, checks: &mut Checks, env: &Env) {
+fn happened(done: Done, service: &Service, (checks, lookups): (&mut Checks, &mut Lookups), env: &Env) {
     let (roster, now) = (service.roster(), env.now());
     match done {
         Done::Checked(id, result) => {
@@ -122,6 +125,7 @@ fn happened(done: Done, service: &Service, checks: &mut Checks, env: &Env) {
         Done::Reached(id, result) => {
             roster.reached(id, result, now);
         }
+        Done::LookedUp(looked_up) => lookups.done(looked_up, service.discovery(), env),
     }
 }
 

@@ -107,7 +107,7 @@ impl Ticket {
 }
 
 /// Whether it is the endpoint that cannot be connected to, and not this machine that cannot connect.
-const fn is_of_endpoint(kind: ErrorKind) -> bool {
+pub(crate) const fn is_of_endpoint(kind: ErrorKind) -> bool {
     matches!(
         kind,
         ErrorKind::ConnectionRefused

@@ -29,6 +29,15 @@ struct Inner {
     protocol: Vec<u8>,
 }
 
+/// What is spoken over TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// The service's protocol, which is agreed on.
+    Http,
+    /// Anything, of which nothing is said.
+    Bytes,
+}
+
 /// The name that HTTP/2 has in ALPN (RFC 9113, section 3.2).
 pub(crate) const HTTP2: &[u8] = b"h2";
 /// The name that HTTP/1.1 has (RFC 7301, section 6).
@@ -55,8 +64,8 @@ impl Hash for Client {
 }
 
 impl Client {
-    /// What a configuration says, whose files were read, for this protocol. Errors: what is wrong and what to do.
-    pub(crate) fn new(config: &config::Tls, protocol: &[u8]) -> Result<Self, String> {
+    /// What a configuration says, whose files were read, for this protocol and endpoints that are named so if it does not say how. Errors: what is wrong and what to do.
+    pub(crate) fn new(config: &config::Tls, protocol: &[u8], named: Option<&str>) -> Result<Self, String> {
         let roots = match &config.files.ca {
             Some(pem) => Arc::new(authorities(pem)?),
             None => Arc::clone(trusted_by_system()),
@@ -77,19 +86,28 @@ impl Client {
             _ => builder.with_no_client_auth(),
         };
         client.alpn_protocols = vec![protocol.to_vec()];
-        let name = config.name.as_deref().map(server_name).transpose()?;
+        let name = config.name.as_deref().or(named).map(server_name).transpose()?;
         let connector = TlsConnector::from(Arc::new(client));
         Ok(Self(Arc::new(Inner { connector, name, protocol: protocol.to_vec() })))
     }
 
     /// Does the handshake with an endpoint. Errors: it is somebody else, or speaks no TLS, or not the protocol over it.
-    pub(crate) async fn connect(&self, stream: TcpStream, endpoint: SocketAddr) -> io::Result<Connection> {
+    pub(crate) async fn connect(
+        &self,
+        stream: TcpStream,
+        endpoint: SocketAddr,
+        over: Over,
+    ) -> io::Result<Connection> {
         let Inner { connector, name, protocol } = &*self.0;
         let name = name.clone().unwrap_or_else(|| ServerName::from(endpoint.ip()));
-        let stream = connector.connect(name, Socket::new(stream)).await?;
+        let socket = Socket::new(stream);
+        let stream = match over {
+            Over::Http => connector.connect(name, socket).await?,
+            Over::Bytes => connector.with_alpn(Vec::new()).connect(name, socket).await?,
+        };
         let agreed = stream.get_ref().1.alpn_protocol();
         // A server of HTTP/1.1 need not know of such agreements.
-        if agreed.map_or(protocol == HTTP2, |agreed| agreed != protocol) {
+        if over == Over::Http && agreed.map_or(protocol == HTTP2, |agreed| agreed != protocol) {
             let what = format!("it does not speak {} over TLS", String::from_utf8_lossy(protocol));
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
         }
@@ -155,7 +173,7 @@ mod tests {
     use super::*;
 
     fn wrong(config: &config::Tls) -> String {
-        Client::new(config, HTTP1).expect_err("it cannot work")
+        Client::new(config, HTTP1, None).expect_err("it cannot work")
     }
 
     #[test]

@@ -5,11 +5,9 @@
 //! that was reached is told now and then, so that a reader of rare events does not fall behind what is kept.
 
 use std::convert::Infallible;
-use std::fmt::Write;
 
 use axum::body::Body;
 use axum::http::Response;
-use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use bytes::Bytes;
 use futures_util::stream::unfold;
 
@@ -21,22 +19,17 @@ use mainstay_machine::feed::{Event, Events, Follow};
 use mainstay_machine::position::EventId;
 use mainstay_machine::shards::Error;
 
-use super::{EVENT_STREAM, Values, damaged, is_passing};
+use super::{Values, damaged, is_passing};
 use crate::Api;
 use crate::answer::{Failure, header};
 use crate::call::Call;
 use crate::streams::Open;
+use crate::streams::events::{self, PATIENCE};
 use crate::terms::POSITION;
 use crate::wire::EventBody;
 
-/// How long a caller may take nothing.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 /// How long to wait before a shard that is not served is asked again.
 const PAUSE: Duration = Duration::from_millis(500);
-
-/// Asks proxies not to collect what is sent.
-const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 struct Stream {
     api: Api,
@@ -63,15 +56,12 @@ pub(super) async fn open(
     let first = call.api.shards.changes(follow.clone(), call.terms.deadline).await;
     let first = first.map_err(|error| Problem::of(&error))?;
     let begun = follow.after.clone().unwrap_or_else(|| first.next.clone());
-    let mut response = Response::new(Body::empty());
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM));
-    headers.insert(POSITION, header(begun.position()));
-    headers.insert(BUFFERING, HeaderValue::from_static("no"));
+    let position = header(begun.position());
     let (page, reached) = (Some(Ok(first)), begun);
     let api = call.api.clone();
     let stream = Stream { api, follow, values, open, page, reached, given: None, is_over: false };
-    *response.body_mut() = Body::from_stream(unfold(stream, Stream::next));
+    let mut response = events::answer(unfold(stream, Stream::next));
+    response.headers_mut().insert(POSITION, position);
     Ok(response)
 }
 
@@ -134,11 +124,11 @@ impl Stream {
                 self.is_over = true;
                 let problem = serde_json::to_string(&damaged(&self.follow.collection));
                 let problem = problem.expect("a problem is plain data");
-                write_event(&mut text, "problem", &self.reached.to_string(), &problem);
+                events::write(&mut text, "problem", Some(&self.reached.to_string()), &problem);
                 break;
             };
             let data = serde_json::to_string(&body).expect("an event is plain data");
-            write_event(&mut text, body.kind(), &event.id.to_string(), &data);
+            events::write(&mut text, body.kind(), Some(&event.id.to_string()), &data);
         }
         text.into()
     }
@@ -157,12 +147,6 @@ impl Stream {
 
 fn chunk(kind: &str, id: &str, data: &str) -> Bytes {
     let mut text = String::new();
-    write_event(&mut text, kind, id, data);
+    events::write(&mut text, kind, Some(id), data);
     text.into()
-}
-
-/// An event. Values are JSON as it was sent, in which only the space between tokens can have lines.
-fn write_event(out: &mut String, kind: &str, id: &str, data: &str) {
-    let data = data.replace(['\r', '\n'], " ");
-    write!(out, "event: {kind}\nid: {id}\ndata: {data}\n\n").expect("writing to a string does not fail");
 }

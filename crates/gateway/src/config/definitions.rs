@@ -126,6 +126,11 @@ impl Definitions {
         Table::build(self.routes.iter().map(|route| (&route.name, &route.matching)))
     }
 
+    /// What is wrong with naming this service, of which the place is not said: there is none by this name.
+    pub(crate) fn unknown(&self, service: &Name) -> Option<Misfit> {
+        (!self.has(service)).then(|| self.unknown_service(&[], service))
+    }
+
     fn has(&self, service: &Name) -> bool {
         self.services.contains_key(service)
     }

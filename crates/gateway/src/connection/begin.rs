@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use mainstay_base::time::Timestamp;
 use mainstay_base::units::Duration;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -27,7 +28,7 @@ pub(super) struct Begun {
 
 /// Why a connection is closed before a request.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failed {
+pub(crate) enum Failed {
     #[error("it did not begin within {0}")]
     Late(Duration),
     #[error("its source has as many connections as it may")]
@@ -44,7 +45,7 @@ pub(super) enum Failed {
 
 impl Failed {
     /// In metrics.
-    pub(super) const fn reason(&self) -> &'static str {
+    pub(crate) const fn reason(&self) -> &'static str {
         match self {
             Self::Late(_) => "begin_timeout",
             Self::Source => "source_connections",
@@ -64,7 +65,7 @@ pub(super) async fn begin(
 ) -> Result<Begun, Failed> {
     let greeting = listener.greeting();
     let begun = async {
-        let (stream, address) = introduced(stream, peer, &greeting).await?;
+        let Introduced { stream, client: address, .. } = introduced(stream, peer, &greeting).await?;
         if !counted.is_from(address.ip(), settings.connections) {
             return Err(Failed::Source);
         }
@@ -75,7 +76,7 @@ pub(super) async fn begin(
                 Ok(Begun { stream: Stream::Plain(stream), client, is_http2: false, counted })
             }
             Some(tls) => {
-                let (stream, peer, is_http2) = secured(stream, tls, pipeline).await?;
+                let (stream, peer, is_http2) = secured(stream, tls, pipeline.wall()).await?;
                 Ok(Begun {
                     stream,
                     client: Client::new(address, true, peer.as_ref(), stop),
@@ -89,32 +90,44 @@ pub(super) async fn begin(
     tokio::time::timeout(limit.as_std(), begun).await.map_err(|_| Failed::Late(limit))?
 }
 
+/// A connection of which it is known whom it is for.
+pub(crate) struct Introduced {
+    pub(crate) stream: TcpStream,
+    /// Where the client is.
+    pub(crate) client: SocketAddr,
+    /// Where it has connected to, by the proxy before the gateway.
+    pub(crate) to: Option<SocketAddr>,
+}
+
 /// Whom the connection is for, by the proxy before the gateway where there is one.
-async fn introduced(
+pub(crate) async fn introduced(
     mut stream: TcpStream,
     peer: SocketAddr,
     greeting: &Greeting,
-) -> Result<(TcpStream, SocketAddr), Failed> {
-    let Some(config) = &greeting.proxy_protocol else { return Ok((stream, peer)) };
+) -> Result<Introduced, Failed> {
+    let Some(config) = &greeting.proxy_protocol else {
+        return Ok(Introduced { stream, client: peer, to: None });
+    };
     if !config.from.iter().any(|network| network.contains(peer.ip())) {
         return Err(Failed::Stranger);
     }
     let source = proxy_protocol::read(&mut stream).await.map_err(Failed::Proxy)?;
     Ok(match source {
-        Source::Proxy => (stream, peer),
-        Source::Client { client, .. } => (stream, client),
+        Source::Proxy => Introduced { stream, client: peer, to: None },
+        Source::Client { client, to } => Introduced { stream, client, to: Some(to) },
     })
 }
 
-async fn secured(
+/// Ends TLS. Returns who the client is by its certificate, and whether the two have agreed on HTTP/2.
+pub(crate) async fn secured(
     stream: TcpStream,
     tls: &Tls,
-    pipeline: &Pipeline,
+    wall: Timestamp,
 ) -> Result<(Stream, Option<Peer>, bool), Failed> {
     let acceptor = TlsAcceptor::from(Arc::clone(tls.server()));
     let stream = acceptor.accept(stream).await.map_err(Failed::Tls)?;
     let session = stream.get_ref().1;
-    let peer = Peer::of(session, pipeline.wall()).map_err(Failed::Unfit)?;
+    let peer = Peer::of(session, wall).map_err(Failed::Unfit)?;
     let is_http2 = session.alpn_protocol() == Some(PROTOCOLS[0]);
     Ok((Stream::Tls(Box::new(stream)), peer, is_http2))
 }

@@ -37,13 +37,13 @@ where
                 tracing::debug!(target: "mainstay::gateway", %error, "a switched connection ended early");
             }
         }
-        () = stopped(closing, &moved) => {}
+        () = stopped(closing, || moved.each_ref().map(Moved::count)) => {}
     }
 }
 
-async fn stopped(closing: CancellationToken, moved: &[Moved; 2]) {
+/// Ends after a stop, once nothing moves any more by this count or it has waited for long enough.
+pub(crate) async fn stopped<C: PartialEq + Copy>(closing: CancellationToken, count: impl Fn() -> C) {
     closing.cancelled().await;
-    let count = || moved.each_ref().map(Moved::count);
     let (end, mut before) = (Instant::now() + FAREWELL, count());
     while Instant::now() < end {
         sleep(QUIET).await;

@@ -37,7 +37,7 @@ pub struct To {
     pub service: Name,
     /// Its share is this by the sum of all; 1 for the one service of a route.
     pub weight: u32,
-    /// Where it listens.
+    /// Where it listens, as it is defined: addresses, and the name that others are looked up by.
     pub endpoints: Vec<String>,
     /// The name of the policy that guards the call: the route's, else the service's, else `default`.
     pub policy: String,
@@ -55,6 +55,7 @@ impl Taken {
                     .endpoints
                     .iter()
                     .map(|endpoint| endpoint.0.address.0.to_string())
+                    .chain(service.looked_up())
                     .collect(),
                 policy: policy.map_or("default", Name::as_str).to_owned(),
             }

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use mainstay_api::answer::Failure;
 use mainstay_api::openapi;
+use mainstay_api::streams::events::EVENT_STREAM;
 use mainstay_api::target::Query;
 use mainstay_api::terms::{IDEMPOTENCY_KEY, TIMEOUT};
 use mainstay_base::error::Code;
@@ -257,6 +258,8 @@ impl Writer {
         let said = ("list_endpoints", "Lists the endpoints of a service, and how each is");
         let path = "/v1/services/{name}/endpoints";
         self.add(path, "get", &Operation { said, answers: &[(200, &list)], ..Operation::default() });
+        self.paths[path]["get"]["responses"]["200"]["content"][EVENT_STREAM] =
+            json!({ "schema": { "type": "string" } });
         let path = "/v1/services/{name}/endpoints/{address}";
         let said = ("get_endpoint", "Reads how an endpoint is");
         self.add(path, "get", &Operation { said, answers: &[(200, &shown)], ..Operation::default() });

@@ -3,9 +3,11 @@
 
 use std::fmt::{self, Display, Formatter};
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use axum::body::Bytes;
 use axum::http::Request;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::request::Builder;
@@ -103,13 +105,37 @@ impl Node {
         }
     }
 
+    /// Gives each line of an answer that goes on to `each`, until it ends or `each` says that it is enough. Errors: nothing came for as long as `silence`, or [`Refused`].
+    pub fn follow(
+        &self,
+        request: Builder,
+        silence: Duration,
+        each: impl FnMut(&str) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        let request = self.known(request).body(Bytes::new()).context("cannot write the request")?;
+        match fetch::lines(self.api, request, silence, each)? {
+            None => Ok(()),
+            Some(answer) => Err(self.refused(&answer).into()),
+        }
+    }
+
+    /// A request of whoever may use this node.
+    fn known(&self, request: Builder) -> Builder {
+        match &self.token {
+            Some(token) => request.header(AUTHORIZATION, format!("Bearer {token}")),
+            None => request,
+        }
+    }
+
+    fn refused(&self, answer: &fetch::Fetched) -> Refused {
+        let problem = serde_json::from_slice::<Problem>(&answer.body).ok();
+        Refused { api: self.api, status: answer.status, problem }
+    }
+
     /// What it answers, as JSON (`null` for nothing), to a request with this document, if any, as its body. Errors: no whole
     /// answer within `timeout`, or [`Refused`].
     pub fn send(&self, request: Builder, document: Option<&Value>, timeout: Duration) -> Result<Value> {
-        let mut request = request;
-        if let Some(token) = &self.token {
-            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
-        }
+        let mut request = self.known(request);
         if document.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");
         }
@@ -122,8 +148,7 @@ impl Node {
         if (200..300).contains(&answer.status) {
             return serde_json::from_slice(&answer.body).context(UNREADABLE);
         }
-        let problem = serde_json::from_slice::<Problem>(&answer.body).ok();
-        bail!(Refused { api: self.api, status: answer.status, problem })
+        bail!(self.refused(&answer))
     }
 }
 

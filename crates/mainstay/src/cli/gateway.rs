@@ -4,6 +4,7 @@
 
 mod changes;
 mod told;
+mod watch;
 
 use std::io;
 use std::net::IpAddr;
@@ -40,11 +41,21 @@ pub enum Services {
     /// List the services; with `--live` also what guards them at the moment
     List(Target),
     /// List how each endpoint of a service is, on the node that is up
-    Endpoints(Named),
+    Endpoints(Endpoints),
     /// Have so many instances of a service's program run, on the node that is up
     Scale(Scale),
     #[command(flatten)]
     Definition(Changes),
+}
+
+/// Arguments of `services endpoints`.
+#[derive(Debug, Args)]
+pub struct Endpoints {
+    #[command(flatten)]
+    of: Named,
+    /// Go on, and print what becomes of them as it happens, one line each
+    #[arg(long)]
+    watch: bool,
 }
 
 /// Arguments of `services scale`.
@@ -128,7 +139,8 @@ pub fn services(services: &Services) -> io::Result<u8> {
             let text = told::services(&typed::<Vec<Defined>>(document["services"].clone())?, target.live)?;
             Ok(Answer { document, text, code: OK })
         }),
-        Services::Endpoints(of) => answered(&live(&of.source, &of.output), |seen| {
+        Services::Endpoints(Endpoints { of, watch: true }) => watch::run(of),
+        Services::Endpoints(Endpoints { of, .. }) => answered(&live(&of.source, &of.output), |seen| {
             let document = seen.one(Kind::Service, &of.name)?;
             let text = told::endpoints(&typed::<Defined>(document.clone())?);
             Ok(Answer { document, text, code: OK })

@@ -13,7 +13,7 @@ use mainstay_machine::definition::Origin;
 use mainstay_upstream::Config as Service;
 use mainstay_upstream::config::Tls;
 
-use super::view::{Defined, endpoints, guards};
+use super::view::{Defined, dns, endpoints, guards};
 use super::written::wrong_faults;
 use super::{Written, store};
 
@@ -106,7 +106,7 @@ impl InForce {
                 let live = |it: Defined| {
                     let (guards, endpoints) =
                         (guards(snapshot, &it.name), endpoints(snapshot, &it.name, now));
-                    Defined { guards, endpoints, ..it }
+                    Defined { guards, endpoints, dns: dns(snapshot, &it.name, now), ..it }
                 };
                 shown.map(live).collect()
             }

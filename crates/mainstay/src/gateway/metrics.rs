@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use mainstay_gateway::snapshot::Snapshot;
 use mainstay_upstream::State;
+use mainstay_upstream::dns::Counts;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntCounterVec, IntGaugeVec, Opts};
@@ -17,6 +18,7 @@ pub(super) struct Endpoints {
     connections: IntGaugeVec,
     waiting: IntGaugeVec,
     taken_out: IntCounterVec,
+    lookups: IntCounterVec,
 }
 
 impl Endpoints {
@@ -25,6 +27,10 @@ impl Endpoints {
             |name, about, labels: &[&str]| IntGaugeVec::new(Opts::new(name, about), labels).expect("a name");
         let taken_out =
             Opts::new("mainstay_upstream_taken_out_total", "Times that an endpoint was taken out, by why.");
+        let lookups = Opts::new(
+            "mainstay_upstream_dns_lookups_total",
+            "Lookups of names of services, by what they came to.",
+        );
         Self {
             snapshot: Arc::clone(snapshot),
             endpoints: gauge(
@@ -40,6 +46,7 @@ impl Endpoints {
                 &["service"],
             ),
             taken_out: IntCounterVec::new(taken_out, &["service", "why"]).expect("a name"),
+            lookups: IntCounterVec::new(lookups, &["service", "result"]).expect("a name"),
         }
     }
 }
@@ -47,7 +54,12 @@ impl Endpoints {
 impl Collector for Endpoints {
     fn desc(&self) -> Vec<&Desc> {
         let gauges = [&self.endpoints, &self.running, &self.connections, &self.waiting];
-        gauges.into_iter().flat_map(Collector::desc).chain(self.taken_out.desc()).collect()
+        let counters = [&self.taken_out, &self.lookups];
+        gauges
+            .into_iter()
+            .flat_map(Collector::desc)
+            .chain(counters.into_iter().flat_map(Collector::desc))
+            .collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
@@ -55,6 +67,7 @@ impl Collector for Endpoints {
         let gauges = [&self.endpoints, &self.running, &self.connections, &self.waiting];
         gauges.into_iter().for_each(IntGaugeVec::reset);
         self.taken_out.reset();
+        self.lookups.reset();
         for service in self.snapshot.load().services() {
             let (name, counts) = (service.name().as_str(), service.roster().counts());
             for state in State::ALL {
@@ -66,7 +79,15 @@ impl Collector for Endpoints {
             self.waiting.with_label_values(&[name]).set(service.waiting().into());
             self.taken_out.with_label_values(&[name, "ejected"]).inc_by(counts.ejected);
             self.taken_out.with_label_values(&[name, "unreachable"]).inc_by(counts.unreachable);
+            if service.config().dns.is_some() {
+                let Counts { found, empty, failed } = service.discovery().counts();
+                for (result, count) in [("found", found), ("empty", empty), ("failed", failed)] {
+                    self.lookups.with_label_values(&[name, result]).inc_by(count);
+                }
+            }
         }
-        gauges.into_iter().flat_map(Collector::collect).chain(self.taken_out.collect()).collect()
+        let counters = [&self.taken_out, &self.lookups];
+        let counted = counters.into_iter().flat_map(Collector::collect);
+        gauges.into_iter().flat_map(Collector::collect).chain(counted).collect()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 
 use mainstay_base::id::Name;
 use mainstay_base::time::{Instant, Timestamp};
@@ -13,7 +14,7 @@ use mainstay_machine::definition::{Origin, Source};
 use mainstay_resilience::breaker::State;
 use mainstay_upstream::Service;
 use mainstay_upstream::endpoint::Instance;
-use mainstay_upstream::roster;
+use mainstay_upstream::{dns, roster};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -52,6 +53,27 @@ pub struct Defined {
     /// The endpoints of a service at the moment; only of a node that is up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<Endpoint>,
+    /// How the name is looked up by which a service has endpoints; only of a node that is up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns: Option<Dns>,
+}
+
+/// How a name is looked up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Dns {
+    /// The name.
+    pub name: String,
+    /// The port of its addresses; without one, the name's SRV records say ports.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<NonZeroU16>,
+    /// How long ago a lookup found addresses last; not there before the first time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolved: Option<Duration>,
+    /// How long it is until the next lookup; `0s` while one is under way.
+    pub next: Duration,
+    /// What is wrong with the last lookup.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// An endpoint of a service at the moment.
@@ -149,7 +171,16 @@ impl Defined {
             definition,
             guards: Vec::new(),
             endpoints: Vec::new(),
+            dns: None,
         }
+    }
+}
+
+impl Endpoint {
+    /// What is said of it, without what changes with every call or renewal.
+    pub fn steady(&self) -> Self {
+        let counted = Self { running: 0, latency: None, calls: 0, failed: 0, ejections: 0, ..self.clone() };
+        Self { why: None, lease: None, ..counted }
     }
 }
 
@@ -166,9 +197,20 @@ pub(super) fn guards(snapshot: &Snapshot, name: &Name) -> Vec<Guarding> {
 }
 
 pub(super) fn endpoints(snapshot: &Snapshot, name: &Name, now: Instant) -> Vec<Endpoint> {
-    let service = snapshot.services().iter().find(|service| service.name() == name);
-    let Some(service) = service else { return Vec::new() };
+    service(snapshot, name).map(|service| endpoints_of(service, now)).unwrap_or_default()
+}
+
+pub(super) fn endpoints_of(service: &Service, now: Instant) -> Vec<Endpoint> {
     service.roster().view(now).into_iter().map(|view| shown(service, view, now)).collect()
+}
+
+pub(super) fn dns(snapshot: &Snapshot, name: &Name, now: Instant) -> Option<Dns> {
+    let dns::View { name, port, resolved, next, error } = service(snapshot, name)?.discovery().view(now)?;
+    Some(Dns { name, port, resolved, next, error })
+}
+
+fn service<'s>(snapshot: &'s Snapshot, name: &Name) -> Option<&'s Service> {
+    snapshot.services().iter().find(|service| service.name() == name).map(AsRef::as_ref)
 }
 
 pub(super) fn endpoint(service: &Service, address: SocketAddr, now: Instant) -> Option<Endpoint> {

@@ -187,8 +187,12 @@ fn queries(counts: &Counts) -> Vec<Named> {
 
 fn feeds(counts: &Counts, streams: streams::Counts) -> Vec<Named> {
     vec![
-        ("mainstay_feed_streams", "Streams of changes that are open.", Value::Gauge(streams.open)),
-        ("mainstay_feed_events_total", "Changes that were told to readers.", Value::Counter(streams.events)),
+        (
+            "mainstay_feed_streams",
+            "Streams of changes and of endpoints that are open.",
+            Value::Gauge(streams.open),
+        ),
+        ("mainstay_feed_events_total", "Events that were told to readers.", Value::Counter(streams.events)),
         (
             "mainstay_feed_catch_ups_total",
             "Pages of changes that were read from the log, since the ring had them no more.",

@@ -20,6 +20,7 @@ mod forms;
 mod listeners;
 mod programs;
 mod stages;
+mod tcp;
 
 /// A service that answers every request with what it was sent, until the test ends.
 struct Echo(SocketAddr, mpsc::Receiver<String>);

@@ -8,7 +8,8 @@ use std::num::NonZeroU32;
 use mainstay_base::brief::Expand;
 use mainstay_base::id::Name;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::endpoint::Instance;
 
@@ -34,7 +35,7 @@ pub struct Endpoint {
 }
 
 /// An IP address with a port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Address(pub SocketAddr);
 
@@ -96,6 +97,23 @@ impl Expand for Endpoint {
 
     fn short(&self) -> Option<Address> {
         (*self == Self::expand(self.address)).then_some(self.address)
+    }
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(from)?;
+        text.parse().map(Self).map_err(|_| {
+            let by_name = match text.rsplit_once(':') {
+                Some((host, port)) if port.parse::<u16>().is_ok() => {
+                    format!("`dns: {host}` with `port: {port}`")
+                }
+                _ => "`dns`".to_owned(),
+            };
+            D::Error::custom(format!(
+                "\"{text}\" is no IP address with a port, such as `127.0.0.1:9101`; the addresses of a name are looked up by the service's {by_name}"
+            ))
+        })
     }
 }
 

@@ -12,7 +12,7 @@ use crate::tls;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tls {
-    /// The name that the certificates of endpoints have to be for, and that they are asked for by. By default the address of each endpoint.
+    /// The name that the certificates of endpoints have to be for, and that they are asked for by. By default that of `dns` with a `port`, and else the address of each endpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// A PEM file with the authorities that sign the certificates of endpoints. By default those that the system trusts.
@@ -66,6 +66,6 @@ impl Tls {
         if let Some(name) = &self.name {
             tls::server_name(name)?;
         }
-        if self.is_read() { tls::Client::new(self, &[]).map(drop) } else { Ok(()) }
+        if self.is_read() { tls::Client::new(self, &[], None).map(drop) } else { Ok(()) }
     }
 }

@@ -80,14 +80,15 @@ impl Member {
         self.standing.is_leaving()
     }
 
-    /// What time does to it. Returns whether it takes calls.
-    pub(super) fn settle(&mut self, service: &Name, now: Instant) -> bool {
+    /// What time does to it. Returns whether it takes calls, and whether its state is another one than at the last time.
+    pub(super) fn settle(&mut self, service: &Name, now: Instant) -> (bool, bool) {
         let is_fit = self.standing.settle(now);
         let state = self.standing.state();
-        if state != self.told {
+        let is_other = state != self.told;
+        if is_other {
             self.tell(service, state);
         }
-        is_fit
+        (is_fit, is_other)
     }
 
     fn tell(&mut self, service: &Name, state: State) {

@@ -344,3 +344,34 @@ fn who_leaves_is_called_before_one_on_which_nobody_listens() {
     world.roster.settle(at(0));
     assert_eq!(world.spread(10, at(0)), BTreeMap::from([(0, 10)]));
 }
+
+#[test]
+fn whoever_waits_for_changes_is_told_of_states_and_not_of_counts() {
+    let world = World::new(rules(), described(0..3));
+    let mut changes = world.roster.changes();
+    let mut is_told = || {
+        let is_told = changes.has_changed().expect("the roster is there");
+        changes.mark_unchanged();
+        is_told
+    };
+    world.end(0, Outcome::Success(Duration::from_millis(1)), at(1));
+    world.fail(0, 4, at(2));
+    world.roster.settle(at(3));
+    assert!(!is_told(), "calls alone are none");
+    world.fail(0, 1, at(4));
+    world.roster.settle(at(5));
+    assert!(is_told(), "it was ejected");
+    world.roster.settle(at(6));
+    assert!(!is_told());
+    world.roster.settle(at(120_000));
+    assert!(is_told(), "it is back");
+    world.roster.describe_if_other(Source::Defined, described(0..3), at(120_001));
+    assert!(!is_told());
+    let mut leaving = described(0..3);
+    leaving[1].is_leaving = true;
+    world.roster.describe(Source::Defined, leaving, at(120_002));
+    assert!(is_told());
+    world.end(2, Outcome::Unreachable("refused"), at(120_003));
+    world.roster.settle(at(120_004));
+    assert!(is_told());
+}

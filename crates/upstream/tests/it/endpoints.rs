@@ -27,14 +27,6 @@ fn ok() -> &'static str {
     OK
 }
 
-/// Does this while that goes on, which does not end.
-async fn during<T>(goes_on: impl Future<Output = ()>, done: impl Future<Output = T>) -> T {
-    tokio::select! {
-        () = goes_on => panic!("it goes on without end"),
-        done = done => done,
-    }
-}
-
 #[tokio::test]
 async fn a_dead_endpoint_costs_one_call_that_is_sent_again_and_comes_back() {
     let scripts = [Script::new().await, Script::new().await, Script::new().await];

@@ -77,7 +77,12 @@ impl Script {
 
     /// At an address where another one was.
     pub async fn again(address: SocketAddr) -> Self {
-        Self(TcpListener::bind(address).await.expect("a port"))
+        Self::at(address).await.expect("a port")
+    }
+
+    /// At an address that somebody else may have.
+    pub async fn at(address: SocketAddr) -> std::io::Result<Self> {
+        TcpListener::bind(address).await.map(Self)
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -169,7 +174,15 @@ impl World {
 
     /// Looks after the service, without end.
     pub async fn tend(&self) {
-        tend(self.services.subscribe(), self.env.clone()).await;
+        tend(self.services.subscribe(), None, self.env.clone()).await;
+    }
+
+    /// Defines the service anew.
+    pub fn change(&self, config: Config) -> Arc<Service> {
+        let (policy, env) = (Policy::default(), self.env.clone());
+        let changed = Arc::new(self.service.changed(config, policy, env, None));
+        self.services.send_replace(vec![Arc::clone(&changed)]);
+        changed
     }
 
     /// How the endpoint at an address is.
@@ -213,4 +226,12 @@ impl World {
 
 pub fn text(bytes: &Bytes) -> String {
     String::from_utf8(bytes.to_vec()).expect("answers of tests are text")
+}
+
+/// Does this while that goes on, which does not end.
+pub async fn during<T>(goes_on: impl Future<Output = ()>, done: impl Future<Output = T>) -> T {
+    tokio::select! {
+        () = goes_on => panic!("it goes on without end"),
+        done = done => done,
+    }
 }

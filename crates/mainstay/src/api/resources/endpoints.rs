@@ -2,6 +2,8 @@
 //!
 //! An endpoint registers by a PUT of its address, and renews its lease by the same again.
 
+mod watching;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -16,6 +18,7 @@ use serde_json::json;
 
 use mainstay_api::answer::{self, Failure};
 use mainstay_api::body;
+use mainstay_api::streams::events;
 use mainstay_api::target::{self, Query};
 use mainstay_base::error::Code;
 use mainstay_base::id::Name;
@@ -23,6 +26,7 @@ use mainstay_base::problem::Problem;
 use mainstay_base::units::Duration;
 use mainstay_upstream::Service;
 use mainstay_upstream::config::{self, Address, Registration};
+use mainstay_upstream::endpoint::is_own;
 use mainstay_upstream::roster::Described;
 
 use crate::api::{Context, guard};
@@ -65,10 +69,17 @@ impl Default for Registering {
     }
 }
 
-/// All endpoints of a service.
-pub async fn list(State(context): State<Context>, uri: Uri) -> Result<Response<Body>, Failure> {
+/// All endpoints of a service, or a stream of them and of what becomes of them.
+pub async fn list(
+    State(context): State<Context>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response<Body>, Failure> {
     Query::read(&uri, &[])?;
     let (service, _) = found(&context, &uri)?;
+    if events::are_wanted(&headers) {
+        return watching::open(context, service);
+    }
     Ok(answer::json(&json!({ "endpoints": context.gateway.endpoints(service.name()) })))
 }
 
@@ -115,12 +126,6 @@ pub async fn delete(State(context): State<Context>, request: Request<Body>) -> R
         return Err(missing(&service, address).into());
     }
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Whether an address leads to the API: requests from anywhere would reach it as if they came from this machine.
-fn is_own(address: SocketAddr, api: SocketAddr) -> bool {
-    let is_here = |ip: std::net::IpAddr| ip.is_loopback() || ip.is_unspecified();
-    address.port() == api.port() && (address.ip() == api.ip() || is_here(address.ip()) || is_here(api.ip()))
 }
 
 /// The service whose endpoints a path is about, if it is about any.

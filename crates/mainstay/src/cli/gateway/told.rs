@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 use crate::cli::told::{below, columns, difference};
 use crate::config::explain;
-use crate::gateway::{Bulkhead, Defined, Endpoint, Guarding};
+use crate::gateway::{Bulkhead, Defined, Dns, Endpoint, Guarding};
 
 /// Routes, one a line.
 pub fn routes(all: &[Defined]) -> Result<String> {
@@ -77,7 +77,10 @@ pub fn services(all: &[Defined], is_live: bool) -> Result<String> {
 fn addresses(service: &Service, live: &[Endpoint]) -> String {
     const SHOWN_MAX: usize = 3;
     let all: Vec<_> = match live {
-        [] => service.endpoints.iter().map(|it| it.0.address.0.to_string()).collect(),
+        [] => {
+            let defined = service.endpoints.iter().map(|it| it.0.address.0.to_string());
+            defined.chain(service.looked_up()).collect()
+        }
         live => live.iter().map(|it| it.address.to_string()).collect(),
     };
     let mut told = all.iter().take(SHOWN_MAX).cloned().collect::<Vec<_>>().join(", ");
@@ -91,10 +94,11 @@ fn addresses(service: &Service, live: &[Endpoint]) -> String {
     if told.is_empty() { "-".to_owned() } else { told }
 }
 
-/// The endpoints of a service, one a line.
+/// The endpoints of a service, one a line; and how their name is looked up.
 pub fn endpoints(defined: &Defined) -> String {
+    let named = defined.dns.as_ref().map(looked_up).unwrap_or_default();
     if defined.endpoints.is_empty() {
-        return format!("{} has no endpoints\n", defined.name);
+        return format!("{} has no endpoints\n{named}", defined.name);
     }
     let head = [
         "ADDRESS",
@@ -130,7 +134,24 @@ pub fn endpoints(defined: &Defined) -> String {
         ]
     };
     let rows = [head.map(str::to_owned)].into_iter().chain(defined.endpoints.iter().map(row));
-    columns(&rows.collect::<Vec<_>>())
+    columns(&rows.collect::<Vec<_>>()) + &named
+}
+
+/// How a name is looked up.
+fn looked_up(Dns { name, port, resolved, next, error }: &Dns) -> String {
+    let name = port.map_or_else(|| format!("{name} (SRV)"), |port| format!("{name}:{port}"));
+    let resolved = resolved.map_or_else(|| "not found yet".to_owned(), |ago| format!("found {ago} ago"));
+    let error = error.as_ref().map_or_else(String::new, |error| format!("; {error}"));
+    format!("by DNS: {name}, {resolved}, asked again in {next}{error}\n")
+}
+
+/// What becomes of an endpoint, as a line.
+pub fn became(what: &str, endpoint: &Endpoint) -> String {
+    let Endpoint { address, state, weight, source, .. } = endpoint;
+    let zone = endpoint.zone.as_ref().map_or_else(String::new, |zone| format!(", zone {zone}"));
+    let version = endpoint.version.as_ref().map_or_else(String::new, |it| format!(", version {it}"));
+    let why = endpoint.why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+    format!("{what} {address}, {state}, weight {weight}{zone}{version}, {source}{why}\n")
 }
 
 fn guarding(guard: Option<&Guarding>) -> [String; 3] {

@@ -1,7 +1,11 @@
 //! Endpoints of a service behind the gateway: how they are chosen, watched and shown.
 
-use std::net::{SocketAddr, TcpListener};
+use std::io::{BufRead, BufReader, Read as _};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::{Echo, start};
@@ -184,6 +188,8 @@ fn a_token_of_a_service_is_for_its_endpoints_alone() {
     let all = [("Authorization", "Bearer secret")];
     node.connect().request("GET", "/v1/services", &all, "").problem(401, "unauthenticated");
     assert_eq!(node.connect().request("GET", "/v1/services/echo/endpoints", &all, "").status, 200);
+    let (kind, data) = Watch::open(&node, "Authorization: Bearer secret\r\n").next().expect("it begins");
+    assert_eq!((&*kind, &data["endpoints"][0]["address"]), ("endpoints", &json!("127.0.0.1:9")));
 }
 
 #[test]
@@ -193,4 +199,223 @@ fn who_may_not_register_is_told_why() {
     let told = node.connect().request("PUT", "/v1/services/echo/endpoints/1.2.3.4:5", &[JSON], "{}");
     let problem = told.problem(403, "forbidden");
     assert!(problem["detail"].as_str().is_some_and(|it| it.contains("registration: true")), "{problem}");
+}
+
+/// A stream of a service's endpoints.
+struct Watch(Client);
+
+impl Watch {
+    fn open(node: &Node, headers: &str) -> Self {
+        let mut client = node.connect();
+        client.send(&format!(
+            "GET /v1/services/echo/endpoints HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n{headers}\r\n"
+        ));
+        let head = client.answer(true);
+        assert_eq!((head.status, head.header("content-type")), (200, Some("text/event-stream")), "{head:?}");
+        Self(client)
+    }
+
+    /// The next event that is no sign of life; none when the stream has ended in order.
+    fn next(&mut self) -> Option<(String, Value)> {
+        loop {
+            let line = self.0.line().expect("it does not break off");
+            if line == "0\r\n" {
+                return None;
+            }
+            // Between events stand the sizes of parts.
+            let Some(kind) = line.strip_prefix("event: ") else { continue };
+            let kind = kind.trim_end().to_owned();
+            let data = self.0.line().expect("an event is whole");
+            let data = data.strip_prefix("data: ").expect("there is no id to go on from");
+            if kind != "heartbeat" {
+                return Some((kind, serde_json::from_str(data).expect("JSON")));
+            }
+        }
+    }
+
+    /// What becomes of which endpoint, and how it is then.
+    fn told(&mut self) -> (String, String, String) {
+        let (kind, data) = self.next().expect("it goes on");
+        let text = |key: &str| data[key].as_str().unwrap_or_default().to_owned();
+        (kind, text("address"), text("state"))
+    }
+}
+
+fn told(kind: &str, address: &str, state: &str) -> (String, String, String) {
+    (kind.to_owned(), address.to_owned(), state.to_owned())
+}
+
+#[test]
+fn a_stream_shows_what_becomes_of_endpoints_and_ends_with_the_service() {
+    let (node, _) = node("{ registration: true }", "");
+    // One that nobody sends requests to, and so can be retired.
+    let definition = r#"{"registration": true}"#;
+    let brief = node.connect().request("PUT", "/v1/services/brief", &[JSON], definition);
+    assert_eq!(brief.status, 201, "{brief:?}");
+    let mut watch = Watch::open(&node, "");
+    assert_eq!(watch.next(), Some(("endpoints".to_owned(), json!({ "endpoints": [] }))));
+    let address = "127.0.0.1:9";
+    let path = format!("/v1/services/echo/endpoints/{address}");
+    let put = |body: &str| {
+        let answer = node.connect().request("PUT", &path, &[JSON], body);
+        assert!(matches!(answer.status, 200 | 201), "{answer:?}");
+    };
+    put(r#"{"version": "7", "lease": "1m"}"#);
+    assert_eq!(watch.told(), told("added", address, "healthy"));
+    // A renewal is no change, or the next event would be one.
+    put(r#"{"version": "7", "lease": "2m"}"#);
+    put(r#"{"version": "7", "lease": "2m", "weight": 3}"#);
+    let (kind, data) = watch.next().expect("it goes on");
+    assert_eq!((&*kind, &data["weight"], &data["version"]), ("changed", &json!(3), &json!("7")));
+    put(r#"{"draining": true}"#);
+    assert_eq!(watch.told(), told("changed", address, "draining"));
+    let mut late = Watch::open(&node, "");
+    let (kind, data) = late.next().expect("it begins");
+    assert_eq!((&*kind, &data["endpoints"][0]["state"]), ("endpoints", &json!("draining")));
+    assert_eq!(node.connect().request("DELETE", &path, &[], "").status, 204);
+    for watch in [&mut watch, &mut late] {
+        assert_eq!(watch.told(), told("removed", address, ""));
+    }
+    let mut brief = node.connect();
+    brief.send(
+        "GET /v1/services/brief/endpoints HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n",
+    );
+    assert_eq!(brief.answer(true).status, 200);
+    let mut brief = Watch(brief);
+    assert_eq!(brief.next().map(|event| event.0).as_deref(), Some("endpoints"));
+    // Another definition is the same service.
+    let other = r#"{"registration": true, "connect_timeout": "2s"}"#;
+    assert_eq!(node.connect().request("PUT", "/v1/services/brief", &[JSON], other).status, 200);
+    let of_brief = "/v1/services/brief/endpoints/127.0.0.1:9";
+    assert_eq!(node.connect().request("PUT", of_brief, &[JSON], "{}").status, 201);
+    assert_eq!(brief.told(), told("added", address, "healthy"));
+    assert_eq!(node.connect().request("DELETE", "/v1/services/brief", &[], "").status, 200);
+    let (kind, data) = brief.next().expect("it says why it ends");
+    assert_eq!((&*kind, &data["code"]), ("gone", &json!("not_found")));
+    assert!(data["detail"].as_str().is_some_and(|it| it.contains("`brief`")), "{data}");
+    assert_eq!(brief.next(), None);
+    let metrics = node.get("/metrics").body;
+    assert_eq!(metric(&metrics, "mainstay_feed_streams", &[]), 2.0);
+    node.signal(Signal::TERM);
+    assert_eq!((watch.next(), late.next()), (None, None), "a stop ends them in order");
+}
+
+#[test]
+fn a_stream_shows_states_and_leaves_calls_alone() {
+    let (echo, gone) = (Echo::start(), nobody());
+    let (node, gateway) = node(&format!("{{ endpoints: [\"{}\", \"{gone}\"] }}", echo.0), "");
+    let mut watch = Watch::open(&node, "");
+    let (_, data) = watch.next().expect("it begins");
+    assert_eq!(data["endpoints"].as_array().map(Vec::len), Some(2));
+    for _ in 0..20 {
+        assert_eq!(Client::connect(gateway).request("POST", "/echo", &[], "").status, 200);
+    }
+    assert_eq!(watch.told(), told("changed", &gone.to_string(), "unreachable"));
+}
+
+#[test]
+fn a_command_prints_what_becomes_of_endpoints() {
+    let (node, _) = node("{ registration: true }", "");
+    let path = "/v1/services/echo/endpoints/127.0.0.1:9";
+    let put = |body: &str| drop(node.connect().request("PUT", path, &[JSON], body));
+    put(r#"{"zone": "a"}"#);
+    let watch = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mainstay"));
+        command.args(["services", "endpoints", "echo", "--watch"]).args(more);
+        command.current_dir(node.folder()).env_clear().stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary runs");
+        let lines = BufReader::new(child.stdout.take().expect("a pipe"));
+        (child, lines)
+    };
+    let next = |lines: &mut dyn BufRead| {
+        let mut line = String::new();
+        lines.read_line(&mut line).expect("a pipe");
+        line.trim_end().to_owned()
+    };
+    let (mut people, mut lines) = watch(&[]);
+    let (mut programs, mut documents) = watch(&["--output", "json"]);
+    assert_eq!(next(&mut lines), "there 127.0.0.1:9, healthy, weight 1, zone a, registered");
+    let document: Value = serde_json::from_str(&next(&mut documents)).expect("JSON");
+    assert_eq!((&document["event"], &document["endpoint"]["zone"]), (&json!("there"), &json!("a")));
+    put(r#"{"zone": "a", "draining": true}"#);
+    assert_eq!(next(&mut lines), "changed 127.0.0.1:9, draining, weight 1, zone a, registered");
+    assert_eq!(node.connect().request("DELETE", path, &[], "").status, 204);
+    assert_eq!(next(&mut lines), "removed 127.0.0.1:9");
+    node.signal(Signal::TERM);
+    assert_eq!(people.wait().expect("it was started").code(), Some(1));
+    let mut why = String::new();
+    people.stderr.take().expect("a pipe").read_to_string(&mut why).expect("a pipe");
+    assert!(why.contains("it stops"), "{why}");
+    drop(documents);
+    drop(programs.wait());
+    let (code, told) = run(node.folder(), &["services", "endpoints", "other", "--watch"]);
+    assert_eq!(code, Some(1), "{told}");
+}
+
+/// A server of DNS that has these addresses for every name, with a TTL of zero.
+fn names(addresses: &Arc<Mutex<Vec<IpAddr>>>) -> SocketAddr {
+    let (socket, addresses) = (UdpSocket::bind("127.0.0.1:0").expect("a port"), Arc::clone(addresses));
+    let address = socket.local_addr().expect("it is bound");
+    let serve = move || {
+        let mut packet = [0; 2048];
+        while let Ok((length, from)) = socket.recv_from(&mut packet) {
+            // The question begins after 12 bytes, with a name that a zero ends, and its type.
+            let end = 12 + packet[12..length].iter().position(|byte| *byte == 0).expect("a name") + 5;
+            let is_v4 = packet[end - 4..end - 2] == [0, 1];
+            let all = addresses.lock().expect("nobody panics").clone();
+            let found: Vec<_> = all.into_iter().filter(|_| is_v4).collect();
+            // An answer, as it was asked, of one question.
+            let mut answer = [&packet[..2], &[0x81, 0x80, 0, 1, 0, found.len() as u8, 0, 0, 0, 0]].concat();
+            answer.extend_from_slice(&packet[12..end]);
+            for ip in found {
+                let IpAddr::V4(ip) = ip else { continue };
+                answer.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4]);
+                answer.extend_from_slice(&ip.octets());
+            }
+            drop(socket.send_to(&answer, from));
+        }
+    };
+    std::thread::Builder::new().spawn(serve).expect("a thread");
+    address
+}
+
+#[test]
+fn endpoints_are_looked_up_by_a_name() {
+    let echo = Echo::start();
+    let addresses = Arc::new(Mutex::new(Vec::new()));
+    let server = names(&addresses);
+    let dns = format!(
+        r#"{{ name: legacy.internal, servers: ["{server}"], ttl_min: 10ms, ttl_max: 1s, hold: 0s }}"#
+    );
+    let service = format!("{{ dns: {dns}, port: {} }}", echo.0.port());
+    let (node, gateway) = node(&service, "policies: { default: { retry: false, breaker: false } }");
+    let answer = Client::connect(gateway).request("GET", "/echo", &[], "");
+    assert!(answer.status == 503 && answer.body.contains("no endpoints at the moment"), "{answer:?}");
+    let mut watch = Watch::open(&node, "");
+    assert_eq!(watch.next().map(|event| event.0).as_deref(), Some("endpoints"));
+    addresses.lock().expect("nobody panics").push(echo.0.ip());
+    assert_eq!(watch.told(), told("added", &echo.0.to_string(), "healthy"));
+    asked(gateway, &[]);
+    let shown = node.get("/v1/services/echo").json();
+    assert_eq!(shown["endpoints"][0]["source"], "dns");
+    assert_eq!(
+        (&shown["dns"]["name"], &shown["dns"]["port"]),
+        (&json!("legacy.internal"), &json!(echo.0.port()))
+    );
+    assert!(shown["dns"]["resolved"].is_string() && shown["dns"]["next"].is_string(), "{shown}");
+    assert_eq!(shown["dns"]["error"], Value::Null);
+    let (code, printed) = run(node.folder(), &["services", "endpoints", "echo"]);
+    assert_eq!(code, Some(0), "{printed}");
+    assert!(printed.contains(&format!("by DNS: legacy.internal:{}, found ", echo.0.port())), "{printed}");
+    addresses.lock().expect("nobody panics").clear();
+    assert_eq!(watch.told(), told("removed", &echo.0.to_string(), ""));
+    let shown = node.get("/v1/services/echo").json();
+    assert_eq!(shown["dns"]["error"], "the name has no addresses");
+    let metrics = node.get("/metrics").body;
+    let count = |result| {
+        let labels = [("service", "echo"), ("result", result)];
+        metric(&metrics, "mainstay_upstream_dns_lookups_total", &labels)
+    };
+    assert!(count("found") >= 1.0 && count("empty") >= 1.0);
+    assert_eq!(count("failed"), 0.0);
 }
