@@ -28,6 +28,7 @@ mod pools;
 mod reload;
 mod retry_storm;
 mod samples;
+mod scaling;
 mod shedding;
 mod start;
 mod write_amplification;
@@ -61,6 +62,7 @@ pub use mixes::Mixes;
 pub use pools::Pools;
 pub use reload::Reload;
 pub use retry_storm::RetryStorm;
+pub use scaling::Scaling;
 pub use shedding::Shedding;
 pub use start::Start;
 pub use write_amplification::WriteAmplification;
@@ -116,7 +118,7 @@ impl Context {
 }
 
 /// All experiments, in the order in which they are listed.
-pub static ALL: [&dyn Experiment; 21] = [
+pub static ALL: [&dyn Experiment; 22] = [
     &Start::DEFAULT,
     &Drain::DEFAULT,
     &Reload::DEFAULT,
@@ -138,6 +140,7 @@ pub static ALL: [&dyn Experiment; 21] = [
     &Balancing::DEFAULT,
     &Pools::DEFAULT,
     &Discovery::DEFAULT,
+    &Scaling::DEFAULT,
 ];
 
 /// The latency that this share of all is not above, the shortest coming first.

@@ -9,6 +9,7 @@ pub(crate) mod hedged;
 pub(crate) mod places;
 pub(crate) mod pooled;
 mod random;
+pub(crate) mod scaled;
 mod server;
 pub(crate) mod service;
 pub(crate) mod tiers;

@@ -3,6 +3,7 @@
 pub mod faults;
 mod in_force;
 mod metrics;
+mod scaled;
 pub mod store;
 mod view;
 mod written;
@@ -40,6 +41,7 @@ use crate::telemetry::metrics::{LATENCY_SECONDS, Metrics};
 use crate::tls;
 use faults::{Injected, Injections};
 pub use in_force::{Finding, InForce, Refused};
+pub use scaled::Scaled;
 use store::{Staged, Store};
 pub use view::{Bulkhead, Defined, Dns, Endpoint, Guarding};
 pub use written::Written;

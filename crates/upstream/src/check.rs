@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, HOST, TE, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method, Response, Uri};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
 use mainstay_base::units::Duration;
 use mainstay_resilience::{Call, Env, Facts};
@@ -48,6 +48,24 @@ pub(crate) async fn connect(endpoint: SocketAddr, limit: Duration) -> Result<(),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("it took no connection within {limit}")),
     }
+}
+
+/// Gets a path of an endpoint, over a connection of its own, and reads the answer. Errors: there is none, and why.
+pub(crate) async fn get(
+    endpoint: SocketAddr,
+    path: &str,
+    dial: Dial,
+    env: Env,
+) -> Result<StatusCode, String> {
+    let mut head = head(Method::GET, path, None, endpoint);
+    head.headers.insert(USER_AGENT, HeaderValue::from_static("mainstay-warm-up"));
+    let answer = ask(endpoint, head, Payload::Empty, dial, env).await?;
+    let status = answer.status();
+    let mut body = answer.into_body();
+    while let Some(frame) = body.frame().await {
+        frame.map_err(|error| format!("its answer broke off: {error}"))?;
+    }
+    Ok(status)
 }
 
 async fn http(endpoint: SocketAddr, health: &Health, dial: Dial, env: Env) -> Result<(), String> {

@@ -27,7 +27,7 @@ pub use dns::{Dns, Server};
 pub use endpoint::{Address, Endpoint};
 pub use health::{By, Health};
 pub use registration::Registration;
-pub use run::Run;
+pub use run::{Cores, Limits, Run, Scaling, Target, WarmUp};
 pub use tls::{Files, Tls};
 
 /// Where a service is, and how it is spoken to.

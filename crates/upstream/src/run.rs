@@ -1,17 +1,24 @@
 //! Programs that Mainstay starts as endpoints of a service, looks after, and ends with itself.
 //!
-//! Which are started and which end is decided by the [`Fleet`](fleet::Fleet) of a service; here it is done. Each instance is the leader of a process group of its own, so that what it starts ends with it.
+//! Which are started and which end is decided by the [`Fleet`](fleet::Fleet) of a service, and how many there should be by its [`Rule`](scaling::Rule) if it has one; here it is done. Each instance is the leader of a process group of its own, so that what it starts ends with it.
 
-mod fleet;
+pub mod fleet;
 mod leftovers;
 mod lifeline;
+mod limits;
+mod looks;
 mod output;
 mod process;
+mod scale;
+pub mod scaling;
 mod supervisor;
+mod usage;
+mod warm_up;
+mod watching;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use mainstay_base::id::Name;
 use mainstay_resilience::Env;
@@ -22,6 +29,8 @@ use tokio_util::sync::CancellationToken;
 use crate::service::Service;
 pub use leftovers::{Known, end_leftovers};
 use lifeline::Lifeline;
+use limits::Division;
+pub use scale::{By, Last, Scale, View};
 use supervisor::Supervisor;
 
 /// What programs are told of the node, and what the node is told of them.
@@ -39,31 +48,6 @@ pub struct Home {
     pub is_up: Arc<dyn Fn(&Name) + Send + Sync>,
 }
 
-/// How many instances of a service's program somebody has asked for, whatever its definition says.
-#[derive(Debug)]
-pub struct Scale(watch::Sender<Option<u32>>);
-
-impl Scale {
-    pub(crate) fn new() -> Self {
-        Self(watch::Sender::new(None))
-    }
-
-    /// As many, until the definition says another number than before or Mainstay starts again.
-    pub fn set(&self, instances: u32) {
-        self.0.send_replace(Some(instances));
-    }
-
-    /// What was asked for.
-    pub fn get(&self) -> Option<u32> {
-        *self.0.borrow()
-    }
-
-    /// What the definition says holds again.
-    fn clear(&self) {
-        self.0.send_replace(None);
-    }
-}
-
 /// Runs the programs of the services that are told, until it is told to close; then it ends them all, each with the time that its service gives it.
 pub async fn supervise(
     mut services: watch::Receiver<Vec<Arc<Service>>>,
@@ -72,13 +56,8 @@ pub async fn supervise(
     closing: CancellationToken,
 ) {
     let lifeline = Arc::new(Lifeline::new(home.lifeline.clone()));
-    let mut supervisors = Supervisors {
-        home,
-        env,
-        lifeline: Arc::clone(&lifeline),
-        told: BTreeMap::new(),
-        tasks: JoinSet::new(),
-    };
+    let shared = Shared { home, env, lifeline: Arc::clone(&lifeline), division: Arc::default() };
+    let mut supervisors = Supervisors { shared, told: BTreeMap::new(), tasks: JoinSet::new() };
     loop {
         let told = services.borrow_and_update().clone();
         supervisors.tell(&told);
@@ -95,10 +74,18 @@ pub async fn supervise(
     let _ = tokio::task::spawn_blocking(move || lifeline.end()).await;
 }
 
-struct Supervisors {
+/// What all programs of this process share.
+#[derive(Clone)]
+struct Shared {
     home: Home,
     env: Env,
     lifeline: Arc<Lifeline>,
+    /// The control group of this process, or why it cannot be divided: found out by the first program that needs it.
+    division: Arc<OnceLock<Result<Division, String>>>,
+}
+
+struct Supervisors {
+    shared: Shared,
     /// What those that run are told: their service, or that it has no program any more.
     told: BTreeMap<Name, watch::Sender<Option<Arc<Service>>>>,
     tasks: JoinSet<Name>,
@@ -131,8 +118,7 @@ impl Supervisors {
         let (tell, hear) = watch::channel(Some(Arc::clone(&service)));
         let name = service.name().clone();
         self.told.insert(name.clone(), tell);
-        let supervisor =
-            Supervisor::new(service, self.home.clone(), Arc::clone(&self.lifeline), self.env.clone());
+        let supervisor = Supervisor::new(service, self.shared.clone());
         self.tasks.spawn(async move {
             supervisor.run(hear).await;
             name

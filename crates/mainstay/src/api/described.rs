@@ -24,10 +24,10 @@ use mainstay_upstream::Config as Service;
 use mainstay_upstream::config::Address;
 
 use crate::gateway::faults::{Injected, Shown};
-use crate::gateway::{Defined, Endpoint};
+use crate::gateway::{Defined, Endpoint, Scaled};
 
 use super::resources::endpoints::Registering;
-use super::resources::scale::Scaled;
+use super::resources::scale::Scaling;
 
 /// Problems that every request can be answered with.
 const OF_ALL: [Code; 8] = [
@@ -272,18 +272,24 @@ impl Writer {
             ..Operation::default()
         };
         self.add(path, "put", &put);
-        let scaled = self.schema::<Scaled>();
+        let (scaled, scaling) = (self.schema::<Scaled>(), self.schema::<Scaling>());
         let path_of_scale = "/v1/services/{name}/scale";
-        let said = ("get_scale", "Reads how many instances of a service's program are to run");
+        let said = (
+            "get_scale",
+            "Reads how many instances of a service's program are to take calls, by whom, and how they are",
+        );
         self.add(
             path_of_scale,
             "get",
             &Operation { said, answers: &[(200, &scaled)], problems: &OF_SCALES, ..Operation::default() },
         );
-        let said = ("scale_service", "Has as many instances of a service's program run");
+        let said = (
+            "scale_service",
+            "Has as many instances of a service's program take calls, or leaves it to the definition",
+        );
         let put = Operation {
             said,
-            request: Some(&scaled),
+            request: Some(&scaling),
             answers: &[(200, &scaled)],
             problems: &OF_SCALES,
             ..Operation::default()

@@ -42,7 +42,7 @@ pub enum Services {
     List(Target),
     /// List how each endpoint of a service is, on the node that is up
     Endpoints(Endpoints),
-    /// Have so many instances of a service's program run, on the node that is up
+    /// Have so many instances of a service's program take calls, or tell how they are, on the node that is up
     Scale(Scale),
     #[command(flatten)]
     Definition(Changes),
@@ -64,13 +64,27 @@ pub struct Scale {
     /// The service
     #[arg(value_name = "NAME")]
     name: Name,
-    /// How many
-    #[arg(value_name = "INSTANCES")]
-    instances: u32,
+    /// How many; `auto` leaves it to the definition, and to its rule if it has one. Without it, it is told how they are
+    #[arg(value_name = "INSTANCES|auto", value_parser = wish)]
+    instances: Option<Wish>,
     #[command(flatten)]
     source: Source,
     #[command(flatten)]
     output: OutputArg,
+}
+
+/// How many instances there are to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    Instances(u32),
+    Auto,
+}
+
+fn wish(text: &str) -> Result<Wish, String> {
+    if text == "auto" {
+        return Ok(Wish::Auto);
+    }
+    text.parse().map(Wish::Instances).map_err(|_| "write a number of instances, or `auto`".to_owned())
 }
 
 /// Arguments of `routes test`.
@@ -148,9 +162,7 @@ pub fn services(services: &Services) -> io::Result<u8> {
         Services::Scale(Scale { name, instances, source, output }) => {
             answered(&live(source, output), |seen| {
                 let document = seen.scale(name, *instances)?;
-                let text = format!(
-                    "{instances} instances of {name} are to run; `mainstay services endpoints {name}` has them\n"
-                );
+                let text = told::scaled(name, &typed(document.clone())?);
                 Ok(Answer { document, text, code: OK })
             })
         }
@@ -216,10 +228,15 @@ impl Seen {
         }
     }
 
-    fn scale(&self, name: &Name, instances: u32) -> Result<Value> {
+    fn scale(&self, name: &Name, wish: Option<Wish>) -> Result<Value> {
         let Self::Live(node, timeout) = self else { anyhow::bail!("only a node that is up has instances") };
-        let request = Request::put(format!("/v1/services/{name}/scale"));
-        node.send(request, Some(&json!({ "instances": instances })), *timeout)
+        let path = format!("/v1/services/{name}/scale");
+        let instances = match wish {
+            None => return node.send(Request::get(path), None::<&Value>, *timeout),
+            Some(Wish::Instances(instances)) => Some(instances),
+            Some(Wish::Auto) => None,
+        };
+        node.send(Request::put(path), Some(&json!({ "instances": instances })), *timeout)
     }
 
     fn explain(&self, asked: &Asked) -> Result<Answer> {

@@ -1,5 +1,7 @@
 //! What is counted of services' endpoints, for scrapers.
 
+mod programs;
+
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -10,6 +12,8 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntCounterVec, IntGaugeVec, Opts};
 
+use programs::Programs;
+
 /// What is counted of the endpoints of services that are in force.
 pub(super) struct Endpoints {
     snapshot: Arc<ArcSwap<Snapshot>>,
@@ -19,6 +23,7 @@ pub(super) struct Endpoints {
     waiting: IntGaugeVec,
     taken_out: IntCounterVec,
     lookups: IntCounterVec,
+    programs: Programs,
 }
 
 impl Endpoints {
@@ -47,6 +52,7 @@ impl Endpoints {
             ),
             taken_out: IntCounterVec::new(taken_out, &["service", "why"]).expect("a name"),
             lookups: IntCounterVec::new(lookups, &["service", "result"]).expect("a name"),
+            programs: Programs::new(),
         }
     }
 }
@@ -55,11 +61,9 @@ impl Collector for Endpoints {
     fn desc(&self) -> Vec<&Desc> {
         let gauges = [&self.endpoints, &self.running, &self.connections, &self.waiting];
         let counters = [&self.taken_out, &self.lookups];
-        gauges
-            .into_iter()
-            .flat_map(Collector::desc)
-            .chain(counters.into_iter().flat_map(Collector::desc))
-            .collect()
+        let counted = counters.into_iter().flat_map(Collector::desc);
+        let own = gauges.into_iter().flat_map(Collector::desc).chain(counted);
+        own.chain(self.programs.desc()).collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
@@ -68,6 +72,7 @@ impl Collector for Endpoints {
         gauges.into_iter().for_each(IntGaugeVec::reset);
         self.taken_out.reset();
         self.lookups.reset();
+        self.programs.reset();
         for service in self.snapshot.load().services() {
             let (name, counts) = (service.name().as_str(), service.roster().counts());
             for state in State::ALL {
@@ -85,9 +90,11 @@ impl Collector for Endpoints {
                     self.lookups.with_label_values(&[name, result]).inc_by(count);
                 }
             }
+            self.programs.count(service);
         }
         let counters = [&self.taken_out, &self.lookups];
         let counted = counters.into_iter().flat_map(Collector::collect);
-        gauges.into_iter().flat_map(Collector::collect).chain(counted).collect()
+        let own = gauges.into_iter().flat_map(Collector::collect).chain(counted);
+        own.chain(self.programs.collect()).collect()
     }
 }

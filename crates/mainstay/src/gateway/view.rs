@@ -179,7 +179,15 @@ impl Defined {
 impl Endpoint {
     /// What is said of it, without what changes with every call or renewal.
     pub fn steady(&self) -> Self {
-        let counted = Self { running: 0, latency: None, calls: 0, failed: 0, ejections: 0, ..self.clone() };
+        let counted = Self {
+            running: 0,
+            latency: None,
+            calls: 0,
+            failed: 0,
+            ejections: 0,
+            connections: 0,
+            ..self.clone()
+        };
         Self { why: None, lease: None, ..counted }
     }
 }

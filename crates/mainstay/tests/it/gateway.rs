@@ -19,6 +19,7 @@ mod endpoints;
 mod forms;
 mod listeners;
 mod programs;
+mod scaling;
 mod stages;
 mod tcp;
 

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::process::{Child, Command};
 
 use super::fleet::Number;
-use super::{Home, output};
+use super::{Home, limits, output};
 use crate::config::Run;
 
 /// A program that runs, as the leader of its process group.
@@ -137,6 +137,11 @@ impl Process {
 
     pub(super) fn pid(&self) -> i32 {
         self.pid.as_raw_nonzero().get()
+    }
+
+    /// Has its processes open so many files at most. Errors: the system refuses.
+    pub(super) fn limit_files(&self, files: u32) -> io::Result<()> {
+        limits::files(self.pid, files)
     }
 
     /// Tells the group to end. One that has ended already is nothing to tell.

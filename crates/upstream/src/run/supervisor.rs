@@ -1,26 +1,25 @@
 //! Runs the program of one service.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mainstay_base::time::Instant;
 use mainstay_base::units::Duration;
-use mainstay_resilience::Env;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 
-use super::Home;
+use super::Shared;
 use super::fleet::{Action, Fleet, Number, Phase};
-use super::lifeline::Lifeline;
+use super::limits::{Division, Group};
 use super::process::{self, Process};
-use crate::check;
+use super::scale::Seen;
+use super::usage::Usage;
+use super::warm_up::{self, Awaited};
+use super::watching::Watching;
+use crate::config::Run;
 use crate::endpoint::{Id, Instance};
 use crate::roster::{Described, Source};
 use crate::service::Service;
-
-/// How often an instance is asked whether it takes calls already.
-const READY_EVERY: Duration = Duration::from_millis(20);
 
 /// How often it is looked whether an instance that leaves has calls left.
 const IDLE_EVERY: Duration = Duration::from_millis(50);
@@ -30,15 +29,18 @@ const REST: Duration = Duration::from_secs(3600);
 
 /// Runs the program of one service.
 pub(super) struct Supervisor {
-    service: Arc<Service>,
-    home: Home,
-    lifeline: Arc<Lifeline>,
-    env: Env,
-    fleet: Fleet,
-    running: BTreeMap<Number, Running>,
-    events: JoinSet<Event>,
+    pub(super) service: Arc<Service>,
+    pub(super) shared: Shared,
+    pub(super) fleet: Fleet,
+    pub(super) running: BTreeMap<Number, Running>,
+    pub(super) events: JoinSet<Event>,
+    pub(super) watching: Watching,
     /// It is told what was asked for besides the definition.
-    scaled: watch::Receiver<Option<u32>>,
+    asked: watch::Receiver<Option<u32>>,
+    /// Something was.
+    was_asked: bool,
+    /// That processor time cannot be limited here was told.
+    was_told_of_cpu: bool,
     /// Its program is missing and need not be there: it was told once.
     is_missing: bool,
     /// There is no program any more: it ends when all instances have.
@@ -46,35 +48,38 @@ pub(super) struct Supervisor {
 }
 
 /// An instance that runs.
-struct Running {
-    process: Process,
+pub(super) struct Running {
+    pub(super) process: Process,
     /// Asks whether it takes calls.
     asking: AbortHandle,
+    /// What holds it to its processor time.
+    _group: Option<Group>,
 }
 
-/// What happens to an instance.
-enum Event {
+/// What happens to instances.
+pub(super) enum Event {
     /// It takes calls.
     Ready(Number),
     /// It has ended, and how.
     Ended(Number, process::End),
+    /// What process groups take of the machine was read, or could not be.
+    Used(Option<BTreeMap<i32, Usage>>),
 }
 
 impl Supervisor {
-    pub(super) fn new(service: Arc<Service>, home: Home, lifeline: Arc<Lifeline>, env: Env) -> Self {
-        let run = service.config().run.clone().expect("it has a program");
-        let fleet = Fleet::new(run, env.now());
-        let scaled = service.scale().0.subscribe();
-        let (running, events) = (BTreeMap::new(), JoinSet::new());
+    pub(super) fn new(service: Arc<Service>, shared: Shared) -> Self {
+        let (run, now) = (service.config().run.clone().expect("it has a program"), shared.env.now());
+        let (fleet, asked) = (Fleet::new(run, now), service.scale().asked());
         Self {
             service,
-            home,
-            lifeline,
-            env,
+            shared,
             fleet,
-            running,
-            events,
-            scaled,
+            running: BTreeMap::new(),
+            events: JoinSet::new(),
+            watching: Watching::new(now),
+            asked,
+            was_asked: false,
+            was_told_of_cpu: false,
             is_missing: false,
             is_ending: false,
         }
@@ -84,29 +89,32 @@ impl Supervisor {
     pub(super) async fn run(mut self, mut told: watch::Receiver<Option<Arc<Service>>>) {
         self.scale();
         loop {
-            let now = self.env.now();
+            let now = self.shared.env.now();
+            self.watch(now);
             self.leave_idle(now);
             for action in self.fleet.next(now) {
                 self.act(action);
             }
             self.describe(now);
+            self.show();
             if self.is_ending && self.running.is_empty() {
                 return;
             }
             if self.fleet.wanted() == 0 {
                 // Nobody waits for it.
-                (self.home.is_up)(self.service.name());
+                (self.shared.home.is_up)(self.service.name());
             }
             let due = self.fleet.due(now).map(|due| due.saturating_since(now));
             let idle = self.has_leaving().then_some(IDLE_EVERY);
-            let wait = due.into_iter().chain(idle).min().unwrap_or(REST);
+            let look = self.watch_due().map(|due| due.saturating_since(now));
+            let wait = due.into_iter().chain(idle).chain(look).min().unwrap_or(REST);
             tokio::select! {
                 Some(event) = self.events.join_next() => self.happened(event),
                 Ok(()) = told.changed() => {
                     let told = told.borrow_and_update().clone();
                     self.told(told);
                 }
-                Ok(()) = self.scaled.changed() => self.scale(),
+                Ok(()) = self.asked.changed() => self.scale(),
                 () = tokio::time::sleep(wait.as_std()) => {}
             }
         }
@@ -116,40 +124,64 @@ impl Supervisor {
         let Some(service) = told else {
             self.is_ending = true;
             self.fleet.scale(0);
-            return;
+            return self.scale();
         };
         let run = service.config().run.clone().expect("it has a program");
         if !Arc::ptr_eq(service.scale(), self.service.scale()) {
-            self.scaled = service.scale().0.subscribe();
+            self.asked = service.scale().asked();
         }
-        let has_another_number =
-            self.service.config().run.as_ref().is_some_and(|before| before.instances != run.instances);
-        if has_another_number {
-            service.scale().clear();
+        let numbers = |run: &Run| (run.instances, run.scale.clone());
+        if self.service.config().run.as_ref().is_some_and(|before| numbers(before) != numbers(&run)) {
+            service.scale().set(None);
         }
         self.service = service;
         if std::mem::take(&mut self.is_missing) || std::mem::take(&mut self.is_ending) {
-            self.fleet.scale(run.instances.get());
+            self.fleet.scale(run.first());
         }
-        self.fleet.define(run, self.env.now());
+        self.fleet.define(run, self.shared.env.now());
         self.scale();
     }
 
-    /// Goes by what was asked for, if something was.
+    /// Goes by what was asked for, if something was; else by the definition.
     fn scale(&mut self) {
-        let wanted = *self.scaled.borrow_and_update();
-        if let Some(wanted) = wanted.filter(|_| !self.is_ending && !self.is_missing) {
-            self.fleet.scale(wanted);
+        let asked = *self.asked.borrow_and_update();
+        let was_asked = std::mem::replace(&mut self.was_asked, asked.is_some());
+        if !self.is_ending && !self.is_missing {
+            let run = self.service.config().run.as_ref();
+            let defined = run.filter(|run| was_asked && run.scale.is_none()).map(Run::first);
+            if let Some(wanted) = asked.or(defined) {
+                self.fleet.scale(wanted);
+            }
         }
+        // A rule goes on from the number that there is.
+        let is_ruled = asked.is_none() && !self.is_ending && !self.is_missing;
+        let scaling = self.service.config().run.as_ref().and_then(|run| run.scale.clone());
+        self.watching.rule_by(scaling.filter(|_| is_ruled), self.fleet.wanted(), self.shared.env.now());
+    }
+
+    /// Shows how it is.
+    fn show(&self) {
+        self.service.scale().see(Seen {
+            wanted: self.fleet.wanted(),
+            counts: self.fleet.counts(),
+            failed: self.fleet.failed(),
+            scaled: self.watching.scaled(),
+            last: self.watching.last().cloned(),
+        });
     }
 
     fn act(&mut self, action: Action) {
         match action {
             Action::Start(number) => self.start(number),
+            Action::Take(number) => {
+                let (service, instance) = (self.service.name(), number.0);
+                tracing::info!(target: "mainstay::upstream", %service, instance, "a warm instance takes calls");
+                (self.shared.home.is_up)(service);
+            }
             // It is described as leaving.
             Action::Leave(_) => {}
             Action::Terminate(number) => {
-                if let Some(Running { process, asking }) = self.running.get(&number) {
+                if let Some(Running { process, asking, .. }) = self.running.get(&number) {
                     asking.abort();
                     process.terminate();
                 }
@@ -159,22 +191,48 @@ impl Supervisor {
     }
 
     fn start(&mut self, number: Number) {
-        let Some(run) = &self.service.config().run else { return };
-        self.lifeline.hold();
-        let (process, ending) = match process::start(run, self.service.name(), number, &self.home) {
+        let Some(run) = self.service.config().run.clone() else { return };
+        self.shared.lifeline.hold();
+        let (process, ending) = match process::start(&run, self.service.name(), number, &self.shared.home) {
             Ok(started) => started,
             Err(error) => return self.could_not_start(number, &error),
         };
+        let group = self.limit(&run, number, &process);
         let (address, pid, service) = (process.address(), process.pid(), self.service.name());
-        self.lifeline.tell(number, pid);
+        self.shared.lifeline.tell(number, pid);
         tracing::info!(target: "mainstay::upstream", %service, instance = number.0, pid, %address, "instance started");
         self.events.spawn(async move { Event::Ended(number, ending.await) });
-        let (service, env) = (Arc::clone(&self.service), self.env.clone());
+        let (service, env) = (Arc::clone(&self.service), self.shared.env.clone());
+        let since = env.now();
         let asking = self.events.spawn(async move {
-            ready(&service, address, &env).await;
+            warm_up::ready(&Awaited { service: &service, number, address, since }, &env).await;
             Event::Ready(number)
         });
-        self.running.insert(number, Running { process, asking });
+        self.running.insert(number, Running { process, asking, _group: group });
+    }
+
+    /// Holds an instance to what it may take, as far as the system does.
+    fn limit(&mut self, run: &Run, number: Number, process: &Process) -> Option<Group> {
+        let (service, instance) = (self.service.name(), number.0);
+        if let Some(files) = run.limits.files
+            && let Err(error) = process.limit_files(files.get())
+        {
+            tracing::warn!(target: "mainstay::upstream", %service, instance, %error, "an instance runs without its limit of files");
+        }
+        let cores = run.limits.cpu?;
+        let division = self.shared.division.get_or_init(Division::of_this_process);
+        let held = match division {
+            Ok(division) => {
+                division.hold(service, number, process.pid(), cores).map_err(|error| error.to_string())
+            }
+            Err(why) => Err(why.clone()),
+        };
+        if let Err(error) = &held
+            && !std::mem::replace(&mut self.was_told_of_cpu, true)
+        {
+            tracing::warn!(target: "mainstay::upstream", %service, error, "instances run without `limits.cpu`: run Mainstay in a control group that it may divide, such as a systemd service with `Delegate=cpu`");
+        }
+        held.ok()
     }
 
     fn could_not_start(&mut self, number: Number, error: &process::Error) {
@@ -185,23 +243,25 @@ impl Supervisor {
             }
             self.is_missing = true;
             self.fleet.scale(0);
+            self.scale();
         } else {
             let failures = self.fleet.failures() + 1;
             tracing::error!(target: "mainstay::upstream", %service, %error, failures, "cannot start an instance");
         }
-        self.fleet.has_ended(number, self.env.now());
+        self.fleet.has_ended(number, self.shared.env.now());
     }
 
     fn happened(&mut self, event: Result<Event, JoinError>) {
-        let now = self.env.now();
+        let now = self.shared.env.now();
         match event {
             Ok(Event::Ready(number)) => {
-                if matches!(self.fleet.phase(number), Some(Phase::Starting(_))) {
-                    self.fleet.is_ready(number, now);
+                self.fleet.is_ready(number, now);
+                if matches!(self.fleet.phase(number), Some(Phase::Ready(_))) {
                     self.describe(now);
-                    (self.home.is_up)(self.service.name());
+                    (self.shared.home.is_up)(self.service.name());
                 }
             }
+            Ok(Event::Used(used)) => self.looked(used.as_ref(), now),
             Ok(Event::Ended(number, end)) => self.ended(number, &end, now),
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             // It asked for an instance that has ended.
@@ -213,7 +273,8 @@ impl Supervisor {
         if let Some(Running { asking, .. }) = self.running.remove(&number) {
             asking.abort();
         }
-        let was_asked = !matches!(self.fleet.phase(number), Some(Phase::Starting(_) | Phase::Ready(_)));
+        let phase = self.fleet.phase(number);
+        let was_asked = !matches!(phase, Some(Phase::Starting(_) | Phase::Warm(_) | Phase::Ready(_)));
         self.fleet.has_ended(number, now);
         let (service, instance, failures) = (self.service.name(), number.0, self.fleet.failures());
         if was_asked {
@@ -249,26 +310,12 @@ impl Supervisor {
     fn describe(&self, now: Instant) {
         let described = self.running.iter().filter_map(|(number, Running { process, .. })| {
             let is_leaving = match self.fleet.phase(*number)? {
-                Phase::Starting(_) | Phase::Killed => return None,
+                Phase::Starting(_) | Phase::Warm(_) | Phase::Killed => return None,
                 Phase::Ready(_) => false,
                 Phase::Leaving(_) | Phase::Ending(_) => true,
             };
             Some(Described { instance: Instance::at(process.address()), is_leaving })
         });
         self.service.roster().describe_if_other(Source::Supervised, described.collect(), now);
-    }
-}
-
-/// Waits until an instance takes connections, and is well if there is a check for it.
-async fn ready(service: &Service, address: SocketAddr, env: &Env) {
-    loop {
-        let asked = match service.health() {
-            Some(health) => check::check(address, health, service.dial(), env.clone()).await,
-            None => check::connect(address, service.dial().connect_timeout).await,
-        };
-        if asked.is_ok() {
-            return;
-        }
-        tokio::time::sleep(READY_EVERY.as_std()).await;
     }
 }

@@ -1,12 +1,14 @@
 //! TLS to endpoints: whom they have to be, and who is shown to them.
 
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use http_body_util::BodyExt as _;
+use mainstay_base::brief::{Brief, Expand as _};
 use mainstay_base::switch::Switch;
-use mainstay_upstream::config::{Files, Protocol, Tls};
+use mainstay_upstream::config::{Dns, Files, Protocol, Tls};
 use mainstay_upstream::{Config, Payload, State};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::RootCertStore;
@@ -224,4 +226,58 @@ async fn http2_over_tls_is_agreed_on_or_not_spoken() {
             Err(told) => assert!(!speaks && told.contains("does not speak h2 over TLS"), "{told}"),
         }
     }
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_http_go_over_tls_on_which_nothing_is_agreed() {
+    let authority = Authority::new("servers");
+    let server = Server::new(&authority, "127.0.0.1", &[b"h2"], None).await;
+    let config = Config { protocol: Protocol::Http2, ..server.config(authority.trusted()) };
+    let world = World::with(config, "{}");
+    let serve = async {
+        let mut stream = server.accept().await.expect("a handshake");
+        assert_eq!(stream.get_ref().1.alpn_protocol(), None);
+        let mut said = [0; 5];
+        stream.read_exact(&mut said).await.expect("it is said");
+        stream.write_all(&said).await.expect("it is read");
+        stream.shutdown().await.expect("it is read");
+        std::future::pending::<()>().await;
+    };
+    let speak = async {
+        let mut connected =
+            mainstay_upstream::tcp::connect(&world.service, None, &world.env).await.expect("it listens");
+        connected.stream.write_all(b"hello").await.expect("it is read");
+        connected.stream.flush().await.expect("it is read");
+        let mut answered = String::new();
+        connected.stream.read_to_string(&mut answered).await.expect("it is said");
+        assert_eq!(answered, "hello");
+    };
+    during(serve, speak).await;
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_found_by_a_name_has_that_name() {
+    let authority = Authority::new("servers");
+    let server = Server::new(&authority, "localhost", &[], None).await;
+    let port = server.listener.local_addr().expect("it listens").port();
+    let dns = Some(Brief(Dns::expand("localhost".to_owned())));
+    let tls = Switch::On(authority.trusted());
+    let world = World::with(Config { dns, port: NonZeroU16::new(port), tls, ..Config::default() }, "{}");
+    let serve = async {
+        let answers = async {
+            let mut stream = server.accept().await.expect("a handshake");
+            read(&mut stream, 0).await;
+            stream.write_all(b"HTTP/1.1 204 OK\r\n\r\n").await.expect("it is read");
+            stream.flush().await.expect("it is read");
+            std::future::pending::<()>().await;
+        };
+        tokio::join!(answers, world.tend());
+    };
+    let call = async {
+        while world.service.roster().picture().endpoints().next().is_none() {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        assert_eq!(world.get().await.expect("it answers").0, 204);
+    };
+    during(serve, call).await;
 }

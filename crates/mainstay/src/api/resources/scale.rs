@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Response, Uri};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
 use mainstay_api::answer::{self, Failure};
@@ -18,45 +18,51 @@ use mainstay_upstream::config::Run;
 
 use super::endpoints::found;
 use crate::api::Context;
+use crate::gateway::Scaled;
 
-/// How many instances there are to be.
+/// How many instances somebody asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Scaled {
-    /// From 0 to 256.
-    #[schemars(range(max = 256))]
-    pub instances: u32,
+pub struct Scaling {
+    /// From 0 to 256; none leaves it to the definition, and its rule if it has one.
+    #[serde(deserialize_with = "Option::deserialize")]
+    #[schemars(schema_with = "instances")]
+    pub instances: Option<u32>,
 }
 
-/// How many there are to be.
+fn instances(_: &mut SchemaGenerator) -> Schema {
+    schemars::json_schema!({ "type": ["integer", "null"], "minimum": 0, "maximum": 256 })
+}
+
+/// How it is.
 pub async fn show(State(context): State<Context>, uri: Uri) -> Result<Response<Body>, Failure> {
     Query::read(&uri, &[])?;
-    let (instances, _) = wanted(&context, &uri)?;
-    Ok(answer::json(&Scaled { instances }))
+    let (service, run) = with_program(&context, &uri)?;
+    Ok(answer::json(&Scaled::of(service.scale().view(&run))))
 }
 
-/// Has as many from now on, until the definition says another number than before or the node starts again.
+/// Has as many take calls from now on, until none are asked for any more, the definition says other numbers than before, or the node starts again.
 pub async fn put(State(context): State<Context>, uri: Uri, request: Body) -> Result<Response<Body>, Failure> {
     Query::read(&uri, &[])?;
-    let (_, service) = wanted(&context, &uri)?;
+    let (service, run) = with_program(&context, &uri)?;
     let bodies = context.settings.load().bodies();
-    let scaled: Scaled = body::json(&body::read(request, &bodies, None).await?)?;
-    if scaled.instances > Run::INSTANCES_MAX {
-        let detail = format!("{} instances are more than {}", scaled.instances, Run::INSTANCES_MAX);
+    let Scaling { instances } = body::json(&body::read(request, &bodies, None).await?)?;
+    if let Some(instances) = instances.filter(|instances| *instances > Run::INSTANCES_MAX) {
+        let detail = format!("{instances} instances are more than {}", Run::INSTANCES_MAX);
         return Err(Problem::new(Code::Invalid, detail).fact("pointer", "/instances").into());
     }
-    service.scale().set(scaled.instances);
-    Ok(answer::json(&scaled))
+    service.scale().set(instances);
+    Ok(answer::json(&Scaled::of(service.scale().view(&run))))
 }
 
-fn wanted(context: &Context, uri: &Uri) -> Result<(u32, Arc<Service>), Problem> {
+fn with_program(context: &Context, uri: &Uri) -> Result<(Arc<Service>, Run), Problem> {
     let (service, _) = found(context, uri)?;
-    let Some(run) = &service.config().run else {
+    let Some(run) = service.config().run.clone() else {
         let detail = format!(
             "`{}` has no program that Mainstay runs: its definition says so by `run`",
             service.name()
         );
         return Err(Problem::new(Code::Conflict, detail));
     };
-    Ok((service.scale().get().unwrap_or(run.instances.get()), service))
+    Ok((service, run))
 }

@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 use crate::cli::told::{below, columns, difference};
 use crate::config::explain;
-use crate::gateway::{Bulkhead, Defined, Dns, Endpoint, Guarding};
+use crate::gateway::{Bulkhead, Defined, Dns, Endpoint, Guarding, Scaled};
 
 /// Routes, one a line.
 pub fn routes(all: &[Defined]) -> Result<String> {
@@ -71,6 +71,28 @@ pub fn services(all: &[Defined], is_live: bool) -> Result<String> {
         [name, protocol, policy, endpoints, origin]
     });
     Ok(columns(&plain.collect::<Vec<_>>()))
+}
+
+/// How it is with the instances of a service's program.
+pub fn scaled(name: &Name, scaled: &Scaled) -> String {
+    let Scaled { wanted, by, ready, starting, warm, leaving, failures, last, .. } = scaled;
+    let by = match by.as_str() {
+        "request" => "as was asked for",
+        "rule" => "by its rule",
+        _ => "by its definition",
+    };
+    let mut text = format!(
+        "{wanted} of {name} are to take calls, {by}; `mainstay services endpoints {name}` has them\n"
+    );
+    let head = ["READY", "STARTING", "WARM", "LEAVING", "FAILURES"].map(str::to_owned);
+    let counts = [ready, starting, warm, leaving].map(ToString::to_string);
+    let row = [counts.as_slice(), &[failures.to_string()]].concat();
+    let row = <[String; 5]>::try_from(row).unwrap_or_default();
+    text.push_str(&columns(&[head, row]));
+    if let Some(last) = last {
+        let _ = writeln!(text, "scaled last at {}: {}", last.at, last.why);
+    }
+    text
 }
 
 /// Where a service is, and how much of it is healthy if not all is.

@@ -112,7 +112,11 @@ fn instances_are_scaled_and_exchanged_without_a_failed_request() {
     while healthy(&node) < 3 {
         asked(gateway);
     }
-    assert_eq!(node.get("/v1/services/shop/scale").json(), json!({ "instances": 3 }));
+    let scale = node.get("/v1/services/shop/scale").json();
+    assert_eq!(
+        (&scale["instances"], &scale["wanted"], &scale["by"]),
+        (&json!(3), &json!(3), &json!("request"))
+    );
     node.write_config(&yaml(&python(", env: { SHOP: two }")));
     node.signal(Signal::HUP);
     node.wait_for("configuration reloaded");
