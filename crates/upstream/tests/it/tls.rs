@@ -108,13 +108,6 @@ async fn read(stream: &mut TlsStream<TcpStream>, body: usize) -> (String, Vec<u8
     (String::from_utf8(head).expect("text"), bytes)
 }
 
-async fn during<T>(goes_on: impl Future<Output = ()>, done: impl Future<Output = T>) -> T {
-    tokio::select! {
-        () = goes_on => panic!("it goes on without end"),
-        done = done => done,
-    }
-}
-
 #[tokio::test]
 async fn an_endpoint_whose_certificate_is_for_its_address_is_called_again_on_the_same_connection() {
     const BODY_BYTES: usize = 3 << 20;
