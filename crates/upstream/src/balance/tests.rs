@@ -253,3 +253,26 @@ fn two_choices_keep_queues_far_shorter_than_one() {
     let (one, two) = (fullest(Algorithm::Maglev), fullest(Algorithm::PowerOfTwo));
     assert!(one >= 5 && two <= 3, "{one} with one choice, {two} with two");
 }
+
+#[test]
+fn where_there_is_no_room_no_call_goes_as_long_as_there_is_some_elsewhere() {
+    for algorithm in ALL {
+        let mut chooser = Chooser::new(algorithm, &[1.0, 1.0, 5.0]);
+        let choose = |chooser: &mut Chooser, tried: &[Id]| {
+            let Chooser { balance, random, now } = chooser;
+            let mut ask = Ask { key: 7, now: *now, tried, room: 1, random };
+            Arc::clone(balance.choose(&mut ask).expect("there are some"))
+        };
+        let mut chosen = BTreeMap::new();
+        for _ in 0..3 {
+            let endpoint = choose(&mut chooser, &[]);
+            endpoint.load().begin();
+            chosen.insert(endpoint.id(), endpoint);
+        }
+        assert_eq!(chosen.len(), 3, "{algorithm:?}");
+        // Room at one that was tried is better than none.
+        let (id, with_room) = chosen.pop_first().expect("there are three");
+        with_room.load().end();
+        assert_eq!(choose(&mut chooser, &[id]).id(), id, "{algorithm:?}");
+    }
+}

@@ -1,6 +1,6 @@
 //! How many connections there are, whose they are, and who waits for one.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use mainstay_base::switch::Switch;
 use mainstay_base::units::Duration;
 use mainstay_resilience::{Error, Rejection};
-use mainstay_upstream::config::{Connections, Protocol, Registration};
+use mainstay_upstream::config::{Connections, Idle, Protocol, Registration};
 use mainstay_upstream::endpoint::Instance;
 use mainstay_upstream::roster::Described;
 use mainstay_upstream::{Config, Payload};
@@ -216,7 +216,8 @@ async fn calls_that_run_on_where_none_are_taken_any_more_take_no_room_elsewhere(
 async fn an_old_connection_carries_no_more_calls() {
     let script = Script::new().await;
     let old = Connections { age_max: Duration::from_secs(60), ..Connections::default() };
-    let world = World::with(Config { connections: old, ..at(&[script.address()]) }, "{}");
+    let idle = Idle { timeout: Duration::from_secs(600), ..Idle::default() };
+    let world = World::with(Config { connections: old, idle, ..at(&[script.address()]) }, "{}");
     let serve = async {
         for calls in [2, 1] {
             let mut connection = script.accept().await;
@@ -230,7 +231,6 @@ async fn an_old_connection_carries_no_more_calls() {
         reads_whole(&world).await;
         world.worker.sweep();
         reads_whole(&world).await;
-        // Kept for half a second only, and old all the same.
         tokio::time::pause();
         for _ in 0..2 {
             tokio::time::advance(std::time::Duration::from_secs(31)).await;
@@ -243,10 +243,10 @@ async fn an_old_connection_carries_no_more_calls() {
     join(serve, calls).await;
 }
 
-/// A server of HTTP/2 that answers once it may, and counts its connections and the requests that it has.
+/// A server of HTTP/2 that answers once it may, and counts the requests that it has, in all and on each connection.
 struct Http2 {
     listener: TcpListener,
-    connections: Cell<u32>,
+    connections: RefCell<Vec<Arc<AtomicU32>>>,
     requests: Arc<AtomicU32>,
     go: Arc<Semaphore>,
 }
@@ -255,7 +255,7 @@ impl Http2 {
     async fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let go = Arc::new(Semaphore::new(0));
-        Self { listener, connections: Cell::new(0), requests: Arc::default(), go }
+        Self { listener, connections: RefCell::default(), requests: Arc::default(), go }
     }
 
     fn config(&self, connections: Connections) -> Config {
@@ -269,9 +269,11 @@ impl Http2 {
             tokio::select! {
                 accepted = self.listener.accept() => {
                     let (stream, _) = accepted.expect("a connection");
-                    self.connections.set(self.connections.get() + 1);
+                    let of_connection: Arc<AtomicU32> = Arc::default();
+                    self.connections.borrow_mut().push(Arc::clone(&of_connection));
                     let (requests, go) = (Arc::clone(&self.requests), Arc::clone(&self.go));
                     let service = service_fn(move |_| {
+                        of_connection.fetch_add(1, Ordering::Relaxed);
                         requests.fetch_add(1, Ordering::Relaxed);
                         let go = Arc::clone(&go);
                         async move {
@@ -302,7 +304,13 @@ async fn calls_over_http2_share_connections_as_far_as_they_may_and_then_those_of
                 while server.requests.load(Ordering::Relaxed) < all {
                     tokio::task::yield_now().await;
                 }
-                assert_eq!(server.connections.get(), expected);
+                let each = server
+                    .connections
+                    .borrow()
+                    .iter()
+                    .map(|it| it.load(Ordering::Relaxed))
+                    .collect::<Vec<_>>();
+                assert_eq!(each, vec![2; expected as usize]);
                 server.go.add_permits(all as usize);
             };
             join(join_all(halves), watch).await;

@@ -8,7 +8,7 @@ use http::{HeaderMap, Method};
 use http_body_util::BodyExt as _;
 use mainstay_base::brief::{Brief, Expand as _};
 use mainstay_base::switch::Switch;
-use mainstay_upstream::config::{Dns, Files, Protocol, Tls};
+use mainstay_upstream::config::{Dns, Files, Idle, Protocol, Tls};
 use mainstay_upstream::{Config, Payload, State};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::RootCertStore;
@@ -132,6 +132,42 @@ async fn an_endpoint_whose_certificate_is_for_its_address_is_called_again_on_the
             let answer = world.call(Method::POST, Payload::Whole(body.clone())).await.expect("it answers");
             let back = answer.into_body().collect().await.expect("all of it").to_bytes();
             assert!(back == body, "it is as it was sent");
+        }
+    };
+    during(serve, calls).await;
+}
+
+#[tokio::test]
+async fn the_end_of_a_body_that_the_connection_does_not_take_at_once_is_sent_all_the_same() {
+    let authority = Authority::new("servers");
+    let server = Server::new(&authority, "127.0.0.1", &[], None).await;
+    let little = rustix::net::sockopt::set_socket_recv_buffer_size(&server.listener, 32 << 10);
+    little.expect("it is so much at least");
+    // One of them is a little longer than what the connection holds, whatever that is.
+    let lengths: Vec<usize> = (1..80).map(|step| step * 48 << 10).collect();
+    let world = World::with(
+        Config { idle: Idle { max: 0, ..Idle::default() }, ..server.config(authority.trusted()) },
+        "{}",
+    );
+    let serve = async {
+        for length in &lengths {
+            let mut stream = server.accept().await.expect("a handshake");
+            // Nothing is read before all has been written that can be.
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            read(&mut stream, *length).await;
+            stream.write_all(b"HTTP/1.1 204 OK\r\n\r\n").await.expect("it is read");
+            stream.flush().await.expect("it is read");
+        }
+        std::future::pending::<()>().await;
+    };
+    let calls = async {
+        for length in &lengths {
+            let body = Payload::Whole(Bytes::from(vec![0; *length]));
+            let answer =
+                world.call(Method::POST, body).await.unwrap_or_else(|error| panic!("{length}: {error}"));
+            assert_eq!(answer.status(), 204);
         }
     };
     during(serve, calls).await;
