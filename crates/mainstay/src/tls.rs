@@ -220,8 +220,10 @@ pub fn read_of_service(section: &mut mainstay_upstream::config::Tls) -> Vec<Foun
     };
     let (ca, cert) = (read("ca", &section.ca), read("cert", &section.cert));
     section.files = mainstay_upstream::config::Files { ca, cert };
-    if found.is_empty() && section.key.as_ref().is_none_or(Secret::is_loaded) {
-        found.extend(section.check().err().map(|wrong| Found {
+    // What there is to be said without them was said.
+    let is_new = section.has_files() && section.cert.is_some() == section.key.is_some();
+    if is_new && found.is_empty() && section.key.as_ref().is_none_or(Secret::is_loaded) {
+        found.extend(section.check(None).err().map(|wrong| Found {
             path: Vec::new(),
             message: wrong,
             help: "see docs/gateway/services.md#tls".to_owned(),

@@ -25,6 +25,7 @@ mod tests;
 use std::num::NonZeroU32;
 
 use mainstay_base::time::Instant;
+use mainstay_base::units::Duration;
 
 pub use config::Config;
 pub use future::Future;
@@ -185,6 +186,11 @@ impl Bulkhead {
     pub fn release(&mut self, Permit(()): Permit, now: Instant) -> Option<Place> {
         self.running -= 1;
         self.pass_next(now)
+    }
+
+    /// Has so many wait for so long from now on.
+    pub const fn rearrange(&mut self, queue: u32, max_wait: Duration) {
+        (self.config.queue, self.config.max_wait) = (queue, max_wait);
     }
 
     /// Lets so many run from now on. Those that run go on. Returns those that run by it, which should look now.

@@ -76,7 +76,7 @@ impl Passing<'_> {
     pub(crate) fn is_fresh(self, endpoint: &Endpoint) -> bool {
         !endpoint.is_out()
             && !self.tried.contains(&endpoint.id())
-            && (self.room == u32::MAX || endpoint.load().running() < self.room)
+            && (self.room == u32::MAX || endpoint.load().placed() < self.room)
     }
 }
 

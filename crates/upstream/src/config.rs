@@ -151,7 +151,7 @@ impl Config {
         within("health", self.health.as_ref().map_or(Ok(()), Health::check))?;
         within("run", self.run.as_ref().map_or(Ok(()), Run::check))?;
         within("registration", self.registration.on().map_or(Ok(()), Registration::check))?;
-        within("tls", self.tls.on().map_or(Ok(()), Tls::check))?;
+        within("tls", self.tls.on().map_or(Ok(()), |tls| tls.check(self.name_in_dns())))?;
         within("connections", self.connections.check())?;
         within("outliers", self.outliers.on().map_or(Ok(()), outliers::Config::check))?;
         if self.connect_timeout < Duration::from_millis(1) {
@@ -164,6 +164,11 @@ impl Config {
     pub fn looked_up(&self) -> Option<String> {
         let name = &self.dns.as_ref()?.0.name;
         Some(self.port.map_or_else(|| format!("{name} (SRV)"), |port| format!("{name}:{port}")))
+    }
+
+    /// The name that endpoints have in DNS, where it is theirs and not that of a list of servers.
+    pub(crate) fn name_in_dns(&self) -> Option<&str> {
+        self.dns.as_ref().filter(|_| self.port.is_some()).map(|dns| dns.0.name.trim_end_matches('.'))
     }
 
     fn repeated(&self) -> Option<(usize, SocketAddr)> {
@@ -188,6 +193,8 @@ mod tests {
         assert_eq!(read(r#"{"endpoints": ["[::1]:9101"], "protocol": "http2"}"#).check(), Ok(()));
         assert!(wrong(r#"{"endpoints": ["127.0.0.1:1"], "port": 80}"#).contains("without `dns`"));
         assert!(wrong(r#"{"dns": "10.0.0.7", "port": 80}"#).starts_with("`dns` has the address 10.0.0.7"));
+        // What its certificates are to be for can be no name of one.
+        assert!(wrong(r#"{"dns": "db.42", "port": 443, "tls": true}"#).contains("has the `name` \"db.42\""));
         assert_eq!(read(r#"{"dns": "_payments._tcp.internal"}"#).check(), Ok(()));
     }
 

@@ -33,7 +33,7 @@ pub(crate) fn tune(stream: &TcpStream) {
 impl Dial {
     /// A new connection, with its handshake where there is TLS. Errors: there is none, or none in time.
     pub(crate) async fn connect(&self, endpoint: SocketAddr) -> Result<Connection, Error> {
-        self.connected(endpoint, Over::Http).await
+        self.connected(endpoint, Over::Http(self.protocol)).await
     }
 
     /// The same, over which anything is spoken.
@@ -59,10 +59,9 @@ impl Dial {
         connected.map_err(|_| Error::ConnectTimeout { endpoint, limit })?
     }
 
-    /// Whether calls find as much room by it as by another one.
-    pub(crate) fn has_room_of(&self, other: &Self) -> bool {
-        let waits = |dial: &Self| (dial.connections.queue, dial.connections.max_wait);
-        self.calls_max() == other.calls_max() && waits(self) == waits(other)
+    /// Whether a connection by another one serves calls by this one.
+    pub(crate) fn serves(&self, other: &Self) -> bool {
+        self.protocol == other.protocol && self.tls == other.tls
     }
 
     /// How many calls there may be to one endpoint at a time, if that is bounded.

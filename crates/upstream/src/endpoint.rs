@@ -42,6 +42,8 @@ pub struct Endpoint {
 #[derive(Debug, Default)]
 pub(crate) struct Load {
     running: AtomicU32,
+    /// Those of them that have room of the service's; connections that carry anything have none.
+    placed: AtomicU32,
     pub(crate) latency: Latency,
     /// It was found dead or bad, and no call is to go to it: passed over from now on, before a picture without it is made.
     is_out: AtomicBool,
@@ -124,10 +126,19 @@ impl Load {
         self.running.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The same, if fewer than so many do.
-    pub(crate) fn begin_below(&self, max: u32) -> bool {
-        let more = |running: u32| (running < max).then_some(running + 1);
-        self.running.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    /// How many calls have room there, where that is bounded.
+    pub(crate) fn placed(&self) -> u32 {
+        self.placed.load(Ordering::Relaxed)
+    }
+
+    /// One more, if fewer than so many have.
+    pub(crate) fn place_below(&self, max: u32) -> bool {
+        let more = |placed: u32| (placed < max).then_some(placed + 1);
+        self.placed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    pub(crate) fn unplace(&self) {
+        self.placed.fetch_sub(1, Ordering::Relaxed);
     }
 
     pub(crate) fn end(&self) {

@@ -32,7 +32,7 @@ pub enum Error {
         /// How long it might have taken.
         limit: Duration,
     },
-    /// No TLS with the endpoint: it is another than it should be, does not know who calls, or speaks none. Nothing was sent.
+    /// No TLS with the endpoint: it is another than it should be, or speaks none. Nothing was sent. One that does not take the certificate that it is shown says so later (TLS 1.3): then no answer is usable.
     #[error("no TLS with {endpoint}: {source}")]
     Handshake {
         /// Where.

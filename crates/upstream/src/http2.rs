@@ -1,8 +1,8 @@
 //! Connections over HTTP/2, which all calls of a thread share.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Response, Uri};
@@ -32,6 +32,8 @@ pub(crate) struct Client {
     calls: Arc<AtomicU32>,
     /// It takes no calls from then on.
     until: Instant,
+    /// None once it takes no more calls: it does not count any more then.
+    opened: Arc<Mutex<Option<Opened>>>,
 }
 
 /// A call that a connection carries: counted there until it is dropped.
@@ -42,6 +44,20 @@ impl Drop for Carried {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// A connection that is counted until its task ends.
+struct Counted(Arc<Mutex<Option<Opened>>>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        uncount(&self.0);
+    }
+}
+
+fn uncount(opened: &Mutex<Option<Opened>>) {
+    // It is there or not at any time.
+    drop(opened.lock().unwrap_or_else(PoisonError::into_inner).take());
 }
 
 impl Client {
@@ -65,17 +81,19 @@ impl Client {
         let handshake = builder.handshake(TokioIo::new(connection));
         let (sender, connection) =
             handshake.await.map_err(|source| Error::Failed { endpoint, source: Broken::Http2(source) })?;
+        let opened = Arc::new(Mutex::new(Some(opened)));
+        let counted = Counted(Arc::clone(&opened));
         #[expect(
             clippy::disallowed_methods,
             reason = "it ends with its last sender, and with its thread's runtime"
         )]
         tokio::spawn(async move {
-            let _opened = opened;
+            let _counted = counted;
             if let Err(error) = connection.await {
                 tracing::debug!(target: "mainstay::upstream", %endpoint, %error, "connection ended early");
             }
         });
-        Ok(Self { sender, scheme, calls: Arc::default(), until })
+        Ok(Self { sender, scheme, calls: Arc::default(), until, opened })
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -84,6 +102,12 @@ impl Client {
 
     pub(crate) const fn until(&self) -> Instant {
         self.until
+    }
+
+    /// It takes no more calls, and another one may be opened in its place. Returns `false`: it does not stay.
+    pub(crate) fn retire(&self) -> bool {
+        uncount(&self.opened);
+        false
     }
 
     /// How many calls it carries.

@@ -29,7 +29,7 @@ pub(crate) struct Pool {
     /// The last used is used next, so that those that are not needed grow old.
     kept: Mutex<Kept>,
     /// Those over HTTP/2 that take calls.
-    shared: Mutex<Vec<http2::Client>>,
+    shared: Mutex<Vec<Shared>>,
     /// Held by whoever opens one over HTTP/2.
     opening: tokio::sync::Mutex<()>,
 }
@@ -41,6 +41,9 @@ struct Kept {
     /// As of the last sweep: a second more or less is nothing to a connection, and a clock is much to a call.
     now: Instant,
 }
+
+/// A connection over HTTP/2, and since when it has been seen without a call.
+type Shared = (http2::Client, Option<Instant>);
 
 /// A new connection: how long it may be used, and that it is counted.
 type Fresh = (Connection, Instant, Opened);
@@ -83,7 +86,7 @@ impl Pool {
                 let (connection, until, opened) = self.connect(opened).await?;
                 return Ok(Box::new(Client::new(connection, until, opened)));
             }
-            let idle = self.load.spot.ask_others(self, Self::pop);
+            let idle = self.load.spot.ask_others(self, |other| other.give(&self.dial));
             // That of another thread may have broken on its way.
             if let Some(Ok(mut client)) = idle.map(|client| client.taken_over())
                 && poll_fn(|context| Poll::Ready(client.is_open(context))).await
@@ -95,7 +98,27 @@ impl Pool {
                 return Ok(client);
             }
         }
-        Err(Error::Busy { endpoint: self.endpoint })
+        // Those of an earlier definition are still in use: rather one too many for a while than a call that is refused.
+        let (connection, until, opened) = self.connect(Opened::one_more(&self.load)).await?;
+        Ok(Box::new(Client::new(connection, until, opened)))
+    }
+
+    /// One that lies idle, for another thread. What does not serve its calls is closed, so that it may open one.
+    fn give(&self, dial: &Dial) -> Option<Box<Client>> {
+        if dial.serves(&self.dial) {
+            return self.pop();
+        }
+        self.let_go();
+        None
+    }
+
+    /// Those that lie idle are closed, and those over HTTP/2 take no more calls.
+    fn let_go(&self) {
+        let idle = std::mem::take(&mut self.kept().clients);
+        drop(idle);
+        for (client, _) in std::mem::take(&mut *self.shared_mut()) {
+            client.retire();
+        }
     }
 
     /// A connection over HTTP/2 that takes a call besides those that it has.
@@ -119,12 +142,13 @@ impl Pool {
         if let Some(client) = self.least().filter(|client| client.calls() < self.streams()) {
             return Ok(client);
         }
-        let Some(opened) = self.may_open() else {
-            let others = self
-                .load
-                .spot
-                .ask_others(self, |other| other.least().filter(|client| client.calls() < other.streams()));
-            return others.or_else(|| self.least()).ok_or(Error::Busy { endpoint: self.endpoint });
+        let opened = match self.may_open() {
+            Some(opened) => opened,
+            None => match self.others_or_own() {
+                Some(client) => return Ok(client),
+                // As with those that carry one call at a time.
+                None => self.may_open().unwrap_or_else(|| Opened::one_more(&self.load)),
+            },
         };
         let opened = async {
             let (connection, until, opened) = self.connect(opened).await?;
@@ -132,7 +156,7 @@ impl Pool {
         };
         match (opened.await, self.least()) {
             (Ok(client), _) => {
-                self.shared_mut().push(client.clone());
+                self.shared_mut().push((client.clone(), None));
                 Ok(client)
             }
             (Err(_), Some(full)) => Ok(full),
@@ -140,11 +164,25 @@ impl Pool {
         }
     }
 
-    /// That of the connections over HTTP/2 which has the fewest calls. Those that take none any more are let go.
+    /// A connection over HTTP/2 of another thread that takes one more call, or that of this one which has the fewest.
+    fn others_or_own(&self) -> Option<http2::Client> {
+        let others = self.load.spot.ask_others(self, |other| {
+            if !self.dial.serves(&other.dial) {
+                other.let_go();
+                return None;
+            }
+            other.least().filter(|client| client.calls() < other.streams())
+        });
+        others.or_else(|| self.least())
+    }
+
+    /// That of the connections over HTTP/2 which has the fewest calls, for one more. Those that take none any more are let go.
     fn least(&self) -> Option<http2::Client> {
         let mut shared = self.shared_mut();
-        shared.retain(http2::Client::is_open);
-        shared.iter().min_by_key(|client| client.calls()).cloned()
+        shared.retain(|(client, _)| client.is_open() || client.retire());
+        let (client, idle_since) = shared.iter_mut().min_by_key(|(client, _)| client.calls())?;
+        *idle_since = None;
+        Some(client.clone())
     }
 
     const fn streams(&self) -> u32 {
@@ -161,6 +199,11 @@ impl Pool {
         let share = 0.9 + 0.1 * self.env.unit();
         let age = self.dial.connections.age_max.as_std().mul_f64(share);
         Ok((connection, self.env.now().saturating_add(age), opened))
+    }
+
+    /// Whether it counts its connections there.
+    pub(crate) fn counts_at(&self, load: &Arc<Load>) -> bool {
+        Arc::ptr_eq(&self.load, load)
     }
 
     pub(crate) const fn protocol(&self) -> Protocol {
@@ -193,8 +236,12 @@ impl Pool {
             kept.clients.extract_if(.., |(client, since)| self.is_old(client, *since, now)).collect();
         drop(kept);
         drop(old);
-        // They end with the calls that they have.
-        self.shared_mut().retain(|client| client.until() > now);
+        // Those over HTTP/2 end with the calls that they have.
+        self.shared_mut().retain_mut(|(client, idle_since)| {
+            let is_idle = client.calls() == 0
+                && now.saturating_since(*idle_since.get_or_insert(now)) >= self.dial.idle.timeout;
+            (client.until() > now && !is_idle) || client.retire()
+        });
     }
 
     fn is_old(&self, client: &Client, since: Instant, now: Instant) -> bool {
@@ -216,7 +263,7 @@ impl Pool {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn shared_mut(&self) -> MutexGuard<'_, Vec<http2::Client>> {
+    fn shared_mut(&self) -> MutexGuard<'_, Vec<Shared>> {
         // As above.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }

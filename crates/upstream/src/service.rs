@@ -8,7 +8,7 @@ use mainstay_base::switch::Switch;
 use mainstay_resilience::Env;
 use mainstay_resilience::policy::{Guard, Policy};
 
-use crate::config::{Config, Health, Protocol};
+use crate::config::{Config, Health};
 use crate::dial::Dial;
 use crate::dns::Discovery;
 use crate::leases::Leases;
@@ -44,10 +44,12 @@ impl Service {
         let discovery = Arc::new(Discovery::new(name.clone(), Arc::clone(&roster)));
         discovery.define(&config, now);
         let dial = dial(&config, None);
-        let room = room(&dial, &roster, &env).map(Arc::new);
+        let room = room(&dial, None, &env);
         let guard = Guard::new(&policy, env);
         let scale = Arc::new(Scale::new());
-        Self { name, config, policy, guard, roster, leases, discovery, scale, dial, room }
+        let service = Self { name, config, policy, guard, roster, leases, discovery, scale, dial, room };
+        service.fit();
+        service
     }
 
     /// The same service with another configuration, which is in force from now on. What is known of its endpoints stays; what its policy remembers stays if that is the same.
@@ -62,13 +64,9 @@ impl Service {
         roster.rule(rules(&config, zone), now);
         roster.describe(Source::Defined, described(&config), now);
         self.discovery.define(&config, now);
-        let room = if dial.has_room_of(&self.dial) {
-            self.room.clone()
-        } else {
-            room(&dial, &roster, &env).map(Arc::new)
-        };
+        let room = room(&dial, self.room.as_ref(), &env);
         let guard = if self.policy == policy { self.guard.clone() } else { Guard::new(&policy, env) };
-        Self {
+        let service = Self {
             name: self.name.clone(),
             config,
             policy,
@@ -79,7 +77,9 @@ impl Service {
             scale: Arc::clone(&self.scale),
             dial,
             room,
-        }
+        };
+        service.fit();
+        service
     }
 
     /// Whether it is as it would be with this.
@@ -141,37 +141,34 @@ impl Service {
 
     /// Makes as much room as there is at those who take calls now. Returns how many calls run elsewhere.
     pub(crate) fn fit(&self) -> u32 {
-        self.room.as_ref().map_or(0, |room| room.fit(&self.roster.picture()))
+        self.room.as_ref().map_or(0, |room| room.fit(&self.roster))
     }
 }
 
 /// How endpoints are connected to by a configuration. Sessions of TLS go on where that is as it was.
 fn dial(config: &Config, before: Option<&Service>) -> Dial {
     let make = |tls: &crate::config::Tls| {
-        let says = |config: &Config| (config.tls.clone(), config.protocol, named(config).map(str::to_owned));
-        let same = before.filter(|it| says(&it.config) == says(config));
-        let known = same.and_then(|it| it.dial.tls.clone());
-        let protocol = match config.protocol {
-            Protocol::Http1 => tls::HTTP1,
-            Protocol::Http2 => tls::HTTP2,
-        };
+        let says = |config: &Config| (config.tls.clone(), config.name_in_dns().map(str::to_owned));
+        let known = before.filter(|it| says(&it.config) == says(config)).and_then(|it| it.dial.tls.clone());
         known.unwrap_or_else(|| {
-            tls::Client::new(tls, protocol, named(config))
-                .unwrap_or_else(|wrong| panic!("it was checked: {wrong}"))
+            let made = tls::Client::new(tls, config.name_in_dns());
+            made.unwrap_or_else(|wrong| panic!("it was checked: {wrong}"))
         })
     };
     let Config { protocol, connect_timeout, connections, idle, .. } = *config;
     Dial { protocol, connect_timeout, connections, idle, tls: config.tls.on().map(make) }
 }
 
-/// The name that endpoints have in DNS, where it is theirs and not that of a list of servers.
-fn named(config: &Config) -> Option<&str> {
-    config.dns.as_ref().filter(|_| config.port.is_some()).map(|dns| dns.0.name.trim_end_matches('.'))
-}
-
-fn room(dial: &Dial, roster: &Roster, env: &Env) -> Option<Room> {
-    let endpoints = roster.picture().endpoints().count();
-    Some(Room::new(dial.calls_max()?, &dial.connections, endpoints, env.clone()))
+/// Room for calls by a dial. Those that run and wait keep theirs.
+fn room(dial: &Dial, before: Option<&Arc<Room>>, env: &Env) -> Option<Arc<Room>> {
+    let of_each = dial.calls_max()?;
+    Some(match before {
+        Some(room) => {
+            room.rearrange(of_each, &dial.connections);
+            Arc::clone(room)
+        }
+        None => Arc::new(Room::new(of_each, &dial.connections, env.clone())),
+    })
 }
 
 fn rules(config: &Config, zone: Option<Name>) -> Rules {

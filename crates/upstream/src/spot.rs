@@ -27,6 +27,12 @@ impl Opened {
         let counted = load.spot.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
         counted.is_ok().then(|| Self(Arc::clone(load)))
     }
+
+    /// One more, though there may be too many.
+    pub(crate) fn one_more(load: &Arc<Load>) -> Self {
+        load.spot.open.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(load))
+    }
 }
 
 impl Drop for Opened {

@@ -18,8 +18,8 @@ pub(crate) struct Standing {
     /// All of them.
     ejections_total: u64,
     unreachable: Option<Unreachable>,
-    /// Calls to it have failed in a row: it may be dead, and is to be connected to at once to know.
-    is_doubtful: bool,
+    /// Calls to it have failed in a row: it may be dead, and is connected to from then on to know.
+    doubt: Option<Instant>,
     /// Whoever described it has said that it is to go.
     is_leaving: bool,
     /// Since when it takes calls.
@@ -103,7 +103,7 @@ impl Standing {
             ejections: 0,
             ejections_total: 0,
             unreachable: None,
-            is_doubtful: false,
+            doubt: None,
             is_leaving: false,
             fit_since: None,
         }
@@ -165,7 +165,7 @@ impl Standing {
         self.ejections = self.ejections.saturating_add(1);
         self.ejections_total += 1;
         let until = now.saturating_add(config.eject_for(self.ejections));
-        self.is_doubtful = matches!(why, Reason::Failures(_));
+        self.doubt = matches!(why, Reason::Failures(_)).then_some(now);
         self.ejected = Some(Ejected { until, why });
     }
 
@@ -194,6 +194,7 @@ impl Standing {
 
     /// It was tried, and could not be connected to.
     pub(crate) fn is_still_unreachable(&mut self, address: SocketAddr, why: &str, now: Instant) {
+        self.doubt = None;
         let times = self.unreachable.as_ref().map_or(0, |known| known.times).saturating_add(1);
         let doubled = UNREACHABLE.saturating_mul(1 << (times - 1).min(8)).min(UNREACHABLE_MAX);
         self.unreachable = Some(Unreachable {
@@ -205,6 +206,7 @@ impl Standing {
 
     /// A connection could be made. Where none could before somebody else listens now, who is not to suffer for what calls ended with before.
     pub(crate) fn can_be_reached(&mut self) {
+        self.doubt = None;
         if self.unreachable.take().is_some() {
             self.ejected = None;
         }
@@ -216,13 +218,10 @@ impl Standing {
 
     /// Whether it is to be tried now whether it can be reached again. Whoever asks does so, and has until a moment for it.
     pub(crate) fn is_to_be_tried(&mut self, now: Instant, until: Instant) -> bool {
-        let is_doubtful = std::mem::take(&mut self.is_doubtful) && self.unreachable.is_none();
-        let due = self.unreachable.as_mut().filter(|known| known.again <= now);
-        is_doubtful
-            || due.is_some_and(|known| {
-                known.again = until;
-                true
-            })
+        let doubt = self.doubt.as_mut().filter(|at| **at <= now);
+        let unreachable = self.unreachable.as_mut().map(|known| &mut known.again).filter(|at| **at <= now);
+        let due = doubt.into_iter().chain(unreachable);
+        due.map(|at| *at = until).count() > 0
     }
 
     /// Whoever described it says whether it is to go.
@@ -252,7 +251,7 @@ impl Standing {
     pub(crate) fn due(&self) -> Option<Instant> {
         let ejected = self.ejected.as_ref().map(|ejected| ejected.until);
         let unreachable = self.unreachable.as_ref().map(|known| known.again);
-        ejected.into_iter().chain(unreachable).min()
+        ejected.into_iter().chain(unreachable).chain(self.doubt).min()
     }
 
     /// Which share of its weight it has: what has begun to take calls has a tenth, and all of it after so long.
@@ -306,16 +305,20 @@ mod tests {
     fn ejections_end_by_themselves_and_are_longer_each_time() {
         let (mut standing, config) = (Standing::new(false), outliers::Config::default());
         assert!(standing.settle(at(0)));
+        let tried = |standing: &mut Standing, second| standing.is_to_be_tried(at(second), at(9_999));
         standing.eject(Reason::Failures(5), &config, at(10));
+        assert!(tried(&mut standing, 10));
         standing.eject(Reason::Failures(6), &config, at(20));
         assert_eq!((standing.state(), standing.due()), (State::Ejected, Some(at(40))));
         assert!(!standing.settle(at(39)) && standing.settle(at(40)));
         standing.eject(Reason::Failures(5), &config, at(50));
+        assert!(tried(&mut standing, 50));
         assert_eq!(standing.due(), Some(at(110)), "twice as long");
         assert!(standing.settle(at(110)));
         standing.was_quiet();
         standing.was_quiet();
         standing.eject(Reason::Failures(5), &config, at(200));
+        assert!(tried(&mut standing, 200));
         assert_eq!((standing.due(), standing.ejections()), (Some(at(230)), 3));
     }
 

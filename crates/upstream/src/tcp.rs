@@ -52,7 +52,7 @@ pub async fn connect(service: &Service, key: Option<u64>, env: &Env) -> Result<C
             Err(error) => error,
         };
         match &error {
-            Error::Connect { source, .. } if !is_of_endpoint(source.kind()) => return Err(error),
+            Error::Connect { source, endpoint } if !is_of_endpoint(source, *endpoint) => return Err(error),
             _ => ended(Outcome::Unreachable(&error.why())),
         }
         tries = tries.saturating_sub(1);

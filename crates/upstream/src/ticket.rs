@@ -1,17 +1,19 @@
 //! One call at an endpoint, from its choice to the end of its answer.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::Response;
 use mainstay_base::time::Instant;
-use mainstay_resilience::bulkhead::Held;
 use mainstay_resilience::{Facts, Verdict};
+use rustix::io::Errno;
 
 use crate::body::AnswerBody;
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::judge::judge;
+use crate::room::Placed;
 use crate::roster::Outcome;
 use crate::worker::Of;
 
@@ -19,23 +21,21 @@ use crate::worker::Of;
 #[derive(Debug)]
 pub struct Running {
     endpoint: Arc<Endpoint>,
-    /// The room that it takes of the service, where that is bounded. Given back after it is counted no more.
-    room: Option<Held>,
+    /// The room that it has, where that is bounded.
+    _placed: Option<Placed>,
 }
 
 impl Running {
     /// From now on.
     pub fn new(endpoint: Arc<Endpoint>) -> Self {
         endpoint.load().begin();
-        Self { endpoint, room: None }
+        Self { endpoint, _placed: None }
     }
 
-    /// The same in room of the service, if fewer than so many run there. Errors: the room, when as many do.
-    pub(crate) fn in_room(endpoint: Arc<Endpoint>, max: u32, room: Held) -> Result<Self, Held> {
-        if endpoint.load().begin_below(max) {
-            return Ok(Self { endpoint, room: Some(room) });
-        }
-        Err(room)
+    /// The same, with room there.
+    pub(crate) fn in_room(endpoint: Arc<Endpoint>, placed: Placed) -> Self {
+        endpoint.load().begin();
+        Self { endpoint, _placed: Some(placed) }
     }
 
     /// Where it runs.
@@ -47,7 +47,6 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.endpoint.load().end();
-        drop(self.room.take());
     }
 }
 
@@ -80,7 +79,7 @@ impl Ticket {
         let took = now.saturating_since(self.begun);
         let ended = |outcome| self.of.roster().ended(running.endpoint(), outcome, now);
         match (judge(result.as_ref()), &result) {
-            (_, Err(error @ Error::Connect { source, .. })) if is_of_endpoint(source.kind()) => {
+            (_, Err(error @ Error::Connect { source, endpoint })) if is_of_endpoint(source, *endpoint) => {
                 ended(Outcome::Unreachable(&error.why()));
             }
             // This machine has no ports or files left.
@@ -106,10 +105,16 @@ impl Ticket {
     }
 }
 
-/// Whether it is the endpoint that cannot be connected to, and not this machine that cannot connect.
-pub(crate) const fn is_of_endpoint(kind: ErrorKind) -> bool {
+/// Whether it is the endpoint that cannot be connected to, and not this machine that has no ports or files left. Where that has no address of the endpoint's family it never can.
+pub(crate) fn is_of_endpoint(error: &io::Error, endpoint: SocketAddr) -> bool {
+    if error.raw_os_error() == Some(Errno::AFNOSUPPORT.raw_os_error()) {
+        return true;
+    }
+    if error.kind() == ErrorKind::AddrNotAvailable {
+        return endpoint.is_ipv6();
+    }
     matches!(
-        kind,
+        error.kind(),
         ErrorKind::ConnectionRefused
             | ErrorKind::ConnectionReset
             | ErrorKind::ConnectionAborted
@@ -130,5 +135,19 @@ impl Drop for Ticket {
                 now,
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_this_machine_that_has_no_ports_and_the_endpoint_whose_family_it_has_not() {
+        let [v4, v6] = ["10.0.0.1:80", "[fd00::1]:80"].map(|text| text.parse().expect("an address"));
+        let of = |errno: Errno, at| is_of_endpoint(&io::Error::from(errno), at);
+        assert!(of(Errno::CONNREFUSED, v4) && of(Errno::HOSTUNREACH, v6) && of(Errno::TIMEDOUT, v4));
+        assert!(!of(Errno::ADDRNOTAVAIL, v4) && of(Errno::ADDRNOTAVAIL, v6) && of(Errno::AFNOSUPPORT, v6));
+        assert!(!of(Errno::MFILE, v4) && !of(Errno::MFILE, v6));
     }
 }

@@ -14,7 +14,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::config;
+use crate::config::{self, Protocol};
 use crate::connection::{Connection, Socket};
 
 /// TLS to the endpoints of a service. Clones are the same one, and share the sessions that are resumed.
@@ -25,23 +25,30 @@ struct Inner {
     connector: TlsConnector,
     /// None for the address of each endpoint.
     name: Option<ServerName<'static>>,
-    /// What has to be spoken over it, if that was agreed on at all.
-    protocol: Vec<u8>,
 }
 
 /// What is spoken over TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Over {
-    /// The service's protocol, which is agreed on.
-    Http,
+    /// This protocol, which is agreed on.
+    Http(Protocol),
     /// Anything, of which nothing is said.
     Bytes,
 }
 
-/// The name that HTTP/2 has in ALPN (RFC 9113, section 3.2).
-pub(crate) const HTTP2: &[u8] = b"h2";
-/// The name that HTTP/1.1 has (RFC 7301, section 6).
-pub(crate) const HTTP1: &[u8] = b"http/1.1";
+/// The names that protocols have in ALPN (RFC 7301, section 6; RFC 9113, section 3.2).
+const HTTP2: &[u8] = b"h2";
+const HTTP1: &[u8] = b"http/1.1";
+
+impl Over {
+    const fn alpn(self) -> Option<&'static [u8]> {
+        match self {
+            Self::Http(Protocol::Http1) => Some(HTTP1),
+            Self::Http(Protocol::Http2) => Some(HTTP2),
+            Self::Bytes => None,
+        }
+    }
+}
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -64,8 +71,8 @@ impl Hash for Client {
 }
 
 impl Client {
-    /// What a configuration says, whose files were read, for this protocol and endpoints that are named so if it does not say how. Errors: what is wrong and what to do.
-    pub(crate) fn new(config: &config::Tls, protocol: &[u8], named: Option<&str>) -> Result<Self, String> {
+    /// What a configuration says, whose files were read, for endpoints that are named so if it does not say how. Errors: what is wrong and what to do.
+    pub(crate) fn new(config: &config::Tls, named: Option<&str>) -> Result<Self, String> {
         let roots = match &config.files.ca {
             Some(pem) => Arc::new(authorities(pem)?),
             None => Arc::clone(trusted_by_system()),
@@ -77,7 +84,7 @@ impl Client {
             .with_safe_default_protocol_versions()
             .expect("the provider has suites for either version")
             .with_root_certificates(roots);
-        let mut client = match (&config.files.cert, &config.key) {
+        let client = match (&config.files.cert, &config.key) {
             (Some(cert), Some(key)) => builder
                 .with_client_auth_cert(certificates("cert", cert)?, private_key(key.expose())?)
                 .map_err(|error| {
@@ -85,10 +92,9 @@ impl Client {
                 })?,
             _ => builder.with_no_client_auth(),
         };
-        client.alpn_protocols = vec![protocol.to_vec()];
         let name = config.name.as_deref().or(named).map(server_name).transpose()?;
         let connector = TlsConnector::from(Arc::new(client));
-        Ok(Self(Arc::new(Inner { connector, name, protocol: protocol.to_vec() })))
+        Ok(Self(Arc::new(Inner { connector, name })))
     }
 
     /// Does the handshake with an endpoint. Errors: it is somebody else, or speaks no TLS, or not the protocol over it.
@@ -98,17 +104,19 @@ impl Client {
         endpoint: SocketAddr,
         over: Over,
     ) -> io::Result<Connection> {
-        let Inner { connector, name, protocol } = &*self.0;
+        let Inner { connector, name } = &*self.0;
         let name = name.clone().unwrap_or_else(|| ServerName::from(endpoint.ip()));
-        let socket = Socket::new(stream);
-        let stream = match over {
-            Over::Http => connector.connect(name, socket).await?,
-            Over::Bytes => connector.with_alpn(Vec::new()).connect(name, socket).await?,
-        };
+        let offered = over.alpn().map(<[u8]>::to_vec).into_iter().collect();
+        let stream = connector.with_alpn(offered).connect(name, Socket::new(stream)).await?;
         let agreed = stream.get_ref().1.alpn_protocol();
         // A server of HTTP/1.1 need not know of such agreements.
-        if over == Over::Http && agreed.map_or(protocol == HTTP2, |agreed| agreed != protocol) {
-            let what = format!("it does not speak {} over TLS", String::from_utf8_lossy(protocol));
+        let speaks = match over.alpn() {
+            Some(wanted) => agreed.map_or(wanted == HTTP1, |agreed| agreed == wanted),
+            None => true,
+        };
+        if !speaks {
+            let wanted = String::from_utf8_lossy(over.alpn().unwrap_or_default());
+            let what = format!("it does not speak {wanted} over TLS");
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
         }
         Ok(Connection::Tls(Box::new(stream)))
@@ -173,7 +181,7 @@ mod tests {
     use super::*;
 
     fn wrong(config: &config::Tls) -> String {
-        Client::new(config, HTTP1, None).expect_err("it cannot work")
+        Client::new(config, None).expect_err("it cannot work")
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What one thread has to call services with.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::future::{Future, ready};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::pin::Pin;
@@ -20,14 +20,14 @@ use crate::balance::{Ask, Random};
 use crate::body::AnswerBody;
 use crate::config::Protocol;
 use crate::dial::Dial;
-use crate::endpoint::{Endpoint, Id};
+use crate::endpoint::{Endpoint, Id, Load};
 use crate::error::Error;
 use crate::http1;
 use crate::judge::judge;
 use crate::picture::Picture;
 use crate::pool::Pool;
 use crate::request::Request;
-use crate::room::Room;
+use crate::room::{Placed, Room};
 use crate::roster::Roster;
 use crate::service::Service;
 use crate::slow::Slower;
@@ -171,7 +171,11 @@ impl Of {
     }
 
     /// The endpoint that a call goes to, where it runs from now on, and this thread's connections there. Errors: there is none, or none with room.
-    fn choose(&self, call: &Call<Request>, mut of_room: Option<Held>) -> Result<(Running, Arc<Pool>), Error> {
+    fn choose(
+        &self,
+        call: &Call<Request>,
+        mut turn: Option<(Held, &Arc<Room>)>,
+    ) -> Result<(Running, Arc<Pool>), Error> {
         // A picture, its pools and a number are themselves at any time.
         let mut local = self.local.lock().unwrap_or_else(PoisonError::into_inner);
         let roster = self.service.roster();
@@ -181,13 +185,13 @@ impl Of {
         }
         let Local { picture, pools, random } = &mut *local;
         let (choice, now) = (&call.request.head.choice, call.facts.now);
-        let room = self.service.room().map_or(u32::MAX, |room| room.of_each());
+        let room = turn.as_ref().map_or(u32::MAX, |(_, room)| room.of_each());
         let mut full = None;
         let running = choice.try_another(|tried| {
             for _ in 0..LOOKS_MAX {
                 let key = choice.key.unwrap_or_else(|| random.draw());
                 let endpoint = picture.choose(choice.kept_to, &mut Ask { key, now, tried, room, random })?;
-                if let Some(running) = begin(endpoint, room, &mut of_room) {
+                if let Some(running) = begin(endpoint, &mut turn) {
                     return Some((endpoint.id(), running));
                 }
                 full = Some(endpoint.instance().address);
@@ -209,12 +213,12 @@ impl Of {
 const LOOKS_MAX: u32 = 64;
 
 /// Has a call run at an endpoint, if there is room for it there.
-fn begin(endpoint: &Arc<Endpoint>, max: u32, of_room: &mut Option<Held>) -> Option<Running> {
-    let Some(held) = of_room.take() else { return Some(Running::new(Arc::clone(endpoint))) };
-    match Running::in_room(Arc::clone(endpoint), max, held) {
-        Ok(running) => Some(running),
+fn begin(endpoint: &Arc<Endpoint>, turn: &mut Option<(Held, &Arc<Room>)>) -> Option<Running> {
+    let Some((held, room)) = turn.take() else { return Some(Running::new(Arc::clone(endpoint))) };
+    match Placed::new(endpoint.load(), room, held) {
+        Ok(placed) => Some(Running::in_room(Arc::clone(endpoint), placed)),
         Err(held) => {
-            *of_room = Some(held);
+            *turn = Some((held, room));
             None
         }
     }
@@ -223,9 +227,10 @@ fn begin(endpoint: &Arc<Endpoint>, max: u32, of_room: &mut Option<Held>) -> Opti
 impl Local {
     /// Goes by another picture from now on.
     fn see(&mut self, picture: Arc<Picture>) {
-        let ids: HashSet<Id, BuildHasherDefault<IdHasher>> =
-            picture.endpoints().map(|endpoint| endpoint.id()).collect();
-        self.pools.retain(|id, _| ids.contains(id));
+        // One that has gone and come back is another, though its address is the same.
+        let there: HashMap<Id, &Arc<Load>, BuildHasherDefault<IdHasher>> =
+            picture.endpoints().map(|endpoint| (endpoint.id(), endpoint.load())).collect();
+        self.pools.retain(|id, pool| there.get(id).is_some_and(|load| pool.counts_at(load)));
         self.picture = picture;
     }
 }
@@ -260,14 +265,16 @@ const ROOM_LOOKS_MAX: u32 = 8;
 
 /// Sends a call once there is room for it.
 async fn in_room(of: Arc<Of>, room: Arc<Room>, mut call: Call<Request>) -> Answered {
-    let mut looks = 0;
+    // As it came: what it waits is bounded from then on.
+    let (facts, mut looks) = (call.facts, 0);
     let (running, pool) = loop {
-        let held = room.hold(&call.facts).await?;
+        let held = room.hold(&facts).await?;
         // What its service is told and what its endpoint is judged by begins now.
         call.facts.now = of.now();
-        match of.choose(&call, Some(held)) {
+        match of.choose(&call, Some((held, &room))) {
+            Err(Error::Busy { .. }) if looks == ROOM_LOOKS_MAX => return Err(room.full().into()),
             // Calls have ended at endpoints that take none: there was less room than was known.
-            Err(Error::Busy { .. }) if looks < ROOM_LOOKS_MAX => {
+            Err(Error::Busy { .. }) => {
                 of.service.fit();
                 looks += 1;
             }

@@ -85,6 +85,11 @@ impl Handle {
         Ratio::new(share.min(1.0)).expect("one may run at least")
     }
 
+    /// Has so many wait for so long from now on. Those that wait go on as they began.
+    pub fn rearrange(&self, queue: u32, max_wait: Duration) {
+        self.shared.change(|state| state.core.rearrange(queue, max_wait));
+    }
+
     /// Lets so many run from now on. Those that run go on.
     pub fn resize(&self, concurrent: NonZeroU32) {
         if self.shared.concurrent() == concurrent.get() {
@@ -112,6 +117,9 @@ impl Handle {
             waiter.look(is_over, context.waker()).map_or(Poll::Pending, Poll::Ready)
         });
         let held = turn.await;
+        // Its turn may have come in time, and it did not look until it was due.
+        let is_due = facts.deadline.is_some_and(|deadline| deadline <= self.env().now());
+        let held = held.and_then(|held| if is_due { Err(Rejection::DeadlinePassed) } else { Ok(held) });
         held.inspect_err(|rejection| self.rejected(*rejection))
     }
 

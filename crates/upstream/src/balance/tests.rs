@@ -266,13 +266,13 @@ fn where_there_is_no_room_no_call_goes_as_long_as_there_is_some_elsewhere() {
         let mut chosen = BTreeMap::new();
         for _ in 0..3 {
             let endpoint = choose(&mut chooser, &[]);
-            endpoint.load().begin();
+            assert!(endpoint.load().place_below(1));
             chosen.insert(endpoint.id(), endpoint);
         }
         assert_eq!(chosen.len(), 3, "{algorithm:?}");
         // Room at one that was tried is better than none.
         let (id, with_room) = chosen.pop_first().expect("there are three");
-        with_room.load().end();
+        with_room.load().unplace();
         assert_eq!(choose(&mut chooser, &[id]).id(), id, "{algorithm:?}");
     }
 }

@@ -56,16 +56,16 @@ impl Tls {
         self.ca.is_some() == self.files.ca.is_some() && self.cert.is_some() == self.files.cert.is_some()
     }
 
-    /// What the types cannot state; files that were not read are not judged. Errors: what is wrong and what to do.
-    pub fn check(&self) -> Result<(), String> {
+    /// What the types cannot state, of endpoints that are found by this name; files that were not read are not judged. Errors: what is wrong and what to do.
+    pub fn check(&self, found_by: Option<&str>) -> Result<(), String> {
         match (&self.cert, &self.key) {
             (Some(_), None) => return Err("has a `cert` without its `key`: name both".to_owned()),
             (None, Some(_)) => return Err("has a `key` without its `cert`: name both".to_owned()),
             (Some(_), Some(_)) | (None, None) => {}
         }
-        if let Some(name) = &self.name {
+        if let Some(name) = self.name.as_deref().or(found_by) {
             tls::server_name(name)?;
         }
-        if self.is_read() { tls::Client::new(self, &[], None).map(drop) } else { Ok(()) }
+        if self.is_read() { tls::Client::new(self, None).map(drop) } else { Ok(()) }
     }
 }

@@ -263,11 +263,12 @@ impl Known {
         });
         let addresses: BTreeMap<Part, Vec<IpAddr>> = parts.collect();
         let failure = failure.map(Wrong::Failing);
-        if !has_some {
+        let (endpoints, left_out) = endpoints(&answer.places, &addresses, answer.api);
+        // This node itself is none: a name that has no others has none.
+        if !has_some || endpoints.is_empty() {
             let outcome = if failure.is_some() { Outcome::Failed } else { Outcome::Empty };
             return (outcome, failure.or(Some(Wrong::Empty)));
         }
-        let (endpoints, left_out) = endpoints(&answer.places, &addresses, answer.api);
         if left_out > 0 && !self.is_cut {
             step.told.push(Told::Cut(left_out));
         }

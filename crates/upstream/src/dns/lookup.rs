@@ -186,7 +186,11 @@ impl Resolver {
             port: service.port,
             weight: service.weight.into(),
         });
-        Ok((first.take(ENDPOINTS_MAX).collect(), records.iter().map(|record| record.ttl).min()))
+        let mut first: Vec<_> = first.collect();
+        // The same ones, in whatever order an answer has them; one more, so that it is known that some were left out.
+        first.sort_by(|one, other| (&one.name, one.port).cmp(&(&other.name, other.port)));
+        first.truncate(ENDPOINTS_MAX + 1);
+        Ok((first, records.iter().map(|record| record.ttl).min()))
     }
 }
 

@@ -101,6 +101,8 @@ pub(super) struct Upload {
     has_sent: bool,
     /// TLS may hold some of what was written.
     is_unflushed: bool,
+    /// The service is to be told that nothing more comes.
+    is_ending: bool,
     /// Why nothing more is written: the connection can be used for nothing else. The service may have answered before.
     failed: Option<Stop>,
 }
@@ -128,6 +130,7 @@ impl Upload {
             after,
             has_sent: false,
             is_unflushed: false,
+            is_ending: false,
             failed: None,
         }
     }
@@ -162,6 +165,7 @@ impl Upload {
 
     /// Writes what can be written. Errors, once: the body did not arrive. The service is told by the end of what it reads, and the request is never over.
     pub(super) fn poll(&mut self, client: &mut Client, context: &mut Context<'_>) -> Result<(), Error> {
+        self.poll_end(client, context);
         while self.failed.is_none() {
             // A small body goes out with its head.
             while client.unwritten.len() < COPIED_BYTES_MAX && !self.data.has_remaining() {
@@ -174,7 +178,8 @@ impl Upload {
                 if sent.is_err() {
                     (self.failed, self.body) = (Some(Stop::Body), None);
                     // What was not written yet would be no more than a part of it either.
-                    let _ = Pin::new(&mut client.stream).poll_shutdown(context);
+                    self.is_ending = true;
+                    self.poll_end(client, context);
                     return sent;
                 }
             }
@@ -183,6 +188,11 @@ impl Upload {
             }
         }
         Ok(())
+    }
+
+    /// Tells the service that nothing more comes, which with TLS takes room for some bytes.
+    fn poll_end(&mut self, client: &mut Client, context: &mut Context<'_>) {
+        self.is_ending = self.is_ending && Pin::new(&mut client.stream).poll_shutdown(context).is_pending();
     }
 
     fn take(&mut self, client: &mut Client, frame: http_body::Frame<Bytes>) -> Result<(), Error> {
@@ -259,6 +269,8 @@ impl Upload {
                 }
             }
             Err(error) => {
+                // Records before the one that failed may have gone out.
+                self.has_sent |= is_tls;
                 (self.failed, self.body) = (Some(Stop::Io(error)), None);
             }
         }

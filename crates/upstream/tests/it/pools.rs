@@ -18,7 +18,7 @@ use mainstay_base::units::Duration;
 use mainstay_resilience::{Error, Rejection};
 use mainstay_upstream::config::{Connections, Idle, Protocol, Registration};
 use mainstay_upstream::endpoint::Instance;
-use mainstay_upstream::roster::Described;
+use mainstay_upstream::roster::{Described, Source};
 use mainstay_upstream::{Config, Payload};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -243,6 +243,92 @@ async fn an_old_connection_carries_no_more_calls() {
     join(serve, calls).await;
 }
 
+#[tokio::test]
+async fn a_call_waits_for_those_that_began_by_an_earlier_definition() {
+    let script = Script::new().await;
+    let world = World::with(bounded(&script, 1), r#"{"retry": false}"#);
+    let go = Semaphore::new(0);
+    let serve = async {
+        let mut connection = script.accept().await;
+        connection.until("\r\n\r\n").await;
+        go.acquire().await.expect("it is open").forget();
+        connection.say(OK).await;
+        connection.answer_all(|| OK).await;
+    };
+    let calls = async {
+        let first = reads_whole(&world);
+        let second = async {
+            while world.endpoint(script.address()).running == 0 {
+                tokio::task::yield_now().await;
+            }
+            let queue = Connections { queue: 7, ..connections(1) };
+            let later = world.changed(Config { connections: queue, ..bounded(&script, 1) });
+            let waits = async {
+                while later.service.waiting() == 0 {
+                    tokio::task::yield_now().await;
+                }
+                go.add_permits(1);
+            };
+            join(reads_whole(&later), waits).await;
+        };
+        join(first, second).await;
+    };
+    tokio::select! { () = serve => {}, _ = calls => {} }
+}
+
+#[tokio::test]
+async fn a_connection_that_serves_another_definition_is_closed_for_one_that_does() {
+    let script = Script::new().await;
+    let world = World::with(bounded(&script, 1), r#"{"retry": false}"#);
+    let later = Config { protocol: Protocol::Http2, ..bounded(&script, 1) };
+    let serve = async {
+        let mut plain = script.accept().await;
+        plain.until("\r\n\r\n").await;
+        plain.say(OK).await;
+        let mut preface = script.accept().await;
+        preface.until("PRI * HTTP/2.0\r\n\r\n").await;
+        plain.swallow().await;
+    };
+    let calls = async {
+        reads_whole(&world).await;
+        let other = world.changed(later).beside();
+        let _ = other.get().await;
+        panic!("nothing is answered");
+    };
+    tokio::select! { () = serve => {}, () = calls => {} }
+}
+
+#[tokio::test]
+async fn connections_that_carry_anything_take_no_room_of_calls() {
+    let script = Script::new().await;
+    let world = World::with(bounded(&script, 1), r#"{"retry": false}"#);
+    let calls = async {
+        let held =
+            mainstay_upstream::tcp::connect(&world.service, None, &world.env).await.expect("it listens");
+        for _ in 0..3 {
+            reads_whole(&world).await;
+        }
+        assert_eq!(world.endpoint(script.address()).running, 1, "{held:?}");
+    };
+    tokio::select! { () = script.serve(|| OK) => {}, () = calls => {} }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_comes_back_is_another_one() {
+    let script = Script::new().await;
+    let world = World::with(bounded(&script, 1), r#"{"retry": false}"#);
+    let calls = async {
+        reads_whole(&world).await;
+        let described = vec![Described { instance: Instance::at(script.address()), is_leaving: false }];
+        for endpoints in [Vec::new(), described] {
+            world.service.roster().describe(Source::Defined, endpoints, world.env.now());
+        }
+        reads_whole(&world).await;
+        assert_eq!(world.endpoint(script.address()).connections, 1);
+    };
+    tokio::select! { () = script.serve(|| OK) => {}, () = calls => {} }
+}
+
 /// A server of HTTP/2 that answers once it may, and counts the requests that it has, in all and on each connection.
 struct Http2 {
     listener: TcpListener,
@@ -292,29 +378,66 @@ impl Http2 {
 
 #[tokio::test]
 async fn calls_over_http2_share_connections_as_far_as_they_may_and_then_those_of_other_threads() {
-    for (max, expected) in [(None, 4), (NonZeroU32::new(3), 3)] {
+    for (max, expected) in [(None, [2, 1, 2, 1].as_slice()), (NonZeroU32::new(3), &[2, 2, 2])] {
         let server = Http2::new().await;
         let streams = NonZeroU32::new(2).expect("it is not zero");
         let world = World::with(server.config(Connections { max, streams, ..connections(1) }), "{}");
         let other = world.beside();
-        let all = expected * 2;
+        let until = async |requests| {
+            while server.requests.load(Ordering::Relaxed) < requests {
+                tokio::task::yield_now().await;
+            }
+        };
+        let three = |from| join_all((0..3).map(move |_| reads_whole(from)));
         let calls = async {
-            let halves = [&world, &other].map(|from| join_all((0..all / 2).map(|_| reads_whole(from))));
-            let watch = async {
-                while server.requests.load(Ordering::Relaxed) < all {
+            let then = async {
+                until(3).await;
+                let watch = async {
+                    until(6).await;
+                    let each = server
+                        .connections
+                        .borrow()
+                        .iter()
+                        .map(|it| it.load(Ordering::Relaxed))
+                        .collect::<Vec<_>>();
+                    assert_eq!(each, expected);
+                    server.go.add_permits(6);
+                };
+                join(three(&other), watch).await;
+            };
+            join(three(&world), then).await;
+        };
+        tokio::select! { () = server.serve() => {}, _ = calls => {} }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_over_http2_that_is_old_makes_room_for_another_though_it_has_calls() {
+    let server = Http2::new().await;
+    let one = Connections { age_max: Duration::from_secs(2), ..connections(1) };
+    let world = World::with(server.config(one), r#"{"retry": false}"#);
+    let calls = async {
+        let long = reads_whole(&world);
+        let others = async {
+            while server.requests.load(Ordering::Relaxed) == 0 {
+                tokio::task::yield_now().await;
+            }
+            tokio::time::pause();
+            tokio::time::advance(std::time::Duration::from_secs(3)).await;
+            tokio::time::resume();
+            world.worker.sweep();
+            let another = async {
+                while server.requests.load(Ordering::Relaxed) < 2 {
                     tokio::task::yield_now().await;
                 }
-                let each = server
-                    .connections
-                    .borrow()
-                    .iter()
-                    .map(|it| it.load(Ordering::Relaxed))
-                    .collect::<Vec<_>>();
-                assert_eq!(each, vec![2; expected as usize]);
-                server.go.add_permits(all as usize);
+                let endpoint = world.service.roster().view(world.env.now()).remove(0);
+                assert_eq!((endpoint.running, endpoint.connections), (2, 1), "the old one counts no more");
+                server.go.add_permits(2);
             };
-            join(join_all(halves), watch).await;
+            join(reads_whole(&world), another).await;
         };
-        tokio::select! { () = server.serve() => {}, () = calls => {} }
-    }
+        join(long, others).await;
+    };
+    tokio::select! { () = server.serve() => {}, _ = calls => {} }
+    assert_eq!(server.connections.borrow().len(), 2);
 }

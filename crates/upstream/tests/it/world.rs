@@ -172,6 +172,18 @@ impl World {
         Self::of(Arc::clone(&self.service), self.env.clone())
     }
 
+    /// The same service by another definition, called by the same thread.
+    pub fn changed(&self, config: Config) -> Self {
+        config.check().expect("it can work");
+        let policy: Policy = serde_json::from_str(r#"{"retry": false}"#).expect("it is a policy");
+        let service = Arc::new(self.service.changed(config, policy, self.env.clone(), None));
+        let faults = Handle::new(Faults::Allowed, self.env.clone());
+        let worker = self.worker.clone();
+        let caller = worker.caller(Arc::clone(&service), service.guard(), &faults);
+        let services = watch::Sender::new(vec![Arc::clone(&service)]);
+        Self { env: self.env.clone(), caller, worker, service, services }
+    }
+
     /// Looks after the service, without end.
     pub async fn tend(&self) {
         tend(self.services.subscribe(), None, self.env.clone()).await;
