@@ -115,6 +115,8 @@ pub struct Roster {
     shown: Mutex<u64>,
     /// After how many failures in a row an endpoint is taken out, or zero: most failures do not ask for the rest.
     failures: AtomicU32,
+    /// In how many ways its endpoints have been spoken to, by definitions one after the other.
+    ways: AtomicU64,
     /// Something is to be settled.
     stirred: Notify,
     /// How often who there is, or how one of them is, has changed.
@@ -184,7 +186,18 @@ impl Roster {
         };
         let (inner, number) = (Mutex::new(inner), AtomicU64::new(1));
         let (shown, stirred, changes) = (Mutex::new(1), Notify::new(), watch::Sender::default());
-        Self { service, inner, picture, number, shown, failures, stirred, changes }
+        let ways = AtomicU64::new(0);
+        Self { service, inner, picture, number, shown, failures, ways, stirred, changes }
+    }
+
+    /// Endpoints are spoken to in another way from now on. Returns the number of that: who speaks to them in an earlier one is to keep to those that it knows.
+    pub(crate) fn another_way(&self) -> u64 {
+        self.ways.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// The number of the way in which endpoints are spoken to.
+    pub(crate) fn way(&self) -> u64 {
+        self.ways.load(Ordering::Acquire)
     }
 
     /// Treats its endpoints by other rules from now on.

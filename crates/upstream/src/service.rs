@@ -30,6 +30,8 @@ pub struct Service {
     discovery: Arc<Discovery>,
     scale: Arc<Scale>,
     dial: Dial,
+    /// The number of that among the ways in which its endpoints were spoken to.
+    way: u64,
     /// Where connections are bounded.
     room: Option<Arc<Room>>,
 }
@@ -47,7 +49,8 @@ impl Service {
         let room = room(&dial, None, &env);
         let guard = Guard::new(&policy, env);
         let scale = Arc::new(Scale::new());
-        let service = Self { name, config, policy, guard, roster, leases, discovery, scale, dial, room };
+        let service =
+            Self { name, config, policy, guard, roster, leases, discovery, scale, dial, way: 0, room };
         service.fit();
         service
     }
@@ -58,6 +61,8 @@ impl Service {
         let now = env.now();
         let dial = dial(&config, Some(self));
         let (roster, leases) = (Arc::clone(&self.roster), Arc::clone(&self.leases));
+        // Before there are endpoints that do not understand the other one.
+        let way = if dial.serves(&self.dial) { self.way } else { roster.another_way() };
         if config.registration == Switch::Off {
             leases.clear(now);
         }
@@ -76,6 +81,7 @@ impl Service {
             discovery: Arc::clone(&self.discovery),
             scale: Arc::clone(&self.scale),
             dial,
+            way,
             room,
         };
         service.fit();
@@ -128,6 +134,10 @@ impl Service {
 
     pub(crate) const fn dial(&self) -> &Dial {
         &self.dial
+    }
+
+    pub(crate) const fn way(&self) -> u64 {
+        self.way
     }
 
     pub(crate) const fn room(&self) -> Option<&Arc<Room>> {

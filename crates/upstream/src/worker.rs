@@ -179,7 +179,7 @@ impl Of {
         // A picture, its pools and a number are themselves at any time.
         let mut local = self.local.lock().unwrap_or_else(PoisonError::into_inner);
         let roster = self.service.roster();
-        if !roster.is_newest(&local.picture) {
+        if !roster.is_newest(&local.picture) && roster.way() == self.service.way() {
             local.see(roster.picture());
             self.service.fit();
         }

@@ -299,6 +299,20 @@ async fn a_connection_that_serves_another_definition_is_closed_for_one_that_does
 }
 
 #[tokio::test]
+async fn calls_of_an_earlier_definition_go_to_no_endpoint_that_is_spoken_to_in_another_way() {
+    let (plain, other) = (Script::new().await, Script::new().await);
+    let world = World::with(at(&[plain.address()]), r#"{"retry": false}"#);
+    let calls = async {
+        let later = world.changed(Config { protocol: Protocol::Http2, ..at(&[other.address()]) });
+        reads_whole(&world).await;
+        assert!(
+            later.service.roster().picture().endpoints().all(|it| it.instance().address == other.address())
+        );
+    };
+    tokio::select! { () = plain.serve(|| OK) => {}, _ = other.accept() => panic!("it does not understand"), () = calls => {} }
+}
+
+#[tokio::test]
 async fn connections_that_carry_anything_take_no_room_of_calls() {
     let script = Script::new().await;
     let world = World::with(bounded(&script, 1), r#"{"retry": false}"#);
