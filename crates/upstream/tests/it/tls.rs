@@ -144,7 +144,7 @@ async fn the_end_of_a_body_that_the_connection_does_not_take_at_once_is_sent_all
     let little = rustix::net::sockopt::set_socket_recv_buffer_size(&server.listener, 32 << 10);
     little.expect("it is so much at least");
     // One of them is a little longer than what the connection holds, whatever that is.
-    let lengths: Vec<usize> = (1..80).map(|step| step * 48 << 10).collect();
+    let lengths: Vec<usize> = (1..80).map(|step| (step * 48) << 10).collect();
     let world = World::with(
         Config { idle: Idle { max: 0, ..Idle::default() }, ..server.config(authority.trusted()) },
         "{}",
