@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mainstay_resilience::{Env, Key};
+use mainstay_upstream::Connection;
 use mainstay_upstream::tcp::{Connected, connect};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -34,7 +35,7 @@ use crate::server::Shared;
 use crate::stream::{Stream, socket};
 use begin::{Begun, Failed};
 use record::Record;
-use relay::{End, Relay, Scratch};
+use relay::{Relay, Scratch};
 
 /// The alert of TLS by which a client knows that nobody has the name that it asks for (RFC 6066, section 3).
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
@@ -69,15 +70,15 @@ pub(crate) async fn run(
     let settings = Arc::clone(&local.shared.snapshot.load().settings);
     let access = passage.config().access_log.unwrap_or(settings.access_log);
     let mut record = Record::new(local.env(), passage.meters(), access, (listener.address(), peer));
-    // In boxes, which are gone while it is passed on.
-    let beginning = Box::pin(begin::begin((stream, peer), &greeting, &passage, (&local, &settings, counted)));
-    let begun = tokio::select! {
-        begun = beginning => begun,
+    // In a box, which is gone while it is passed on.
+    let opening = Box::pin(async {
+        let counted = (&*local, &*settings, counted);
+        let begun = begin::begin((stream, peer), &greeting, &passage, counted).await?;
+        open(begun, &passage, &local, &mut record).await
+    });
+    let opened = tokio::select! {
+        opened = opening => opened,
         () = stopped(listener.stop().closing.clone(), || ()) => Err(Failed::Stopped),
-    };
-    let opened = match begun {
-        Ok(begun) => Box::pin(open(begun, &passage, &local, &mut record)).await,
-        Err(failed) => Err(failed),
     };
     let Opened { client, connected, read, counted: _counted } = match opened {
         Ok(opened) => opened,
@@ -90,15 +91,21 @@ pub(crate) async fn run(
     record.relays();
     let Connected { stream: service, running: _running } = connected;
     let mut sides = (client, service);
+    // Who sees a connection end in order takes it for whole: until it is known to be, it ends with a reset, also if it is cut off.
+    linger((&sides.0, &sides.1), [true; 2]);
     let relay = Relay::new(&local.scratch, record.progress(), read, passage.config().idle_timeout);
     let end = relay.run((&mut sides.0, &mut sides.1), listener.stop().closing.clone()).await;
-    // Who sees a connection end in order takes it for whole, and it was not.
-    let _ = match &end {
-        End::Client(_) => sides.1.socket().set_zero_linger(),
-        End::Service(_) => socket(&sides.0).set_zero_linger(),
-        End::Over | End::Idle | End::Stopped => Ok(()),
-    };
+    linger((&sides.0, &sides.1), end.resets());
     record.ends(&end);
+}
+
+/// Whether each side is reset when it is closed, or ends in order.
+#[expect(deprecated, reason = "what is deprecated is to wait while it is closed, and neither of these does")]
+fn linger((client, service): (&Stream, &Connection), resets: [bool; 2]) {
+    for (socket, resets) in [socket(client), service.socket()].into_iter().zip(resets) {
+        // It fails for a socket that is no more, which ends nothing in order.
+        let _ = if resets { socket.set_zero_linger() } else { socket.set_linger(None) };
+    }
 }
 
 /// A connection that is to be passed on.

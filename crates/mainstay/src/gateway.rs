@@ -305,7 +305,7 @@ impl NodeGateway {
     /// those that go answer what they have. Errors: the system has no threads, or the disk fails. May block.
     pub fn configure(&self, prepared: Prepared) -> Result<(), Error> {
         let Prepared { listeners: wanted, next, staged, _changing } = prepared;
-        let Parts { server, faults, .. } = &*self.0;
+        let Parts { faults, .. } = &*self.0;
         staged.map_or(Ok(()), Staged::commit)?;
         {
             // As they are by now: some may have been put or taken out since it was prepared.
@@ -316,8 +316,21 @@ impl NodeGateway {
             }
             self.put_in_force(next);
         }
-        let mut listeners = self.listeners();
-        let before = std::mem::take(&mut *listeners);
+        let (mut listeners, mut served) = (self.listeners(), Vec::new());
+        let result = self.serve(wanted, &mut served);
+        let stays = |known: &Listener| served.iter().any(|(_, listener): &(_, Listener)| listener.is(known));
+        let mut left: Vec<_> = listeners.drain(..).filter(|(_, listener)| !stays(listener)).collect();
+        if result.is_ok() {
+            left.drain(..).for_each(|(_, gone)| gone.close());
+        }
+        // Where it did not come to an end, those that are left are served as before, and are known to be.
+        served.append(&mut left);
+        *listeners = served;
+        result
+    }
+
+    /// Serves what is wanted, in this order. Errors: the system has no threads; those before it are served.
+    fn serve(&self, wanted: Vec<Wanted>, served: &mut Vec<(SocketAddr, Listener)>) -> Result<(), Error> {
         for Wanted { address, place, greeting, tcp } in wanted {
             let listener = match place {
                 Place::Kept(listener) => {
@@ -326,14 +339,10 @@ impl NodeGateway {
                 }
                 Place::New(bound) => {
                     let greeting = self.passing(greeting, tcp, (bound.address(), None));
-                    server.listen(bound, greeting).map_err(Error::Workers)?
+                    self.0.server.listen(bound, greeting).map_err(Error::Workers)?
                 }
             };
-            listeners.push((address, listener));
-        }
-        let stays = |gone: &Listener| listeners.iter().any(|(_, listener)| listener.is(gone));
-        for (_, gone) in before.iter().filter(|(_, listener)| !stays(listener)) {
-            gone.close();
+            served.push((address, listener));
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use mainstay_base::units::Duration;
-use rustix::net::sockopt::set_tcp_user_timeout;
+use rustix::net::sockopt;
 use tokio::net::TcpStream;
 
 use crate::config::{Connections, Idle, Protocol};
@@ -21,13 +21,33 @@ pub(crate) struct Dial {
     pub(crate) idle: Idle,
 }
 
-/// How long what was sent may go without being received until the connection is given up. The system has a quarter of an hour by default, and calls over HTTP/2 share one.
+/// How long what was sent may go without being received until the connection is given up, over HTTP. The system has a quarter of an hour by default, and calls over HTTP/2 share one. It is counted
+/// while the other machine has no room as well: a service that takes nothing of an upload for so long counts as gone.
 const UNRECEIVED_MAX: std::time::Duration = std::time::Duration::from_secs(15);
 
+/// Where anything is spoken a side may take nothing for as long as it likes. After so long without a word the other machine is asked whether it is there, and again after each interval, until it has
+/// given no answer so often.
+const QUIET_MAX: std::time::Duration = std::time::Duration::from_secs(15);
+const ASK_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
+const ASKS_MAX: u32 = 3;
+
 /// An option that cannot be set leaves a connection that is slower, or is noticed later to be gone, and not wrong.
-pub(crate) fn tune(stream: &TcpStream) {
+pub(crate) fn tune(stream: &TcpStream, over: Over) {
     let _ = stream.set_nodelay(true);
-    let _ = set_tcp_user_timeout(stream, u32::try_from(UNRECEIVED_MAX.as_millis()).unwrap_or(u32::MAX));
+    let _ = match over {
+        Over::Http(_) => {
+            let millis = u32::try_from(UNRECEIVED_MAX.as_millis()).unwrap_or(u32::MAX);
+            sockopt::set_tcp_user_timeout(stream, millis)
+        }
+        Over::Bytes => asked_whether_it_is_there(stream),
+    };
+}
+
+fn asked_whether_it_is_there(stream: &TcpStream) -> rustix::io::Result<()> {
+    sockopt::set_tcp_keepidle(stream, QUIET_MAX)?;
+    sockopt::set_tcp_keepintvl(stream, ASK_EVERY)?;
+    sockopt::set_tcp_keepcnt(stream, ASKS_MAX)?;
+    sockopt::set_socket_keepalive(stream, true)
 }
 
 impl Dial {
@@ -46,7 +66,7 @@ impl Dial {
         let connecting = async {
             let stream = TcpStream::connect(endpoint).await;
             let stream = stream.map_err(|source| Error::Connect { endpoint, source })?;
-            tune(&stream);
+            tune(&stream, over);
             match &self.tls {
                 None => Ok(Connection::Plain(stream)),
                 // In a box: few have it, and it is large.
@@ -79,13 +99,29 @@ impl Dial {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn a_connection_whose_other_side_is_gone_is_given_up() {
+    async fn tuned(over: Over) -> TcpStream {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("it listens");
         let stream = TcpStream::connect(address).await.expect("it listens");
-        tune(&stream);
-        let millis = rustix::net::sockopt::tcp_user_timeout(&stream).expect("it is set");
+        tune(&stream, over);
+        stream
+    }
+
+    #[tokio::test]
+    async fn a_connection_whose_other_side_is_gone_is_given_up() {
+        let stream = tuned(Over::Http(Protocol::Http1)).await;
+        let millis = sockopt::tcp_user_timeout(&stream).expect("it is set");
         assert_eq!(std::time::Duration::from_millis(millis.into()), UNRECEIVED_MAX);
+    }
+
+    #[tokio::test]
+    async fn where_anything_is_spoken_who_is_gone_is_found_and_who_takes_nothing_is_left_alone() {
+        let stream = tuned(Over::Bytes).await;
+        // It would count while the other side has no room.
+        assert_eq!(sockopt::tcp_user_timeout(&stream), Ok(0));
+        assert_eq!(sockopt::socket_keepalive(&stream), Ok(true));
+        assert_eq!(sockopt::tcp_keepidle(&stream), Ok(QUIET_MAX));
+        assert_eq!(sockopt::tcp_keepintvl(&stream), Ok(ASK_EVERY));
+        assert_eq!(sockopt::tcp_keepcnt(&stream), Ok(ASKS_MAX));
     }
 }

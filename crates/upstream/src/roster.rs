@@ -256,6 +256,17 @@ impl Roster {
         }
     }
 
+    /// It was tried to make a connection over which no calls go: how long that took, or why there is none. It counts as no call, neither for outliers nor for what is scaled by how long calls take.
+    pub fn connected(&self, endpoint: &Endpoint, made: Result<Duration, &str>, now: Instant) {
+        match made {
+            Ok(took) => {
+                self.answered(endpoint, now);
+                endpoint.load().latency.took(took, now);
+            }
+            Err(why) => self.unreachable(endpoint, why, now),
+        }
+    }
+
     fn failed(&self, endpoint: &Endpoint, in_a_row: u32, now: Instant) {
         let failures = self.failures.load(Ordering::Relaxed);
         // Where too many are out already, it is asked for again after as many more.

@@ -9,7 +9,6 @@ use crate::balance::{Ask, Random};
 use crate::choice::Choice;
 use crate::connection::Connection;
 use crate::error::Error;
-use crate::roster::Outcome;
 use crate::service::Service;
 use crate::ticket::{Running, is_of_endpoint};
 
@@ -25,8 +24,8 @@ pub struct Connected {
     pub running: Running,
 }
 
-/// Connects to an endpoint of a service; to another one at once if the first takes no connection within the service's `connect_timeout`, and then to a third. `key` is what the client is recognised by,
-/// where that decides. Errors: there is no endpoint, this machine cannot connect, or none of those that were tried has taken it. Cancel safe: a connection that is being made is given up.
+/// Connects to an endpoint of a service; to another one at once if the first takes no connection within the service's `connect_timeout` or this machine cannot connect to it, and then to a third. `key` is
+/// what the client is recognised by, where that decides. Errors: there is no endpoint, or none of those that were tried could be connected to. Cancel safe: a connection that is being made is given up.
 pub async fn connect(service: &Service, key: Option<u64>, env: &Env) -> Result<Connected, Error> {
     let (choice, mut random) = (Choice::new(key, None), Random::new(env.draw()));
     let roster = service.roster();
@@ -43,17 +42,18 @@ pub async fn connect(service: &Service, key: Option<u64>, env: &Env) -> Result<C
         let running = Running::new(endpoint);
         let connected = service.dial().connect_for_bytes(running.endpoint().instance().address).await;
         let now = env.now();
-        let ended = |outcome| roster.ended(running.endpoint(), outcome, now);
+        let made = |made| roster.connected(running.endpoint(), made, now);
         let error = match connected {
             Ok(stream) => {
-                ended(Outcome::Success(now.saturating_since(begun)));
+                made(Ok(now.saturating_since(begun)));
                 return Ok(Connected { stream, running });
             }
             Err(error) => error,
         };
         match &error {
-            Error::Connect { source, endpoint } if !is_of_endpoint(source, *endpoint) => return Err(error),
-            _ => ended(Outcome::Unreachable(&error.why())),
+            // This machine has no ports or files left, or no way to this one: another may be nearer.
+            Error::Connect { source, endpoint } if !is_of_endpoint(source, *endpoint) => {}
+            _ => made(Err(&error.why())),
         }
         tries = tries.saturating_sub(1);
         if tries == 0 {

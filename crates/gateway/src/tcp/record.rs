@@ -122,7 +122,7 @@ impl Record {
     pub(super) fn ends(mut self, end: &End) {
         let error = match end {
             End::Client(error) | End::Service(error) => Some(error.to_string()),
-            End::Over | End::Idle | End::Stopped => None,
+            End::Over | End::Idle { .. } | End::Stopped { .. } => None,
         };
         self.end(end.as_str(), error, matches!(end, End::Service(_)));
     }

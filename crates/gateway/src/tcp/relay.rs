@@ -23,6 +23,8 @@ use crate::connection::stopped;
 pub(super) const SCRATCH_BYTES: usize = 64 << 10;
 /// After so many bytes of a direction others of the worker have their turn.
 const TURN_BYTES: usize = 128 << 10;
+/// What moved less than so long ago may be followed by more.
+const QUIET: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// The buffer that all connections of a worker read through. Clones are the same one.
 #[derive(Debug, Clone)]
@@ -44,9 +46,15 @@ pub(super) enum End {
     /// The service is.
     Service(io::Error),
     /// Nothing has moved for too long.
-    Idle,
+    Idle {
+        /// Something was on its way that one side does not take.
+        is_amid: bool,
+    },
     /// Nothing is served any more.
-    Stopped,
+    Stopped {
+        /// The same, or something has just moved.
+        is_amid: bool,
+    },
 }
 
 impl End {
@@ -56,8 +64,18 @@ impl End {
             Self::Over => "over",
             Self::Client(_) => "client_lost",
             Self::Service(_) => "service_lost",
-            Self::Idle => "idle",
-            Self::Stopped => "stopped",
+            Self::Idle { .. } => "idle",
+            Self::Stopped { .. } => "stopped",
+        }
+    }
+
+    /// Whether the client is to be reset, and the service: who has not got all that there was is not to take it for that.
+    pub(super) const fn resets(&self) -> [bool; 2] {
+        match self {
+            Self::Over => [false, false],
+            Self::Client(_) => [false, true],
+            Self::Service(_) => [true, false],
+            Self::Idle { is_amid } | Self::Stopped { is_amid } => [*is_amid; 2],
         }
     }
 }
@@ -79,6 +97,8 @@ struct Half {
     direction: usize,
     /// What was read and is not taken yet.
     held: Bytes,
+    /// TLS has taken it, and the connection below has not.
+    is_unsent: bool,
     stage: Stage,
 }
 
@@ -109,7 +129,7 @@ struct Idle {
 impl Relay {
     /// Of which the client has said this already.
     pub(super) fn new(scratch: &Scratch, progress: &Arc<Progress>, read: Bytes, idle: Duration) -> Self {
-        let half = |direction, held| Half { direction, held, stage: Stage::Open };
+        let half = |direction, held| Half { direction, held, is_unsent: false, stage: Stage::Open };
         Self {
             scratch: scratch.clone(),
             progress: Arc::clone(progress),
@@ -132,8 +152,17 @@ impl Relay {
         let progress = Arc::clone(&self.progress);
         tokio::select! {
             end = poll_fn(|context| self.poll(client, service, context)) => end,
-            () = stopped(closing, || progress.count()) => End::Stopped,
+            () = stopped(closing, || progress.count()) => {
+                // A stop waits for as long for a connection to be quiet.
+                let is_quiet = self.idle.since.elapsed() >= QUIET;
+                End::Stopped { is_amid: self.holds() || !is_quiet }
+            }
         }
+    }
+
+    /// Whether something was read that has not left.
+    fn holds(&self) -> bool {
+        [&self.into, &self.out].into_iter().any(|half| half.is_unsent || !half.held.is_empty())
     }
 
     fn poll<C, S>(&mut self, client: &mut C, service: &mut S, context: &mut Context<'_>) -> Poll<End>
@@ -160,7 +189,8 @@ impl Relay {
         if into && out {
             return Poll::Ready(End::Over);
         }
-        self.idle.poll(progress.count() != before, context).map(|()| End::Idle)
+        let has_moved = progress.count() != before;
+        self.idle.poll(has_moved, context).map(|()| End::Idle { is_amid: self.holds() })
     }
 }
 
@@ -184,7 +214,7 @@ impl Half {
             ready!(written)?;
             if self.stage == Stage::Ending {
                 ready!(Pin::new(&mut *to).poll_shutdown(context)).map_err(Lost::Writing)?;
-                self.stage = Stage::Ended;
+                (self.stage, self.is_unsent) = (Stage::Ended, false);
             }
             if self.stage == Stage::Ended {
                 return Poll::Ready(Ok(()));
@@ -198,7 +228,9 @@ impl Half {
                 Poll::Ready(read) => read.map_err(Lost::Reading)?,
                 Poll::Pending => {
                     // TLS keeps what it has made of it.
-                    ready!(Pin::new(&mut *to).poll_flush(context)).map_err(Lost::Writing)?;
+                    let flushed = Pin::new(&mut *to).poll_flush(context);
+                    self.is_unsent = flushed.is_pending();
+                    ready!(flushed).map_err(Lost::Writing)?;
                     return Poll::Pending;
                 }
             }

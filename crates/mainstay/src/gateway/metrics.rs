@@ -2,7 +2,7 @@
 
 mod programs;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use mainstay_gateway::snapshot::Snapshot;
@@ -17,6 +17,8 @@ use programs::Programs;
 /// What is counted of the endpoints of services that are in force.
 pub(super) struct Endpoints {
     snapshot: Arc<ArcSwap<Snapshot>>,
+    /// Held by whoever collects: two at a time would count everything twice, or not at all.
+    collecting: Mutex<()>,
     endpoints: IntGaugeVec,
     running: IntGaugeVec,
     connections: IntGaugeVec,
@@ -38,6 +40,7 @@ impl Endpoints {
         );
         Self {
             snapshot: Arc::clone(snapshot),
+            collecting: Mutex::default(),
             endpoints: gauge(
                 "mainstay_upstream_endpoints",
                 "Endpoints, by how they are.",
@@ -67,6 +70,8 @@ impl Collector for Endpoints {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
+        // Whatever a scrape has left is reset by the next one.
+        let _collecting = self.collecting.lock().unwrap_or_else(PoisonError::into_inner);
         // Services that are gone are not shown any more.
         let gauges = [&self.endpoints, &self.running, &self.connections, &self.waiting];
         gauges.into_iter().for_each(IntGaugeVec::reset);

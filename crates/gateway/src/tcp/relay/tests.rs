@@ -119,7 +119,7 @@ async fn a_connection_on_which_nothing_moves_ends_after_its_time_and_not_before(
         (client, service)
     };
     let (end, _open) = join!(relay, speaks);
-    assert!(matches!(end, End::Idle), "{end:?}");
+    assert!(matches!(end, End::Idle { is_amid: false }), "{end:?}");
     assert_eq!(begun.elapsed().as_secs(), 3 * 59 + 60);
 }
 
@@ -135,8 +135,30 @@ async fn at_a_stop_a_quiet_one_ends_soon_and_one_that_never_is_in_the_end() {
             }
         };
         let (end, _, _) = join!(relay, goes_on, all(client));
-        assert!(matches!(end, End::Stopped), "{end:?}");
+        assert!(matches!(end, End::Stopped { is_amid } if is_amid == speaks), "{end:?}");
+        assert_eq!(end.resets(), [speaks; 2], "who is in the middle of something is not to take it for all");
         assert!(within.contains(&begun.elapsed().as_secs()), "{speaks}: {:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_side_does_not_take_is_lost_at_the_end_and_both_are_told() {
+    for stops in [false, true] {
+        let World { client: _client, mut service, relay, closing, .. } = world(b"", 64);
+        // Twice what there is room for on the way, so that something is held.
+        let pours = async {
+            service.write_all(&[7; 100]).await.expect("it is read");
+            if stops {
+                closing.cancel();
+            }
+        };
+        let (end, ()) = join!(relay, pours);
+        match end {
+            End::Idle { is_amid } => assert!(is_amid && !stops),
+            End::Stopped { is_amid } => assert!(is_amid && stops),
+            end => panic!("{end:?}"),
+        }
+        assert_eq!(end.resets(), [true; 2]);
     }
 }
 

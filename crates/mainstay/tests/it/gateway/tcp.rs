@@ -360,6 +360,72 @@ fn a_stop_ends_quiet_connections_and_lets_others_finish() {
     assert!(log.contains(r#""result":"stopped""#), "{log}");
 }
 
+/// One that says so much that nobody on the way has room for it, where its client takes nothing.
+fn pouring() -> SocketAddr {
+    service(|mut stream| {
+        let bytes = [7; 64 << 10];
+        loop {
+            stream.write_all(&bytes)?;
+        }
+    })
+}
+
+/// Reads to the end, which is none in order.
+#[track_caller]
+fn broken_off(mut stream: TcpStream) {
+    let error = std::io::copy(&mut stream, &mut std::io::sink()).expect_err("it was not all");
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn a_stop_in_the_middle_of_something_is_no_end_in_order() {
+    let yaml = config("service: pours", &[("pours", pouring())]);
+    let (node, addresses) = start(&yaml);
+    let mut busy = connect(addresses[0]);
+    next(&mut busy, 1);
+    node.signal(Signal::TERM);
+    // It ends as one that is quiet: its client takes nothing in the meantime.
+    let (status, log, _folder) = node.ended();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.contains(r#""result":"stopped""#), "{log}");
+    broken_off(busy);
+}
+
+#[test]
+fn a_connection_that_is_cut_off_is_no_end_in_order() {
+    let echo = named("echo");
+    // The drain is over before the connection was quiet for long enough.
+    let short = "drain: 200ms, linger: 100ms";
+    let yaml = config("service: echo", &[("echo", echo)]).replace("linger: 100ms", short);
+    let (node, addresses) = start(&yaml);
+    let mut client = connect(addresses[0]);
+    assert_eq!(next(&mut client, 6), "echo: ");
+    node.signal(Signal::TERM);
+    let (_, log, _folder) = node.ended();
+    assert!(log.contains(r#""result":"cut_off""#), "{log}");
+    broken_off(client);
+}
+
+#[test]
+fn a_stop_waits_for_no_connection_that_is_being_made() {
+    let (accepted, is_accepted) = std::sync::mpsc::sync_channel(1);
+    let silent = service(move |mut stream| {
+        accepted.send(()).expect("the test waits for it");
+        // No word of TLS comes back.
+        std::io::copy(&mut stream, &mut std::io::sink()).map(drop)
+    });
+    let slow = format!("[\"{silent}\"], tls: true, connect_timeout: 60s");
+    let yaml = config("service: silent", &[("silent", silent)]).replace(&format!("[\"{silent}\"]"), &slow);
+    let (node, addresses) = start(&yaml);
+    let client = connect(addresses[0]);
+    is_accepted.recv().expect("it is connected to");
+    node.signal(Signal::TERM);
+    assert_eq!(rest(client), "");
+    let (status, log, _folder) = node.ended();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.contains(r#""result":"stopped""#), "{log}");
+}
+
 #[test]
 fn no_more_connections_are_open_than_may_be_of_a_listener_and_of_a_source() {
     let echo = named("echo");
