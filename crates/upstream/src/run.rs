@@ -18,7 +18,7 @@ mod watching;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use mainstay_base::id::Name;
 use mainstay_resilience::Env;
@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::service::Service;
 pub use leftovers::{Known, end_leftovers};
 use lifeline::Lifeline;
-use limits::Division;
+use limits::Divided;
 pub use scale::{By, Last, Scale, View};
 use supervisor::Supervisor;
 
@@ -80,8 +80,8 @@ struct Shared {
     home: Home,
     env: Env,
     lifeline: Arc<Lifeline>,
-    /// The control group of this process, or why it cannot be divided: found out by the first program that needs it.
-    division: Arc<OnceLock<Result<Division, String>>>,
+    /// The control group of this process, which the first program divides that needs it.
+    division: Arc<Divided>,
 }
 
 struct Supervisors {

@@ -79,6 +79,8 @@ pub struct Fleet {
     started: u64,
     /// How many in a row ended before they were of use.
     failures: u32,
+    /// When the last one of them failed.
+    failed_at: Instant,
     /// How many have ended by themselves or were not of use.
     failed: u64,
     /// When one may be started again.
@@ -115,6 +117,11 @@ impl Instance {
         matches!(self.phase, Phase::Starting(_) | Phase::Warm(_) | Phase::Ready(_))
     }
 
+    /// Whether it could take calls since this time, or later.
+    fn is_since(&self, time: Instant) -> bool {
+        matches!(self.phase, Phase::Warm(since) | Phase::Ready(since) if since >= time)
+    }
+
     fn was_of_use(&self, now: Instant) -> bool {
         matches!(self.phase, Phase::Warm(since) | Phase::Ready(since) if now.saturating_since(since) >= OF_USE)
     }
@@ -125,20 +132,23 @@ impl Fleet {
     pub fn new(run: Run, now: Instant) -> Self {
         let wanted = run.first();
         let (run, instances) = (Arc::new(run), Vec::new());
-        Self { run, wanted, instances, started: 0, failures: 0, failed: 0, start_at: now }
+        Self { run, wanted, instances, started: 0, failures: 0, failed_at: now, failed: 0, start_at: now }
     }
 
-    /// Goes by another definition from now on. Instances of one that starts another program are replaced.
-    pub fn define(&mut self, run: Run, now: Instant) {
+    /// Goes by another definition from now on. Instances of one that starts another program are replaced. Returns whether the definition says how many are to take calls, whatever there were.
+    pub fn define(&mut self, run: Run, now: Instant) -> bool {
         if !self.run.starts_same(&run) {
             (self.failures, self.start_at) = (0, now);
         }
-        if self.run.instances != run.instances || self.run.scale.is_some() && run.scale.is_none() {
+        let says_number =
+            self.run.instances != run.instances || self.run.scale.is_some() && run.scale.is_none();
+        if says_number {
             self.wanted = run.first();
         } else if self.run.scale != run.scale {
             self.wanted = run.scale.as_ref().map_or(self.wanted, |scale| scale.within(self.wanted));
         }
         self.run = Arc::new(run);
+        says_number
     }
 
     /// Has so many take calls from now on.
@@ -242,8 +252,24 @@ impl Fleet {
         }
     }
 
+    /// An instance could not be started, since its program need not be there: that is no failure.
+    pub fn is_missing(&mut self, number: Number) {
+        self.instances.retain(|it| it.number != number);
+    }
+
+    /// A row of failures is over once one of the newest version was of use that began after it.
+    fn forgive(&mut self, now: Instant) {
+        let is_over =
+            |it: &Instance| it.was_of_use(now) && it.is_new(&self.run) && it.is_since(self.failed_at);
+        if self.failures > 0 && self.instances.iter().any(is_over) {
+            self.failures = 0;
+        }
+    }
+
     fn fail(&mut self, was_of_use: bool, now: Instant) {
+        self.forgive(now);
         self.failed += 1;
+        self.failed_at = now;
         self.failures = if was_of_use { 1 } else { self.failures.saturating_add(1) };
         self.start_at = now.saturating_add(self.backoff());
     }
@@ -263,6 +289,7 @@ impl Fleet {
     /// What is to be done now.
     pub fn next(&mut self, now: Instant) -> Vec<Action> {
         let mut actions = Vec::new();
+        self.forgive(now);
         self.end_late(now, &mut actions);
         self.take_warm(&mut actions);
         self.leave_surplus(now, &mut actions);
@@ -300,6 +327,7 @@ impl Fleet {
         }
         if late > 0 {
             self.failed += late;
+            self.failed_at = now;
             self.failures = self.failures.saturating_add(1);
             self.start_at = now.saturating_add(self.backoff());
         }
@@ -344,7 +372,7 @@ impl Fleet {
             (self.count(|it| it.is_up() && it.is_new(run)), self.count(|it| it.is_ready() && it.is_new(run)));
         // Those of an earlier version stand by until the newest one has shown that it works, unless they keep it from that.
         let is_proven = self.count(|it| (it.is_warm() || it.is_ready()) && it.is_new(run)) > 0;
-        let has_no_room = new < self.runs_max() && self.count(Instance::is_up) >= self.up_max();
+        let has_no_room = new == 0 && self.count(Instance::is_up) >= self.up_max();
         let stands_by = |it: &Instance| !it.is_spent && wanted > 0 && !is_proven && !has_no_room;
         let old_idle = oldest(&|it| !it.is_new(run) && (it.is_starting() || it.is_warm() && !stands_by(it)));
         if old_idle.is_some() {

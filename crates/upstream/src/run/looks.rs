@@ -33,7 +33,7 @@ pub(super) struct Looks {
     above: BTreeMap<Number, u32>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Counted {
     succeeded: u64,
     took_nanos: u64,
@@ -89,20 +89,20 @@ impl Looks {
         self.running.1 += 1;
     }
 
-    /// What was seen since the last look of the endpoints that take calls, of which these are the instances with what they used until now.
+    /// What was seen since the last look of the endpoints that take calls, of which these are the instances with what they used until now; none if no sample was taken since, such as for a look that others have begun.
     pub(super) fn look(
         &mut self,
         taking: &[Arc<Endpoint>],
         used: Option<&[(Number, Usage)]>,
         now: Instant,
-    ) -> Look {
+    ) -> Option<Look> {
         let (sum, samples) = std::mem::take(&mut self.running);
-        Look {
+        (samples > 0).then(|| Look {
             taking: taking.len() as u32,
-            in_flight: sum as f64 / f64::from(samples.max(1)),
+            in_flight: sum as f64 / f64::from(samples),
             latency: self.latency(taking),
             cpu: used.and_then(|used| self.cpu(used, taking.len(), now)),
-        }
+        })
     }
 
     fn latency(&mut self, taking: &[Arc<Endpoint>]) -> Option<Duration> {
@@ -114,9 +114,11 @@ impl Looks {
             let failed = load.failed.load(Ordering::Relaxed);
             let succeeded = load.ended.load(Ordering::Relaxed).saturating_sub(failed);
             let counted = Counted { succeeded, took_nanos: load.took_nanos.load(Ordering::Relaxed) };
-            let before = before.get(&endpoint.id()).copied().unwrap_or_default();
-            calls += counted.succeeded.saturating_sub(before.succeeded);
-            nanos += counted.took_nanos.saturating_sub(before.took_nanos);
+            // What it had done before anybody looked is not of now.
+            if let Some(before) = before.get(&endpoint.id()) {
+                calls += counted.succeeded.saturating_sub(before.succeeded);
+                nanos += counted.took_nanos.saturating_sub(before.took_nanos);
+            }
             self.counted.insert(endpoint.id(), counted);
         }
         (calls > 0).then(|| Duration::from_nanos(nanos / calls.max(1)))
@@ -183,27 +185,43 @@ mod tests {
             endpoint.load().took_nanos.fetch_add(millis * 1_000_000, Ordering::Relaxed);
         };
         let mut looks = Looks::new(at(0));
-        count(&one, 10, 2, 400);
+        count(&one, 100, 0, 90_000);
         [3, 5].into_iter().for_each(|running| looks.sample(running));
         let seen = looks.look(&[Arc::clone(&one)], Some(&[(Number(1), usage(100, 1))]), at(1_000));
-        let latency = Some(Duration::from_millis(50));
         assert_eq!(
             seen,
-            Look { taking: 1, in_flight: 4.0, latency, cpu: None },
-            "how much it used before is not known"
+            Some(Look { taking: 1, in_flight: 4.0, latency: None, cpu: None }),
+            "how much it used before, and how long its calls took, is not known"
         );
-        count(&one, 1, 1, 0);
-        count(&two, 1, 0, 20);
+        count(&one, 11, 3, 160);
+        count(&two, 1, 0, 900);
+        looks.sample(0);
         let used = [(Number(1), usage(600, 1)), (Number(2), usage(9_000, 1))];
         let seen = looks.look(&[Arc::clone(&one), Arc::clone(&two)], Some(&used), at(2_000));
         let latency = Some(Duration::from_millis(20));
         assert_eq!(
             seen,
-            Look { taking: 2, in_flight: 0.0, latency, cpu: Some(1.0) },
+            Some(Look { taking: 2, in_flight: 0.0, latency, cpu: Some(1.0) }),
             "as if both were as busy"
         );
+        looks.sample(7);
         let seen = looks.look(&[one], None, at(3_000));
-        assert_eq!(seen, Look { taking: 1, in_flight: 0.0, latency: None, cpu: None });
+        assert_eq!(seen, Some(Look { taking: 1, in_flight: 7.0, latency: None, cpu: None }));
+    }
+
+    #[test]
+    fn a_look_without_samples_sees_nothing() {
+        let endpoint = Arc::new(Endpoint::new(Instance::at(([127, 0, 0, 1], 1).into())));
+        let used = [(Number(1), usage(600, 1))];
+        let mut looks = Looks::new(at(0));
+        assert_eq!(
+            looks.look(&[Arc::clone(&endpoint)], Some(&used), at(10)),
+            None,
+            "an earlier rule began it"
+        );
+        looks.sample(2);
+        let seen = looks.look(&[endpoint], Some(&used), at(1_000)).expect("there was a sample");
+        assert_eq!(seen.in_flight, 2.0);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! How many instances of a program there should be, by what they have to do: decided from one look to the next, without looking.
 //!
 //! What is wanted is what there is times how much too much each has to do, as Kubernetes' Horizontal Pod Autoscaler has it; of several targets the one counts that asks for the most. Steps up are bounded, steps down
-//! wait, and what rises is foreseen. What is not known never takes an instance away.
+//! wait and are bounded too, since what is seen while there are instances to spare does not tell how few bear the load; and what rises is foreseen. What is not known never takes an instance away.
 
+mod floor;
 mod trend;
 
 use std::collections::VecDeque;
@@ -12,6 +13,7 @@ use mainstay_base::time::Instant;
 use mainstay_base::units::Duration;
 
 use crate::config::{Scaling, Target};
+use floor::Floor;
 use trend::Trend;
 
 /// How often it is looked.
@@ -22,6 +24,9 @@ const TOLERANCE_RATIO: f64 = 0.1;
 
 /// How many more there are at most in a step: twice as many as take calls, or so many more. The next step waits for them to take calls, since it goes by those that do.
 const STEP_MIN: u32 = 4;
+
+/// Of how many that take calls one goes in a step down, at most; the next step waits for `down_after`.
+const STEP_DOWN_OF: u32 = 4;
 
 /// What was seen of a service since the look before.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -77,8 +82,18 @@ pub struct Rule {
     scaling: Scaling,
     in_flight: Trend,
     cpu: Trend,
-    /// How many were asked for and when, as far back as it counts.
-    asked: VecDeque<(Instant, u32)>,
+    /// What was asked for, as far back as it counts.
+    asked: VecDeque<Asked>,
+    floor: Floor,
+}
+
+/// What was asked for at a look.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    at: Instant,
+    instances: u32,
+    /// How much there was to do that instances share, in instances that it keeps at their target.
+    load: f64,
 }
 
 /// How many instances a target asks for.
@@ -91,8 +106,8 @@ struct Need {
 impl Rule {
     /// One that begins with so many instances, which were right until now.
     pub fn new(scaling: Scaling, wanted: u32, now: Instant) -> Self {
-        let asked = VecDeque::from([(now, wanted)]);
-        Self { scaling, in_flight: Trend::default(), cpu: Trend::default(), asked }
+        let asked = VecDeque::from([Asked { at: now, instances: wanted, load: 0.0 }]);
+        Self { scaling, in_flight: Trend::default(), cpu: Trend::default(), asked, floor: Floor::default() }
     }
 
     /// What it goes by.
@@ -108,8 +123,11 @@ impl Rule {
         // What is not known takes nothing away.
         let needed = if all_known { needed } else { needed.max(wanted) };
         let step_max = (look.taking.saturating_mul(2)).max(look.taking.saturating_add(STEP_MIN)).max(wanted);
-        let asked = self.scaling.within(needed.min(step_max));
-        let to = self.settle(asked, self.scaling.within(wanted), now);
+        // Nor does more go at once than shows in time that it was missed.
+        let step_min = wanted.saturating_sub((look.taking / STEP_DOWN_OF).max(1));
+        let instances = self.scaling.within(needed.min(step_max).max(step_min));
+        let load = needs.iter().filter_map(Need::load).fold(0.0, f64::max);
+        let to = self.settle(Asked { at: now, instances, load }, self.scaling.within(wanted), look.taking);
         let reason = most.map(|need| need.reason).filter(|_| to != self.scaling.within(wanted));
         (to != wanted).then_some(Change { from: wanted, to, reason })
     }
@@ -138,19 +156,32 @@ impl Rule {
         (known.into_iter().flatten().collect(), unknown.is_empty())
     }
 
-    /// More at once or when that was asked for during a while, fewer as far as they were enough during a while.
-    fn settle(&mut self, asked: u32, wanted: u32, now: Instant) -> u32 {
+    /// More at once or when that was asked for during a while, fewer as far as they were enough during a while, and not as few as were too few lately.
+    fn settle(&mut self, asked: Asked, wanted: u32, taking: u32) -> u32 {
         let Scaling { up_after, down_after, .. } = self.scaling;
-        self.asked.push_back((now, asked));
+        let now = asked.at;
+        self.asked.push_back(asked);
         let longest = up_after.max(down_after);
-        self.asked.retain(|(at, _)| now.saturating_since(*at) <= longest);
+        self.asked.retain(|asked| now.saturating_since(asked.at) <= longest);
         let within = |window: Duration| {
-            let asked = self.asked.iter().filter(move |(at, _)| now.saturating_since(*at) <= window);
-            asked.map(|(_, asked)| *asked)
+            self.asked.iter().filter(move |asked| now.saturating_since(asked.at) <= window)
         };
-        let lowest = within(up_after).min().unwrap_or(asked);
-        let highest = within(down_after).max().unwrap_or(asked);
-        if lowest > wanted { lowest } else { wanted.min(highest) }
+        let lowest = within(up_after).map(|asked| asked.instances).min().unwrap_or(asked.instances);
+        let highest = within(down_after).map(|asked| asked.instances).max().unwrap_or(asked.instances);
+        let load = within(down_after).map(|asked| asked.load).fold(0.0, f64::max);
+        let fewest = self.floor.fewest(load, down_after, now);
+        if lowest > wanted {
+            // Where some are missing anyhow, it is not their number that is too low.
+            if taking >= wanted {
+                self.floor.were_too_few(wanted, down_after, now);
+            }
+            return lowest;
+        }
+        let to = wanted.min(highest.max(fewest));
+        if to < wanted {
+            self.floor.stepped_down(to, load, now);
+        }
+        to
     }
 }
 
@@ -162,6 +193,12 @@ fn shared(source: Source, value: f64, target: f64, ahead: f64, taking: u32) -> O
 }
 
 impl Need {
+    /// How much there is of what instances share, in instances; a latency is each one's own.
+    fn load(&self) -> Option<f64> {
+        let Reason { source, value, target, .. } = self.reason;
+        (source != Source::Latency).then_some(value / target)
+    }
+
     /// A latency says that there are too few, and not how many there are too many: calls that wait for nobody become no faster. So fewer are asked for one by one.
     fn by_latency(value: Duration, target: Duration, taking: u32, wanted: u32) -> Self {
         let (value, target) = (value.as_std().as_secs_f64(), target.as_std().as_secs_f64());

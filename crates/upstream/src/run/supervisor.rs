@@ -1,6 +1,7 @@
 //! Runs the program of one service.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mainstay_base::time::Instant;
@@ -10,9 +11,9 @@ use tokio::task::{AbortHandle, JoinError, JoinSet};
 
 use super::Shared;
 use super::fleet::{Action, Fleet, Number, Phase};
-use super::limits::{Division, Group};
+use super::limits::Group;
 use super::process::{self, Process};
-use super::scale::Seen;
+use super::scale::{Asked, Seen};
 use super::usage::Usage;
 use super::warm_up::{self, Awaited};
 use super::watching::Watching;
@@ -36,7 +37,7 @@ pub(super) struct Supervisor {
     pub(super) events: JoinSet<Event>,
     pub(super) watching: Watching,
     /// It is told what was asked for besides the definition.
-    asked: watch::Receiver<Option<u32>>,
+    asked: watch::Receiver<Option<Asked>>,
     /// Something was.
     was_asked: bool,
     /// That processor time cannot be limited here was told.
@@ -50,7 +51,7 @@ pub(super) struct Supervisor {
 /// An instance that runs.
 pub(super) struct Running {
     pub(super) process: Process,
-    /// Asks whether it takes calls.
+    /// Asks whether it can take calls; and while it is warm, whether it still can.
     asking: AbortHandle,
     /// What holds it to its processor time.
     _group: Option<Group>,
@@ -58,8 +59,10 @@ pub(super) struct Running {
 
 /// What happens to instances.
 pub(super) enum Event {
-    /// It takes calls.
+    /// It can take calls.
     Ready(Number),
+    /// It was warm, and cannot any more: why.
+    Unwell(Number, String),
     /// It has ended, and how.
     Ended(Number, process::End),
     /// What process groups take of the machine was read, or could not be.
@@ -114,7 +117,7 @@ impl Supervisor {
                     let told = told.borrow_and_update().clone();
                     self.told(told);
                 }
-                Ok(()) = self.asked.changed() => self.scale(),
+                Ok(()) = self.asked.changed() => self.asked(),
                 () = tokio::time::sleep(wait.as_std()) => {}
             }
         }
@@ -130,24 +133,46 @@ impl Supervisor {
         if !Arc::ptr_eq(service.scale(), self.service.scale()) {
             self.asked = service.scale().asked();
         }
-        let numbers = |run: &Run| (run.instances, run.scale.clone());
-        if self.service.config().run.as_ref().is_some_and(|before| numbers(before) != numbers(&run)) {
-            service.scale().set(None);
+        if let Some(before) = &self.service.config().run {
+            service.scale().forget(before, &run);
         }
-        self.service = service;
+        let before = std::mem::replace(&mut self.service, service);
         if std::mem::take(&mut self.is_missing) || std::mem::take(&mut self.is_ending) {
             self.fleet.scale(run.first());
         }
-        self.fleet.define(run, self.shared.env.now());
+        if self.fleet.define(run, self.shared.env.now()) {
+            self.watching.forget();
+        }
+        self.scale();
+        if !warm_up::asks_same(before.config(), self.service.config()) {
+            self.ask_anew();
+        }
+    }
+
+    /// Somebody has asked for a number, or does not any more.
+    fn asked(&mut self) {
+        let run = self.service.config().run.as_ref();
+        let is_for = |asked: &Asked| run.is_some_and(|run| asked.is_for(run));
+        // One for a definition that is about to be told counts then.
+        if !self.is_ending && self.asked.borrow_and_update().as_ref().is_some_and(|asked| !is_for(asked)) {
+            return;
+        }
+        // It may be there by now: it is tried once more.
+        if std::mem::take(&mut self.is_missing)
+            && let Some(run) = &self.service.config().run
+        {
+            self.fleet.scale(run.first());
+        }
         self.scale();
     }
 
     /// Goes by what was asked for, if something was; else by the definition.
     fn scale(&mut self) {
-        let asked = *self.asked.borrow_and_update();
+        let asked = self.asked.borrow_and_update().clone();
+        let run = self.service.config().run.as_ref();
+        let asked = asked.filter(|asked| run.is_some_and(|run| asked.is_for(run))).map(|it| it.instances);
         let was_asked = std::mem::replace(&mut self.was_asked, asked.is_some());
         if !self.is_ending && !self.is_missing {
-            let run = self.service.config().run.as_ref();
             let defined = run.filter(|run| was_asked && run.scale.is_none()).map(Run::first);
             if let Some(wanted) = asked.or(defined) {
                 self.fleet.scale(wanted);
@@ -155,7 +180,7 @@ impl Supervisor {
         }
         // A rule goes on from the number that there is.
         let is_ruled = asked.is_none() && !self.is_ending && !self.is_missing;
-        let scaling = self.service.config().run.as_ref().and_then(|run| run.scale.clone());
+        let scaling = run.and_then(|run| run.scale.clone());
         self.watching.rule_by(scaling.filter(|_| is_ruled), self.fleet.wanted(), self.shared.env.now());
     }
 
@@ -167,6 +192,7 @@ impl Supervisor {
             failed: self.fleet.failed(),
             scaled: self.watching.scaled(),
             last: self.watching.last().cloned(),
+            is_missing: self.is_missing,
         });
     }
 
@@ -177,6 +203,8 @@ impl Supervisor {
                 let (service, instance) = (self.service.name(), number.0);
                 tracing::info!(target: "mainstay::upstream", %service, instance, "a warm instance takes calls");
                 (self.shared.home.is_up)(service);
+                // From now on it is checked as an endpoint.
+                self.running.get(&number).into_iter().for_each(|running| running.asking.abort());
             }
             // It is described as leaving.
             Action::Leave(_) => {}
@@ -202,13 +230,45 @@ impl Supervisor {
         self.shared.lifeline.tell(number, pid);
         tracing::info!(target: "mainstay::upstream", %service, instance = number.0, pid, %address, "instance started");
         self.events.spawn(async move { Event::Ended(number, ending.await) });
+        let asking = self.ask(number, address, self.shared.env.now());
+        self.running.insert(number, Running { process, asking, _group: group });
+    }
+
+    /// Asks an instance that was started then, until it can take calls.
+    fn ask(&mut self, number: Number, address: SocketAddr, since: Instant) -> AbortHandle {
         let (service, env) = (Arc::clone(&self.service), self.shared.env.clone());
-        let since = env.now();
-        let asking = self.events.spawn(async move {
+        self.events.spawn(async move {
             warm_up::ready(&Awaited { service: &service, number, address, since }, &env).await;
             Event::Ready(number)
-        });
-        self.running.insert(number, Running { process, asking, _group: group });
+        })
+    }
+
+    /// Asks a warm instance from time to time, if the service has a check, until it fails as often as an endpoint may.
+    fn ask_warm(&mut self, number: Number, address: SocketAddr) -> AbortHandle {
+        let (service, env) = (Arc::clone(&self.service), self.shared.env.clone());
+        self.events
+            .spawn(async move { Event::Unwell(number, warm_up::unwell(&service, address, &env).await) })
+    }
+
+    /// Asks those that do not take calls yet by what the service says now.
+    fn ask_anew(&mut self) {
+        let asked: Vec<_> =
+            self.running.iter().map(|(number, running)| (*number, running.process.address())).collect();
+        for (number, address) in asked {
+            let asking = match self.fleet.phase(number) {
+                Some(Phase::Starting(since)) => self.ask(number, address, since),
+                Some(Phase::Warm(_)) => self.ask_warm(number, address),
+                _ => continue,
+            };
+            self.asks_by(number, asking);
+        }
+    }
+
+    /// An instance is asked by this from now on, and not by what asked it before.
+    fn asks_by(&mut self, number: Number, asking: AbortHandle) {
+        if let Some(running) = self.running.get_mut(&number) {
+            std::mem::replace(&mut running.asking, asking).abort();
+        }
     }
 
     /// Holds an instance to what it may take, as far as the system does.
@@ -220,17 +280,12 @@ impl Supervisor {
             tracing::warn!(target: "mainstay::upstream", %service, instance, %error, "an instance runs without its limit of files");
         }
         let cores = run.limits.cpu?;
-        let division = self.shared.division.get_or_init(Division::of_this_process);
-        let held = match division {
-            Ok(division) => {
-                division.hold(service, number, process.pid(), cores).map_err(|error| error.to_string())
-            }
-            Err(why) => Err(why.clone()),
-        };
+        let held = self.shared.division.hold(service, number, process.pid(), cores);
+        let was_told = std::mem::replace(&mut self.was_told_of_cpu, held.is_err());
         if let Err(error) = &held
-            && !std::mem::replace(&mut self.was_told_of_cpu, true)
+            && !was_told
         {
-            tracing::warn!(target: "mainstay::upstream", %service, error, "instances run without `limits.cpu`: run Mainstay in a control group that it may divide, such as a systemd service with `Delegate=cpu`");
+            tracing::warn!(target: "mainstay::upstream", %service, error, "instances run without `limits.cpu`, and it is tried again at the next start: it takes a control group that Mainstay may divide, such as that of a systemd service with `Delegate=cpu`");
         }
         held.ok()
     }
@@ -244,11 +299,12 @@ impl Supervisor {
             self.is_missing = true;
             self.fleet.scale(0);
             self.scale();
+            self.fleet.is_missing(number);
         } else {
             let failures = self.fleet.failures() + 1;
             tracing::error!(target: "mainstay::upstream", %service, %error, failures, "cannot start an instance");
+            self.fleet.has_ended(number, self.shared.env.now());
         }
-        self.fleet.has_ended(number, self.shared.env.now());
     }
 
     fn happened(&mut self, event: Result<Event, JoinError>) {
@@ -256,16 +312,40 @@ impl Supervisor {
         match event {
             Ok(Event::Ready(number)) => {
                 self.fleet.is_ready(number, now);
-                if matches!(self.fleet.phase(number), Some(Phase::Ready(_))) {
-                    self.describe(now);
-                    (self.shared.home.is_up)(self.service.name());
-                }
+                self.is_ready(number, now);
             }
+            Ok(Event::Unwell(number, error)) => self.is_unwell(number, &error, now),
             Ok(Event::Used(used)) => self.looked(used.as_ref(), now),
             Ok(Event::Ended(number, end)) => self.ended(number, &end, now),
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             // It asked for an instance that has ended.
             Err(_) => {}
+        }
+    }
+
+    /// An instance can take calls, and does or is warm.
+    fn is_ready(&mut self, number: Number, now: Instant) {
+        match self.fleet.phase(number) {
+            Some(Phase::Ready(_)) => {
+                self.describe(now);
+                (self.shared.home.is_up)(self.service.name());
+            }
+            Some(Phase::Warm(_)) => {
+                if let Some(address) = self.running.get(&number).map(|running| running.process.address()) {
+                    let asking = self.ask_warm(number, address);
+                    self.asks_by(number, asking);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// An instance that was warm is not well any more. It may take calls by now: then it is checked as an endpoint.
+    fn is_unwell(&mut self, number: Number, error: &str, now: Instant) {
+        if matches!(self.fleet.phase(number), Some(Phase::Warm(_))) && self.fleet.is_spent(number, false, now)
+        {
+            let (service, instance) = (self.service.name(), number.0);
+            tracing::warn!(target: "mainstay::upstream", %service, instance, error, "a warm instance is not well any more, and is ended");
         }
     }
 

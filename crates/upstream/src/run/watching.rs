@@ -42,6 +42,11 @@ impl Watching {
         }
     }
 
+    /// Begins anew with what decides: the number was set, whatever was asked for before.
+    pub(super) fn forget(&mut self) {
+        self.rule = None;
+    }
+
     /// How often there were to be more, and how often fewer.
     pub(super) const fn scaled(&self) -> (u64, u64) {
         self.scaled
@@ -122,7 +127,7 @@ impl Supervisor {
         let Watching { looks, rule, .. } = &mut self.watching;
         if let Some(rule) = rule {
             let look = looks.look(&taking, ready.as_deref(), now);
-            if let Some(change) = rule.look(&look, self.fleet.wanted(), now) {
+            if let Some(change) = look.and_then(|look| rule.look(&look, self.fleet.wanted(), now)) {
                 self.change(&change);
             }
         }
@@ -148,5 +153,40 @@ impl Supervisor {
                 tracing::warn!(target: "mainstay::upstream", %service, instance, %memory, %limit, "an instance has far more memory than it may, and is ended");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::fleet::Fleet;
+    use crate::run::scaling::Look;
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_nanos(seconds * 1_000_000_000)
+    }
+
+    #[test]
+    fn a_number_that_a_definition_says_holds_until_it_was_too_many_for_a_while() {
+        let definition = |instances: u32| -> crate::config::Run {
+            let json = format!(
+                r#"{{"command": ["x"], "instances": {instances}, "scale": {{"max": 9, "target": {{"in_flight": 4}}, "down_after": "20s"}}}}"#
+            );
+            serde_json::from_str(&json).expect("a definition")
+        };
+        let (mut fleet, mut watching) = (Fleet::new(definition(1), at(0)), Watching::new(at(0)));
+        let scaling = definition(1).scale;
+        watching.rule_by(scaling.clone(), fleet.wanted(), at(0));
+        let look = |watching: &mut Watching, wanted, second| {
+            let rule = watching.rule.as_mut().expect("there is one");
+            rule.look(&Look { taking: wanted, in_flight: 1.0, ..Look::default() }, wanted, at(second))
+        };
+        (1..60).for_each(|second| assert_eq!(look(&mut watching, 1, second), None));
+        assert!(fleet.define(definition(8), at(60)), "it says another number");
+        watching.forget();
+        watching.rule_by(scaling, fleet.wanted(), at(60));
+        (61..=80).for_each(|second| assert_eq!(look(&mut watching, 8, second), None));
+        assert_eq!(look(&mut watching, 8, 81).map(|change| change.to), Some(6));
+        assert!(!fleet.define(definition(8), at(90)), "it says the same");
     }
 }

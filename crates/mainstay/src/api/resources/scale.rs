@@ -51,7 +51,7 @@ pub async fn put(State(context): State<Context>, uri: Uri, request: Body) -> Res
         let detail = format!("{instances} instances are more than {}", Run::INSTANCES_MAX);
         return Err(Problem::new(Code::Invalid, detail).fact("pointer", "/instances").into());
     }
-    service.scale().set(instances);
+    service.scale().set(instances, &run);
     Ok(answer::json(&Scaled::of(service.scale().view(&run))))
 }
 

@@ -81,6 +81,44 @@ fn one_that_does_not_begin_in_time_is_ended() {
     assert_eq!(starts(&again).len(), 1, "{again:?}");
 }
 
+#[test]
+fn a_row_of_failures_is_over_when_one_was_of_use_since() {
+    let mut fleet = fleet(r#"{"command": ["x"], "instances": 2}"#);
+    let first = starts(&fleet.next(at(0)));
+    fleet.is_ready(first[0], at(0));
+    let (mut last, mut now) = (first[1], 0);
+    for wait in [100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600] {
+        fleet.has_ended(last, at(now));
+        assert_eq!(
+            fleet.due(at(now)),
+            Some(at(now + wait)),
+            "that the other one works says nothing of this one"
+        );
+        now += wait;
+        last = starts(&fleet.next(at(now)))[0];
+    }
+    fleet.is_ready(last, at(now));
+    fleet.next(at(now + 9_999));
+    assert_eq!(fleet.failures(), 9);
+    fleet.next(at(now + 10_000));
+    assert_eq!(fleet.failures(), 0);
+    fleet.scale(3);
+    let [another] = starts(&fleet.next(at(now + 20_000)))[..] else { panic!("one is started") };
+    fleet.has_ended(another, at(now + 20_000));
+    assert_eq!(fleet.due(at(now + 20_000)), Some(at(now + 20_100)));
+}
+
+#[test]
+fn one_that_is_missing_and_may_be_has_not_failed() {
+    let mut fleet = fleet(r#"{"command": ["x"], "optional": true}"#);
+    let [number] = starts(&fleet.next(at(0)))[..] else { panic!("one is tried") };
+    fleet.scale(0);
+    fleet.is_missing(number);
+    assert_eq!((fleet.failed(), fleet.failures(), fleet.next(at(0))), (0, 0, vec![]));
+    fleet.scale(1);
+    assert_eq!(starts(&fleet.next(at(0))).len(), 1, "at once");
+}
+
 /// Rolls from one version to another, each new one being ready after a second; returns the fewest that took calls, and the most that ran.
 fn roll(more: &str) -> (usize, usize) {
     let mut fleet = fleet(&format!(r#"{{"command": ["one"], "instances": 4{more}}}"#));
@@ -218,6 +256,23 @@ fn those_that_are_warm_are_replaced_with_the_others_once_the_new_version_works()
 }
 
 #[test]
+fn one_that_is_warm_stands_by_until_one_of_the_new_version_works() {
+    let (mut fleet, old) = up(r#"{"command": ["one"], "instances": 2, "warm": 1}"#);
+    fleet.define(run(r#"{"command": ["two"], "instances": 2, "warm": 1}"#), at(0));
+    let actions = fleet.next(at(0));
+    let [new] = starts(&actions)[..] else { panic!("one is started") };
+    assert_eq!(actions.len(), 1, "{actions:?}");
+    assert_eq!(fleet.next(at(100)), []);
+    assert_eq!(phases(&fleet), (1, 1, 2, 0));
+    fleet.has_ended(new, at(200));
+    assert_eq!(fleet.next(at(200)), [], "nor does it go when that has failed");
+    let [new] = starts(&fleet.next(at(300)))[..] else { panic!("one is tried again") };
+    assert_eq!(phases(&fleet), (1, 1, 2, 0));
+    fleet.is_ready(new, at(400));
+    assert!(fleet.next(at(400)).contains(&Action::Leave(old[2])), "it works");
+}
+
+#[test]
 fn those_that_are_warm_make_room_where_there_is_none_for_another_version() {
     let (mut fleet, old) = up(r#"{"command": ["one"], "instances": 1, "warm": 2}"#);
     fleet.define(run(r#"{"command": ["two"], "instances": 1}"#), at(0));
@@ -327,10 +382,31 @@ impl World {
         }
     }
 
+    /// Those of an earlier version that are warm while none of the newest works, and those of the newest that begin.
+    fn standing_by(&self) -> (Vec<Number>, Vec<Number>) {
+        let of = |is: &dyn Fn(&Instance) -> bool| -> Vec<Number> {
+            self.fleet.instances.iter().filter(|it| is(it)).map(|it| it.number).collect()
+        };
+        let is_new = |it: &Instance| it.is_new(&self.fleet.run);
+        if self.fleet.wanted() == 0 || !of(&|it| is_new(it) && (it.is_warm() || it.is_ready())).is_empty() {
+            return (Vec::new(), Vec::new());
+        }
+        (of(&|it| it.is_warm() && !it.is_spent && !is_new(it)), of(&|it| it.is_starting() && is_new(it)))
+    }
+
     /// Does what the fleet says, and sees that it may say so.
     fn acts(&mut self) -> usize {
         let before = self.fleet.counts();
+        let standing_by = self.standing_by();
         let actions = self.fleet.next(at(self.now));
+        // Unless the new one did not begin in time, or it stands in, and fewer may take calls meanwhile.
+        if self.fleet.instances.iter().any(|it| it.is_starting() && standing_by.1.contains(&it.number)) {
+            let is_gone = |number: &&Number| {
+                actions.contains(&Action::Leave(**number)) && !actions.contains(&Action::Take(**number))
+            };
+            let gone = standing_by.0.iter().find(is_gone);
+            assert_eq!(gone, None, "no new one works yet, of {standing_by:?}");
+        }
         let (after, wanted) = (self.fleet.counts(), self.fleet.wanted());
         let (_, surge, unavailable, warm) = self.of;
         let warm = if wanted == 0 { 0 } else { warm };

@@ -65,11 +65,11 @@ fn a_step_up_is_bounded_until_those_of_the_last_one_take_calls() {
 }
 
 #[test]
-fn a_step_down_is_to_the_most_that_were_needed_during_a_while() {
+fn a_step_down_waits_for_a_while_and_takes_a_quarter_at_most() {
     let load = [vec![40.0; 5], vec![20.0; 5], vec![4.0; 20]].concat();
     let wanted = simulate(PLAIN, 0, load);
     assert_eq!(wanted[3..16], [10; 13], "the last 10 s count");
-    assert_eq!((wanted[16], wanted[20], wanted[21], wanted[30]), (5, 5, 1, 1), "{wanted:?}");
+    assert_eq!((wanted[16], wanted[26], wanted[27], wanted[30]), (8, 8, 6, 6), "{wanted:?}");
     let fewer = simulate(PLAIN, 0, [0.0; 30]);
     assert_eq!(fewer, [1; 31], "there is one at least");
 }
@@ -83,6 +83,48 @@ fn what_swings_does_not_make_instances_come_and_go() {
     let noise = (0..200_u32).map(|second| 24.0 + f64::from(second.wrapping_mul(2_654_435_761) >> 28));
     let wanted = simulate(PLAIN, 2, noise);
     assert!(changes(&wanted[20..]) <= 6 && wanted[20..].iter().all(|it| (8..=10).contains(it)), "{wanted:?}");
+}
+
+/// How many there are to be after each second of calls that take a tenth of a second and of which an instance bears so many a second; those that it cannot bear wait.
+fn queueing(rule: &str, borne_per_s: f64, rates_per_s: impl IntoIterator<Item = f64>) -> Vec<u32> {
+    let mut rule = Rule::new(scaling(rule), 1, at(0));
+    let (mut wanted, mut waiting) = (vec![1_u32], 0.0_f64);
+    for (second, rate) in rates_per_s.into_iter().enumerate() {
+        let now = *wanted.last().expect("one");
+        let taking = wanted[second.saturating_sub(2)].min(now);
+        waiting = (waiting + rate - f64::from(taking) * borne_per_s).max(0.0);
+        let change = rule.look(&in_flight(taking, rate * 0.1 + waiting), now, at(second as u64 + 1));
+        wanted.push(change.map_or(now, |change| change.to));
+    }
+    wanted
+}
+
+/// How many times there were more, after at least ten seconds without that.
+fn rises(wanted: &[u32]) -> usize {
+    let up: Vec<usize> = (1..wanted.len()).filter(|second| wanted[second - 1] < wanted[*second]).collect();
+    up.len() - up.windows(2).filter(|two| two[1] - two[0] < 10).count()
+}
+
+#[test]
+fn a_constant_load_comes_to_rest_though_what_is_at_work_asks_for_too_few() {
+    // What is at work is ten calls, and asks for five instances; it takes eight to ten to bear them.
+    for borne_per_s in [10.0, 11.0, 12.0, 14.0] {
+        let rule = r#"{"max": 12, "target": {"in_flight": 2}, "look_ahead": "0s", "down_after": "10s"}"#;
+        let wanted = queueing(rule, borne_per_s, [100.0; 130]);
+        assert!(rises(&wanted[60..]) <= 1 && rises(&wanted[80..]) == 0, "{borne_per_s}: {wanted:?}");
+        assert!(f64::from(wanted[130]) * borne_per_s >= 100.0, "{borne_per_s}: {wanted:?}");
+    }
+}
+
+#[test]
+fn a_number_that_was_too_few_is_tried_again_when_there_is_less_to_do_or_after_a_long_while() {
+    let rule = r#"{"max": 12, "target": {"in_flight": 2}, "look_ahead": "0s", "down_after": "10s"}"#;
+    let rates = [vec![100.0; 100], vec![40.0; 60]].concat();
+    let wanted = queueing(rule, 10.0, rates);
+    assert!(wanted[99] >= 10 && wanted[160] < 9, "{wanted:?}");
+    let wanted = queueing(rule, 10.0, [100.0; 1_000]);
+    let times = rises(&wanted[80..]);
+    assert!((5..=10).contains(&times), "once in a hundred seconds or so: {times} in {wanted:?}");
 }
 
 #[test]
@@ -127,7 +169,7 @@ fn what_is_not_known_takes_nothing_away() {
         );
     }
     rule.look(&Look { cpu: Some(0.1), ..in_flight(9, 1.0) }, 9, at(40));
-    assert_eq!(rule.look(&Look { cpu: Some(0.1), ..in_flight(9, 1.0) }, 9, at(41)).map(|it| it.to), Some(1));
+    assert_eq!(rule.look(&Look { cpu: Some(0.1), ..in_flight(9, 1.0) }, 9, at(41)).map(|it| it.to), Some(7));
 }
 
 #[test]
@@ -180,6 +222,7 @@ proptest::proptest! {
             let change = rule.look(&Look { taking, in_flight, latency, cpu }, wanted, at(second as u64 + 1));
             let to = change.map_or(wanted, |change| change.to);
             assert!((2..=30).contains(&to));
+            assert!(to + (taking / 4).max(1) >= wanted, "{wanted} -> {to} while {taking} take calls");
             assert!(to <= wanted.max(taking * 2).max(taking + 4), "{wanted} -> {to} while {taking} take calls");
             let known = taking > 0 && cpu.is_some() && (latency.is_some() || in_flight <= 0.0);
             assert!(to >= wanted || known);
