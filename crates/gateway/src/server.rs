@@ -136,10 +136,11 @@ impl Server {
         let listener = Listener::new(bound.address(), greeting, self.0.stop.child());
         for (worker, socket) in workers.iter().zip(bound.sockets) {
             let listening = Listening { listener: listener.clone(), socket };
-            worker
-                .listen
-                .try_send(listening)
-                .map_err(|_| io::Error::other("there are too many listeners"))?;
+            if worker.listen.try_send(listening).is_err() {
+                // Nobody will know of it: those who serve it already are to stop.
+                listener.close();
+                return Err(io::Error::other("there are too many listeners"));
+            }
         }
         Ok(listener)
     }

@@ -24,7 +24,7 @@ pub struct Scaling {
     /// How long it has to be too much without a break until there are more instances, at most 1h. By default 0s: calls wait meanwhile, and one instance too many costs little.
     #[serde(default = "up_after")]
     pub up_after: Duration,
-    /// How long fewer instances have to be enough until there are as few, at most 1h. By default 60s: longer than the pauses within most load, so that what has just gone is not started again.
+    /// How long fewer instances have to be enough until there are fewer, a quarter at most each time; at most 1h. By default 60s: longer than the pauses within most load, so that what has just gone is not started again.
     #[serde(default = "down_after")]
     pub down_after: Duration,
     /// How far load is foreseen that rises, at most 5m; 0s does not. By default 10s: in that time most programs start.
