@@ -40,12 +40,6 @@ pub enum Error {
         /// What is wrong with it.
         source: io::Error,
     },
-    /// All connections that there may be to the endpoint are in use: nothing was sent.
-    #[error("all connections that there may be to {endpoint} are in use")]
-    Busy {
-        /// Where.
-        endpoint: SocketAddr,
-    },
     /// The connection ended before anything of the request was sent.
     #[error("{endpoint} closed the connection before anything was sent")]
     NotSent {
@@ -103,7 +97,6 @@ impl Error {
     pub const fn told(&self) -> &'static str {
         match self {
             Self::NoEndpoint { .. } => "the service has no endpoints at the moment: nothing was sent to it",
-            Self::Busy { .. } => "all connections to the service are in use: nothing was sent to it",
             Self::Connect { .. }
             | Self::ConnectTimeout { .. }
             | Self::Handshake { .. }
@@ -124,7 +117,6 @@ impl Classify for Error {
             | Self::Connect { .. }
             | Self::ConnectTimeout { .. }
             | Self::Handshake { .. }
-            | Self::Busy { .. }
             | Self::NotSent { .. } => Code::Unavailable,
             Self::Failed { .. } | Self::BodySpent => Code::BadGateway,
             Self::Body => Code::Malformed,
@@ -137,7 +129,6 @@ impl Classify for Error {
             | Self::Connect { .. }
             | Self::ConnectTimeout { .. }
             | Self::Handshake { .. }
-            | Self::Busy { .. }
             | Self::NotSent { .. } => Retry::Safe,
             Self::Failed { .. } => Retry::WithIdempotencyKey,
             Self::Body | Self::BodySpent => Retry::Never,

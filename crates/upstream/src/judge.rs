@@ -32,7 +32,7 @@ pub(crate) fn judge<B>(answer: Result<&Response<B>, &Error>) -> Verdict {
             _ => Verdict::Failure(Retry::Never),
         },
         // Nothing was asked.
-        Err(Error::BodySpent | Error::NoEndpoint { .. } | Error::Busy { .. }) => Verdict::Neutral,
+        Err(Error::BodySpent | Error::NoEndpoint { .. }) => Verdict::Neutral,
         Err(error) if error.fault() == Fault::Caller => Verdict::Neutral,
         Err(error) => Verdict::Failure(error.retry()),
     }

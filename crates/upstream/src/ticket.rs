@@ -88,16 +88,7 @@ impl Ticket {
                 ended(Outcome::Unreachable(&error.why()));
             }
             // A connection that was idle for too long says nothing of the endpoint, nor does a body that did not come.
-            (
-                _,
-                Err(
-                    Error::NotSent { .. }
-                    | Error::Busy { .. }
-                    | Error::Body
-                    | Error::BodySpent
-                    | Error::NoEndpoint { .. },
-                ),
-            ) => {}
+            (_, Err(Error::NotSent { .. } | Error::Body | Error::BodySpent | Error::NoEndpoint { .. })) => {}
             (Verdict::Success | Verdict::Neutral, _) => ended(Outcome::Success(took)),
             (Verdict::Failure(_) | Verdict::Busy(_), _) => ended(Outcome::Failure(took)),
         }

@@ -175,7 +175,7 @@ impl Of {
         &self,
         call: &Call<Request>,
         mut turn: Option<(Held, &Arc<Room>)>,
-    ) -> Result<(Running, Arc<Pool>), Error> {
+    ) -> Result<(Running, Arc<Pool>), Missed> {
         // A picture, its pools and a number are themselves at any time.
         let mut local = self.local.lock().unwrap_or_else(PoisonError::into_inner);
         let roster = self.service.roster();
@@ -186,7 +186,7 @@ impl Of {
         let Local { picture, pools, random } = &mut *local;
         let (choice, now) = (&call.request.head.choice, call.facts.now);
         let room = turn.as_ref().map_or(u32::MAX, |(_, room)| room.of_each());
-        let mut full = None;
+        let mut is_full = false;
         let running = choice.try_another(|tried| {
             for _ in 0..LOOKS_MAX {
                 let key = choice.key.unwrap_or_else(|| random.draw());
@@ -194,19 +194,25 @@ impl Of {
                 if let Some(running) = begin(endpoint, &mut turn) {
                     return Some((endpoint.id(), running));
                 }
-                full = Some(endpoint.instance().address);
+                is_full = true;
             }
             None
         });
-        let running = running.ok_or_else(|| match full {
-            Some(endpoint) => Error::Busy { endpoint },
-            None => Error::NoEndpoint { service: self.service.name().clone() },
-        })?;
+        let nobody = || Missed::Nobody(Error::NoEndpoint { service: self.service.name().clone() });
+        let running = running.ok_or_else(|| if is_full { Missed::Full } else { nobody() })?;
         let endpoint = running.endpoint();
         let pool = pools.entry(endpoint.id()).or_insert_with(|| self.worker.pool(endpoint, &self.service));
         let pool = Arc::clone(pool);
         Ok((running, pool))
     }
+}
+
+/// Why no endpoint is chosen.
+enum Missed {
+    /// There is none.
+    Nobody(Error),
+    /// There is none with room.
+    Full,
 }
 
 /// How often an endpoint is chosen where another thread has taken the last room at the one before. There is some at one of them: no more calls are let through.
@@ -250,7 +256,8 @@ impl tower_service::Service<Call<Request>> for Sender {
         }
         let (running, pool) = match self.0.choose(&call, None) {
             Ok(chosen) => chosen,
-            Err(error) => return Box::pin(ready(Err(Guardian::Service(error)))),
+            Err(Missed::Nobody(error)) => return Box::pin(ready(Err(Guardian::Service(error)))),
+            Err(Missed::Full) => unreachable!("there is room where it is not bounded"),
         };
         let ticket = Ticket::new(Arc::clone(&self.0), running, &call.facts);
         Box::pin(async move {
@@ -272,13 +279,14 @@ async fn in_room(of: Arc<Of>, room: Arc<Room>, mut call: Call<Request>) -> Answe
         // What its service is told and what its endpoint is judged by begins now.
         call.facts.now = of.now();
         match of.choose(&call, Some((held, &room))) {
-            Err(Error::Busy { .. }) if looks == ROOM_LOOKS_MAX => return Err(room.full().into()),
+            Ok(chosen) => break chosen,
+            Err(Missed::Nobody(error)) => return Err(Guardian::Service(error)),
+            Err(Missed::Full) if looks == ROOM_LOOKS_MAX => return Err(room.full().into()),
             // Calls have ended at endpoints that take none: there was less room than was known.
-            Err(Error::Busy { .. }) => {
+            Err(Missed::Full) => {
                 of.service.fit();
                 looks += 1;
             }
-            chosen => break chosen.map_err(Guardian::Service)?,
         }
     };
     let ticket = Ticket::new(of, running, &call.facts);

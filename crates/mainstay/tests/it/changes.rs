@@ -32,21 +32,13 @@ impl Stream {
 
     /// The next event; none when the stream has ended in order.
     fn any(&mut self) -> Option<Event> {
-        loop {
-            let line = self.0.line().expect("it does not break off");
-            if line == "0\r\n" {
-                return None;
-            }
-            // Between events stand the sizes of parts.
-            let Some(kind) = line.strip_prefix("event: ") else { continue };
-            let kind = kind.trim_end().to_owned();
-            let mut field = |name: &str| {
-                let line = self.0.line().expect("an event is whole");
-                line.strip_prefix(name).expect("fields have their order").trim_end().to_owned()
-            };
-            let (id, data) = (field("id: "), field("data: "));
-            return Some(Event { kind, id, data: serde_json::from_str(&data).expect("JSON") });
-        }
+        let kind = self.0.event()?;
+        let mut field = |name: &str| {
+            let line = self.0.line().expect("an event is whole");
+            line.strip_prefix(name).expect("fields have their order").trim_end().to_owned()
+        };
+        let (id, data) = (field("id: "), field("data: "));
+        Some(Event { kind, id, data: serde_json::from_str(&data).expect("JSON") })
     }
 
     /// The next event that is no sign of life.

@@ -250,6 +250,20 @@ impl Client {
         if line.ends_with('\n') { Ok(line) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 
+    /// What the next event of a stream is called, whose fields are the next lines; none when the stream has ended in order.
+    pub fn event(&mut self) -> Option<String> {
+        loop {
+            let line = self.line().expect("it does not break off");
+            if line == "0\r\n" {
+                return None;
+            }
+            // Between events stand the sizes of parts.
+            if let Some(kind) = line.strip_prefix("event: ") {
+                return Some(kind.trim_end().to_owned());
+            }
+        }
+    }
+
     /// Reads whatever comes until the other side closes the connection.
     #[track_caller]
     pub fn read_to_end(&mut self) {

@@ -72,7 +72,8 @@ where
                     let is_over = timer.as_mut().poll(context).is_ready();
                     let Some(turn) = waiter.look(is_over, context.waker()) else { return Poll::Pending };
                     let now = waiter.handle().env().now();
-                    match turn.and_then(|held| in_time(held, call.as_ref(), now)) {
+                    let deadline = call.as_ref().and_then(|(_, call)| call.facts.deadline);
+                    match turn.and_then(|held| in_time(held, deadline, now)) {
                         Ok(held) => {
                             let (mut service, mut call) = call.take().expect("it is called once");
                             call.facts.now = now;
@@ -98,7 +99,6 @@ where
 }
 
 /// Gives the turn to the next one if its own came in time, and it did not look until it was due.
-fn in_time<S, R>(held: Held, call: Option<&(S, Call<R>)>, now: Instant) -> Result<Held, Rejection> {
-    let deadline = call.and_then(|(_, call)| call.facts.deadline);
+pub(super) fn in_time(held: Held, deadline: Option<Instant>, now: Instant) -> Result<Held, Rejection> {
     if deadline.is_some_and(|deadline| deadline <= now) { Err(Rejection::DeadlinePassed) } else { Ok(held) }
 }

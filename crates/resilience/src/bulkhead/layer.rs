@@ -9,6 +9,7 @@ use std::task::{Poll, Waker};
 use mainstay_base::time::Instant;
 use mainstay_base::units::{Duration, Ratio};
 
+use super::future::in_time;
 use super::slots::Slots;
 use super::{Asked, Bulkhead, Config, Permit, Place, Service, Ticket, Turn};
 use crate::call::Facts;
@@ -116,10 +117,7 @@ impl Handle {
             let is_over = timer.as_mut().poll(context).is_ready();
             waiter.look(is_over, context.waker()).map_or(Poll::Pending, Poll::Ready)
         });
-        let held = turn.await;
-        // Its turn may have come in time, and it did not look until it was due.
-        let is_due = facts.deadline.is_some_and(|deadline| deadline <= self.env().now());
-        let held = held.and_then(|held| if is_due { Err(Rejection::DeadlinePassed) } else { Ok(held) });
+        let held = turn.await.and_then(|held| in_time(held, facts.deadline, self.env().now()));
         held.inspect_err(|rejection| self.rejected(*rejection))
     }
 

@@ -218,13 +218,7 @@ impl Watch {
     /// The next event that is no sign of life; none when the stream has ended in order.
     fn next(&mut self) -> Option<(String, Value)> {
         loop {
-            let line = self.0.line().expect("it does not break off");
-            if line == "0\r\n" {
-                return None;
-            }
-            // Between events stand the sizes of parts.
-            let Some(kind) = line.strip_prefix("event: ") else { continue };
-            let kind = kind.trim_end().to_owned();
+            let kind = self.0.event()?;
             let data = self.0.line().expect("an event is whole");
             let data = data.strip_prefix("data: ").expect("there is no id to go on from");
             if kind != "heartbeat" {
