@@ -68,7 +68,7 @@ deny: cargo-deny ## Licences, bans and sources of dependencies; advisories if re
 	scripts/deny
 
 unused: cargo-machete ## Dependencies that are declared and not used
-	cargo machete crates
+	cargo machete crates examples
 
 ##@ Measuring it
 bench: ## Duels with proxies, databases and other logs, and experiments of the lab, on a release build; wants a quiet machine

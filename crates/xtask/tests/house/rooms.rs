@@ -6,7 +6,7 @@ use crate::{purity, repo};
 
 /// A room: the crate, and the crates of the workspace that it may use. A new crate begins with a line here.
 /// Tests and examples of every room may also use `mainstay-lab`.
-const ROOMS: [(&str, &[&str]); 14] = [
+const ROOMS: [(&str, &[&str]); 15] = [
     (BASE, &[]),
     (RESILIENCE, &[BASE]),
     (LOG, &[BASE]),
@@ -23,6 +23,8 @@ const ROOMS: [(&str, &[&str]); 14] = [
         MAINSTAY,
         &[BASE, RESILIENCE, LOG, MACHINE, SHARD, UPSTREAM, GATEWAY, DELIVERY, API, CLUSTER, CONSOLE, LAB],
     ),
+    // An application: it knows Mainstay by its public API alone, and measures with the lab.
+    ("shop", &[LAB]),
     (
         "xtask",
         &[

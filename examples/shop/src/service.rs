@@ -1,0 +1,172 @@
+//! What all services of the shop share: where they listen, what they are told by their environment, how they end, and how they
+//! say that something is wrong.
+//!
+//! Mainstay starts them and tells each its `PORT`, the API and the gateway. On SIGTERM a service answers what it has and ends.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::http::Client;
+use crate::mainstay::{self, Mainstay};
+
+/// How long a request may take for which nobody says less.
+pub const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Where a service is, as its environment says.
+#[derive(Debug, Clone)]
+pub struct Home {
+    /// The port to listen on.
+    pub port: u16,
+    /// Mainstay's API.
+    pub api: Mainstay,
+    /// The gateway, by which the services reach each other.
+    pub gateway: Client,
+}
+
+impl Home {
+    /// From `PORT`, `MAINSTAY_API` and `MAINSTAY_GATEWAY`. Errors: which one is missing, and how to have it.
+    pub fn from_environment() -> Result<Self> {
+        let told = |name: &str| {
+            std::env::var(name).with_context(|| {
+                format!("{name} is not set: Mainstay sets it for the programs that it runs, see examples/shop/mainstay.yaml")
+            })
+        };
+        let port = told("PORT")?.parse().context("PORT is no port")?;
+        Ok(Self {
+            port,
+            api: Mainstay::new(&told("MAINSTAY_API")?),
+            gateway: Client::new(&told("MAINSTAY_GATEWAY")?),
+        })
+    }
+
+    /// Serves `routes` and `/health` until SIGTERM or SIGINT.
+    pub async fn serve(&self, routes: Router) -> Result<()> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+        let listener = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
+        let (mut terminate, mut interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let told_to_end = async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        let routes = routes.route("/health", get(async || "ok"));
+        axum::serve(listener, routes).with_graceful_shutdown(told_to_end).await.context("serve")
+    }
+}
+
+/// Why a request is not answered as it was meant: a problem document (RFC 9457) with a `code` that a program can go by.
+#[derive(Debug)]
+pub struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+    facts: Value,
+}
+
+impl Problem {
+    /// A problem. The detail names the thing and what to do.
+    #[must_use]
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, code, detail: detail.into(), facts: json!({}) }
+    }
+
+    /// With facts for programs, an object.
+    #[must_use]
+    pub fn with(mut self, facts: Value) -> Self {
+        self.facts = facts;
+        self
+    }
+
+    /// Something has no such name.
+    #[must_use]
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", detail)
+    }
+
+    /// What was sent is not what is taken.
+    #[must_use]
+    pub fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail)
+    }
+
+    /// It contradicts what has happened already.
+    #[must_use]
+    pub fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, code, detail)
+    }
+}
+
+/// Nothing was done, or it is not known: both are told in the way that the gateway's policies and callers go by.
+impl From<mainstay::Error> for Problem {
+    fn from(error: mainstay::Error) -> Self {
+        match error {
+            mainstay::Error::Unavailable(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", error.to_string())
+            }
+            mainstay::Error::Unknown(_) => {
+                Self::new(StatusCode::GATEWAY_TIMEOUT, "outcome_unknown", error.to_string())
+            }
+            mainstay::Error::Refused { .. } | mainstay::Error::Unexpected(_) => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error.to_string())
+            }
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut body = json!({
+            "type": format!("urn:shop:problem:{}", self.code),
+            "title": self.code.replace('_', " "),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+            "code": self.code,
+        });
+        if let (Some(body), Value::Object(facts)) = (body.as_object_mut(), self.facts) {
+            body.extend(facts);
+        }
+        let mut answer = (self.status, Json(body)).into_response();
+        let problem = HeaderValue::from_static("application/problem+json");
+        answer.headers_mut().insert(header::CONTENT_TYPE, problem);
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        answer
+    }
+}
+
+/// An id that a caller chooses: up to 128 letters, digits, `-`, `_` and `.`, so that it can be a segment of a key and of a path.
+pub fn id(what: &str, id: &str) -> Result<(), Problem> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if (1..=128).contains(&id.len()) && id.bytes().all(fits) && !id.bytes().all(|byte| byte == b'.') {
+        return Ok(());
+    }
+    let detail = format!("{what} {id:?} is no id: use 1 to 128 letters, digits, `-`, `_` and `.`");
+    Err(Problem::invalid(detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_segments() {
+        for fine in ["o-1", "A.b_c", &"x".repeat(128)] {
+            assert!(id("order", fine).is_ok(), "{fine}");
+        }
+        for wrong in ["", "a/b", "ü", "..", "a b", &"x".repeat(129)] {
+            assert!(id("order", wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The shop as it runs: services behind a real node.
