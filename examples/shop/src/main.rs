@@ -30,7 +30,7 @@ enum Role {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match run(cli.role) {
+    match run(&cli.role) {
         Ok(code) => code,
         #[expect(
             clippy::print_stderr,
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(role: Role) -> Result<ExitCode> {
+fn run(role: &Role) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         match role {

@@ -265,6 +265,12 @@ pub fn put(collection: &str, key: &str, value: &impl serde::Serialize) -> Value 
     json!({"put": {"collection": collection, "key": key, "value": value}})
 }
 
+/// `{"delete": ...}`: removes the item, if it is there.
+#[must_use]
+pub fn delete(collection: &str, key: &str) -> Value {
+    json!({"delete": {"collection": collection, "key": key}})
+}
+
 /// `{"merge_patch": ...}`: changes what the patch names.
 #[must_use]
 pub fn merge_patch(collection: &str, key: &str, patch: &Value) -> Value {

@@ -4,7 +4,7 @@
 //! Mainstay starts them and tells each its `PORT`, the API and the gateway. On SIGTERM a service answers what it has and ends.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -63,6 +63,19 @@ impl Home {
         let routes = routes.route("/health", get(async || "ok"));
         axum::serve(listener, routes).with_graceful_shutdown(told_to_end).await.context("serve")
     }
+}
+
+/// A line of Mainstay's log, with the service's name and the number of the instance.
+#[expect(clippy::print_stderr, reason = "what a program writes there are lines of Mainstay's log")]
+pub fn log(line: &str) {
+    eprintln!("{line}");
+}
+
+/// Milliseconds since 1970, as this machine's clock has them: for people and for patience, never for order.
+#[must_use]
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Why a request is not answered as it was meant: a problem document (RFC 9457) with a `code` that a program can go by.

@@ -1,0 +1,198 @@
+//! A customer's basket, and the one commit that makes an order of it.
+//!
+//! A basket is checked out by its id, which becomes the order's: the commit puts the order if there is none with this id, and takes the
+//! basket away. A double click, a request that is sent again and two tabs all end with the same one order.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::order::{BASKETS, Basket, Line, ORDERS, Order, State, order_key};
+use crate::http::Deadline;
+use crate::inventory::stock::Listed;
+use crate::mainstay::{Error, Item, Mainstay, absent, put, version};
+use crate::money::Currency;
+use crate::service::{Problem, now_ms};
+
+/// The most products in a basket, and of each.
+const LINES_MAX: usize = 20;
+const QUANTITY_MAX: u64 = 100;
+
+/// A line as it is put.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewLine {
+    /// The basket that is meant: that of a page, which may be of yesterday.
+    pub basket: String,
+    /// How many; 0 takes it out.
+    pub quantity: u64,
+    /// What the basket is to be paid in.
+    pub currency: Currency,
+}
+
+/// A change of a basket.
+#[derive(Debug)]
+pub struct Change<'a> {
+    /// Whose.
+    pub customer: &'a str,
+    /// Of which product.
+    pub sku: &'a str,
+    /// What it is to be.
+    pub line: NewLine,
+}
+
+/// The customer's basket; an empty one, which is nowhere yet, if there is none.
+pub async fn of(api: &Mainstay, customer: &str, deadline: Deadline) -> Result<Basket, Error> {
+    let basket = api.get::<Basket>(BASKETS, customer, deadline).await?;
+    let id = || Uuid::new_v4().simple().to_string();
+    let new = || Basket { id: id(), currency: Currency::Eur, lines: BTreeMap::new() };
+    Ok(basket.map_or_else(new, |item| item.value))
+}
+
+/// Puts a line, and the basket if there is none. Doing it again changes nothing.
+pub async fn put_line(api: &Mainstay, change: &Change<'_>, deadline: Deadline) -> Result<Basket, Problem> {
+    let Change { customer, sku, line } = change;
+    crate::service::id("the basket", &line.basket)?;
+    crate::service::id("the product", sku)?;
+    if line.quantity > QUANTITY_MAX {
+        return Err(Problem::invalid(format!(
+            "at most {QUANTITY_MAX} of one product, not {}",
+            line.quantity
+        )));
+    }
+    loop {
+        let before = api.get::<Basket>(BASKETS, customer, deadline).await?;
+        let basket = changed(before.as_ref().map(|item| &item.value), sku, line)?;
+        if before.as_ref().is_some_and(|item| item.value == basket) {
+            return Ok(basket);
+        }
+        let is_as_read = match &before {
+            Some(item) => version(BASKETS, customer, &item.version),
+            None => absent(BASKETS, customer),
+        };
+        // A page that is older than the order does not begin another basket with its id.
+        let is_no_order = absent(ORDERS, &order_key(customer, &line.basket));
+        let operations = [put(BASKETS, customer, &basket)];
+        match api.commit(customer, &[is_no_order, is_as_read], &operations, deadline).await {
+            Ok(()) => return Ok(basket),
+            Err(error) if error.condition() == Some(0) => return Err(other_basket(&line.basket)),
+            // Somebody else was quicker, or it was done and the answer was lost: the next reading tells.
+            Err(error) if error.condition().is_some() => {}
+            Err(Error::Unknown(_)) if !deadline.is_over() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn changed(before: Option<&Basket>, sku: &str, line: &NewLine) -> Result<Basket, Problem> {
+    let new = || Basket { id: line.basket.clone(), currency: line.currency, lines: BTreeMap::new() };
+    let mut basket = before.cloned().unwrap_or_else(new);
+    if basket.id != line.basket {
+        return Err(other_basket(&line.basket));
+    }
+    basket.currency = line.currency;
+    if line.quantity == 0 {
+        basket.lines.remove(sku);
+    } else {
+        basket.lines.insert(sku.to_owned(), line.quantity);
+    }
+    if basket.lines.len() > LINES_MAX {
+        return Err(Problem::invalid(format!(
+            "at most {LINES_MAX} products in a basket: place an order first"
+        )));
+    }
+    Ok(basket)
+}
+
+fn other_basket(id: &str) -> Problem {
+    Problem::conflict("different", format!("the basket {id:?} is not the open one: load the basket again"))
+}
+
+/// Makes an order of the basket with this id, with the prices of now; tells whether it was not one before.
+pub async fn place(
+    api: &Mainstay,
+    (customer, id): (&str, &str),
+    products: &BTreeMap<String, Listed>,
+    deadline: Deadline,
+) -> Result<bool, Problem> {
+    let key = order_key(customer, id);
+    loop {
+        let Some(basket) =
+            api.get::<Basket>(BASKETS, customer, deadline).await?.filter(|item| item.value.id == id)
+        else {
+            return match api.get::<Order>(ORDERS, &key, deadline).await? {
+                Some(_) => Ok(false),
+                None => Err(Problem::conflict(
+                    "no_basket",
+                    format!("the basket {id:?} is not there: load it again"),
+                )),
+            };
+        };
+        let order = order_of(&basket, products)?;
+        let conditions = [absent(ORDERS, &key), version(BASKETS, customer, &basket.version)];
+        let operations = [put(ORDERS, &key, &order), crate::mainstay::delete(BASKETS, customer)];
+        match api.commit(customer, &conditions, &operations, deadline).await {
+            Ok(()) => return Ok(true),
+            // Placed by another request, or changed meanwhile, or done with a lost answer: the next reading tells.
+            Err(error) if error.condition().is_some() => {}
+            Err(Error::Unknown(_)) if !deadline.is_over() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn order_of(basket: &Item<Basket>, products: &BTreeMap<String, Listed>) -> Result<Order, Problem> {
+    let Basket { currency, lines, .. } = &basket.value;
+    if lines.is_empty() {
+        return Err(Problem::conflict("empty", "the basket is empty: put something into it first"));
+    }
+    let line = |(sku, quantity): (&String, &u64)| {
+        let listed =
+            products.get(sku).and_then(|listed| Some((listed, *listed.product.prices.get(currency)?)));
+        let (listed, price) = listed
+            .ok_or_else(|| Problem::not_found(format!("the product {sku:?} is not sold in {currency}")))?;
+        Ok(Line { sku: sku.clone(), name: listed.product.name.clone(), quantity: *quantity, price })
+    };
+    let lines = lines.iter().map(line).collect::<Result<Vec<_>, Problem>>()?;
+    let now = now_ms();
+    Ok(Order {
+        state: State::Placed,
+        currency: *currency,
+        total: lines.iter().map(|line| line.price * line.quantity).sum(),
+        lines,
+        placed_at: now,
+        changed_at: now,
+        open: Some(true),
+        fraud: None,
+        reason: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(basket: &str, quantity: u64) -> NewLine {
+        NewLine { basket: basket.to_owned(), quantity, currency: Currency::Usd }
+    }
+
+    #[test]
+    fn a_line_is_set_and_taken_out() {
+        let one = changed(None, "mug", &line("b-1", 2)).unwrap();
+        assert_eq!((one.id.as_str(), one.currency, one.lines["mug"]), ("b-1", Currency::Usd, 2));
+        assert_eq!(changed(Some(&one), "mug", &line("b-1", 2)).unwrap(), one, "again is the same");
+        assert!(changed(Some(&one), "mug", &line("b-1", 0)).unwrap().lines.is_empty());
+        assert!(changed(Some(&one), "mug", &line("b-2", 1)).is_err(), "a page of another basket");
+    }
+
+    #[test]
+    fn a_basket_has_an_end() {
+        let mut basket = changed(None, "p-0", &line("b-1", 1)).unwrap();
+        for nth in 1..LINES_MAX {
+            basket = changed(Some(&basket), &format!("p-{nth}"), &line("b-1", 1)).unwrap();
+        }
+        assert!(changed(Some(&basket), "one-more", &line("b-1", 1)).is_err());
+        assert!(changed(Some(&basket), "p-0", &line("b-1", 5)).is_ok());
+    }
+}
