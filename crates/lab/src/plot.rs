@@ -7,6 +7,7 @@ mod scale;
 
 use anyhow::{Result, anyhow};
 use plotters::coord::Shift;
+use plotters::coord::ranged1d::Ranged as _;
 use plotters::prelude::*;
 
 use crate::load::Histogram;
@@ -88,7 +89,29 @@ pub struct Bar {
 pub fn lines(title: &str, x: &Axis, y: &Axis, lines: &[Line]) -> Result<String> {
     let points = || lines.iter().flat_map(|line| line.points.iter());
     let (x_scale, y_scale) = (x.scale(points().map(|point| point.0)), y.scale(points().map(|point| point.1)));
-    draw_lines(title, (&x.label, x_scale), (&y.label, y_scale), lines)
+    draw_lines(title, (&x.label, x_scale), (&y.label, y_scale), (lines, &[]))
+}
+
+/// A stretch of the horizontal axis in which something was different, such as a fault.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Band {
+    /// Stands above it: a letter or a number that a text explains.
+    pub name: String,
+    /// Where it begins.
+    pub from: f64,
+    /// Where it ends; a moment is drawn as a line.
+    pub to: f64,
+}
+
+/// Lines over two axes, with stretches behind them that are marked.
+///
+/// Errors: there is nothing to draw.
+pub fn lines_in_bands(title: &str, (x, y): (&Axis, &Axis), lines: &[Line], bands: &[Band]) -> Result<String> {
+    let points = || lines.iter().flat_map(|line| line.points.iter());
+    let ends = bands.iter().flat_map(|band| [band.from, band.to]);
+    let x_scale = x.scale(points().map(|point| point.0).chain(ends));
+    let y_scale = y.scale(points().map(|point| point.1));
+    draw_lines(title, (&x.label, x_scale), (&y.label, y_scale), (lines, bands))
 }
 
 /// Percentile curves of histograms: how long the fastest 50 %, 90 %, 99 %, ... took, on logarithmic axes.
@@ -103,7 +126,7 @@ pub fn percentiles(title: &str, histograms: &[(&str, &Histogram)]) -> Result<Str
     let points = || lines.iter().flat_map(|line| line.points.iter());
     let x = Scale::quantile(points().map(|point| point.0));
     let y = Scale::log(points().map(|point| point.1));
-    draw_lines(title, ("share of requests that took no longer", x), ("latency (ms)", y), &lines)
+    draw_lines(title, ("share of requests that took no longer", x), ("latency (ms)", y), (&lines, &[]))
 }
 
 /// Bars side by side with whiskers, from zero.
@@ -142,8 +165,12 @@ pub fn bars(title: &str, y_label: &str, bars: &[Bar]) -> Result<String> {
     })
 }
 
-fn draw_lines(title: &str, x: (&str, Scale), y: (&str, Scale), lines: &[Line]) -> Result<String> {
-    let ((x_label, x), (y_label, y)) = (x, y);
+fn draw_lines(
+    title: &str,
+    (x_label, x): (&str, Scale),
+    (y_label, y): (&str, Scale),
+    (lines, bands): (&[Line], &[Band]),
+) -> Result<String> {
     draw(|root| {
         let mut chart = chart(root, title);
         chart.margin_right(LEGEND_WIDTH + 14);
@@ -159,6 +186,15 @@ fn draw_lines(title: &str, x: (&str, Scale), y: (&str, Scale), lines: &[Line]) -
             .label_style((FONT, 14).into_font())
             .draw()
             .map_err(failed)?;
+        for Band { name, from, to } in bands {
+            let (low, high) = (y.range().start, y.range().end);
+            let area = Rectangle::new([(*from, low), (*to, high)], BLACK.mix(0.09).filled());
+            let begin = PathElement::new(vec![(*from, low), (*from, high)], BLACK.mix(0.35).stroke_width(1));
+            let label = Text::new(name.clone(), (*from, high), (FONT, 14));
+            chart.draw_series([area]).map_err(failed)?;
+            chart.draw_series([begin]).map_err(failed)?;
+            chart.draw_series([label]).map_err(failed)?;
+        }
         for (line, colour) in lines.iter().zip(PALETTE.into_iter().cycle()) {
             let points = line.points.iter().copied().filter(|point| x.holds(point.0) && y.holds(point.1));
             chart.draw_series(LineSeries::new(points, colour.stroke_width(2))).map_err(failed)?;
@@ -226,6 +262,16 @@ mod tests {
         for label in ["\n1\n", "\n10\n", "\n100\n", "\n1k\n"] {
             assert!(svg.contains(label), "{label:?} is missing in {svg}");
         }
+    }
+
+    #[test]
+    fn bands_are_named_and_lie_behind_the_lines() {
+        let line = Line::new("rate", vec![(0.0, 10.0), (60.0, 20.0)]);
+        let band = Band { name: "A".to_owned(), from: 10.0, to: 20.0 };
+        let axes = (&Axis::linear("time (s)"), &Axis::linear("1/s"));
+        let svg = lines_in_bands("Faults", axes, &[line], &[band]).unwrap();
+        let (label, area) = (svg.find("\nA\n").unwrap(), svg.find("opacity=\"0.09\"").unwrap());
+        assert!(area < label && label < svg.find("rate").unwrap(), "{svg}");
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! The text depends on the data alone, so that two versions of a report can be compared line by line. The date is
 //! the caller's.
 
+mod page;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
@@ -198,6 +200,19 @@ impl Report {
             write_file(&folder.join(self.plot_file(plot)), &plot.svg)?;
         }
         write_both(folder, &self.name, &self.markdown(), self)
+    }
+
+    /// The report as one page of HTML, which has the pictures in it and asks for nothing else.
+    #[must_use]
+    pub fn page(&self) -> String {
+        page::of(self)
+    }
+
+    /// Writes the page as `<name>.html` into `folder`, as a whole or not at all; returns its path. Errors: it can't be written.
+    pub fn write_page(&self, folder: &Path) -> Result<PathBuf> {
+        let path = folder.join(format!("{}.html", self.name));
+        write_file(&path, &self.page())?;
+        Ok(path)
     }
 }
 
