@@ -171,7 +171,7 @@ async fn start(
     let lock = take_data(&config, &*clock)?;
     readiness.up("data");
 
-    allow_open_files(connections_max(&config));
+    allow_open_files(connections_max(&config), are_connections_default(&config));
     let address = config.listen.api.socket();
     let bound = serve::Bound::bind(address).await.map_err(|source| Error::Listen { address, source })?;
     let api = bound.address();
@@ -326,8 +326,9 @@ async fn open_log(
     Ok(log)
 }
 
-/// Raises the process's limit of open files to what the system allows, and says so when that is too few.
-pub(crate) fn allow_open_files(connections_max: u64) {
+/// Raises the process's limit of open files to what the system allows, and warns when that is too few for what somebody has asked for. The defaults
+/// are for large machines: where they do not fit it is only told.
+pub(crate) fn allow_open_files(connections_max: u64, is_default: bool) {
     /// For the listeners, the log, the lock and what is to come.
     const OTHER_FILES: u64 = 128;
     let before = getrlimit(Resource::Nofile);
@@ -337,14 +338,19 @@ pub(crate) fn allow_open_files(connections_max: u64) {
     }
     let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let needed = connections_max + OTHER_FILES;
-    if allowed < needed {
-        tracing::warn!(
-            target: "mainstay::life",
-            allowed,
-            needed,
-            "fewer files may be open than `api.connections_max`, `gateway.connections.max` and those of `listen.tcp` need; raise `ulimit -n` or lower the settings"
-        );
+    if allowed >= needed {
+        return;
     }
+    if is_default {
+        tracing::info!(target: "mainstay::life", allowed, needed, "fewer files may be open than the default numbers of connections would take");
+        return;
+    }
+    tracing::warn!(
+        target: "mainstay::life",
+        allowed,
+        needed,
+        "fewer files may be open than `api.connections_max`, `gateway.connections.max` and those of `listen.tcp` need; raise `ulimit -n` or lower the settings"
+    );
 }
 
 /// How many connections a node may have at a time.
@@ -356,6 +362,14 @@ fn connections_max(config: &Config) -> u64 {
     };
     let of_tcp = config.listen.tcp.iter().map(|it| 2 * u64::from(it.connections.max.get())).sum::<u64>();
     u64::from(config.api.connections_max) + of_gateway + of_tcp
+}
+
+/// Whether nobody has said how many that may be.
+fn are_connections_default(config: &Config) -> bool {
+    let default = Config::default();
+    config.api.connections_max == default.api.connections_max
+        && config.gateway.connections.max == default.gateway.connections.max
+        && config.listen.tcp.is_empty()
 }
 
 /// Until the node must stop. Returns whether it was asked to stop, rather than had to. `ready` is called once, when every shard is

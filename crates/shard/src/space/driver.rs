@@ -184,14 +184,18 @@ impl Driver {
             if let Some(ledger) = Ledger::load(&view)? {
                 return Ok(ledger);
             }
-            let rows = view.walk(&store::every_row(), false).map(|row| match row {
+            let mut is_empty = true;
+            let rows = view.walk(&store::every_row(), false).inspect(|_| is_empty = false);
+            let rows = rows.map(|row| match row {
                 Ok(_) if shard.is_ending() => {
                     Err(state::Error::Unreadable { reason: "the node is stopping".to_owned() })
                 }
                 row => row,
             });
             let ledger = Ledger::count(rows)?;
-            tracing::info!(target: "mainstay::shard", shard = %shard.id, "rows of collections counted, which were not before");
+            if !is_empty {
+                tracing::info!(target: "mainstay::shard", shard = %shard.id, "rows of collections counted, which were not before");
+            }
             Ok(ledger)
         });
         counting.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))

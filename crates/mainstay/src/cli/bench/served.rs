@@ -55,7 +55,7 @@ fn command(file: &Path) -> Result<Command> {
 }
 
 fn put_under_load(plan: &Plan, server: &Server, api: SocketAddr, stop: &Stop) -> Result<Observed> {
-    allow_open_files(plan.clients as u64);
+    allow_open_files(plan.clients as u64, false);
     let expect = match plan.task.operation {
         Operation::Put => Expect::default(),
         Operation::Get => {
