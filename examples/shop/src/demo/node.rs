@@ -1,0 +1,133 @@
+//! The node of a demonstration, on ports and data of its own, with the shop that it runs.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use mainstay_lab::process::{Pid, Probe, Server, free_port, tree};
+use rustix::process::{Signal, kill_process};
+
+/// Long enough for a slow machine; a start that takes longer is a failed one.
+const READY: Duration = Duration::from_secs(60);
+
+/// What a node is started from.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The program `mainstay`.
+    pub program: PathBuf,
+    /// The folder with the shop's `mainstay.yaml`.
+    pub shop: PathBuf,
+    /// Where its data and log go.
+    pub folder: PathBuf,
+    /// A layer over the configuration; none for the shop as it is.
+    pub environment: Option<&'static str>,
+}
+
+/// A node that runs.
+#[derive(Debug)]
+pub struct Node {
+    setup: Setup,
+    server: Server,
+    /// Its API.
+    pub api: SocketAddr,
+    /// Where customers come.
+    pub public: SocketAddr,
+    inside: SocketAddr,
+}
+
+impl Node {
+    /// Starts it, and waits until it and the shop are ready. Errors: it did not become ready, with the end of its log.
+    pub fn start(setup: Setup) -> Result<Self> {
+        let (api, public, inside) = (free_port()?, free_port()?, free_port()?);
+        let server = spawned(&setup, [api, public, inside])?;
+        let mut node = Self { setup, server, api, public, inside };
+        node.wait_ready()?;
+        Ok(node)
+    }
+
+    /// Kills it with all that it has in memory, and starts it again after `pause`. Returns once it is ready.
+    pub fn kill_and_restart(&mut self, pause: Duration) -> Result<()> {
+        self.server.signal(Signal::KILL)?;
+        self.server.wait(READY)?;
+        wait(pause);
+        self.server = spawned(&self.setup, [self.api, self.public, self.inside])?;
+        self.wait_ready()
+    }
+
+    /// Kills one instance of a service. Errors: none runs.
+    pub fn kill_one_of(&mut self, service: &str) -> Result<()> {
+        let pids = self.instances(service);
+        let pid = *pids.first().with_context(|| format!("no instance of {service} runs"))?;
+        let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).context("a process id")?;
+        kill_process(pid, Signal::KILL).with_context(|| format!("kill an instance of {service}"))
+    }
+
+    /// The processes of a service, by what they were started as.
+    fn instances(&self, service: &str) -> Vec<Pid> {
+        let program = match service {
+            "fraud" => "fraud.py".to_owned(),
+            "receipts" => "receipts.js".to_owned(),
+            role => role.to_owned(),
+        };
+        let is_of = |pid: &Pid| {
+            let arguments = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            arguments.split(|byte| *byte == 0).skip(1).any(|argument| argument == program.as_bytes())
+        };
+        tree(&[self.server.pid()]).into_iter().filter(is_of).collect()
+    }
+
+    /// Stops it, and waits until all of it has ended. Errors: it had to be killed, or something was cut off.
+    pub fn stop(self) -> Result<()> {
+        let stopped = self.server.stop(READY)?;
+        ensure!(!stopped.killed && stopped.status.success(), "the node ended with {}", stopped.status);
+        Ok(())
+    }
+
+    fn wait_ready(&mut self) -> Result<()> {
+        let probe = Probe::Http(self.api, "/v1/health/ready".to_owned());
+        self.server.wait_ready(&probe, READY).map(drop)
+    }
+}
+
+fn spawned(setup: &Setup, [api, public, inside]: [SocketAddr; 3]) -> Result<Server> {
+    let mut command = Command::new(&setup.program);
+    let listeners = format!(
+        "listen.gateway=[{{address: \"{public}\", name: public}}, {{address: \"{inside}\", name: inside}}]"
+    );
+    command
+        .args(["up", "mainstay.yaml", "--set"])
+        .arg(format!("listen.api={api}"))
+        .args(["--set", &listeners, "--set"])
+        .arg(format!("data={}", setup.folder.join("data").display()))
+        .current_dir(&setup.shop)
+        .env("PATH", path_with_this_program()?);
+    if let Some(environment) = setup.environment {
+        command.args(["--env", environment]);
+    }
+    Server::spawn(command, &setup.folder.join("mainstay.log"))
+}
+
+/// Programs of the shop are this one, by the name that its configuration has.
+fn path_with_this_program() -> Result<std::ffi::OsString> {
+    let this = std::env::current_exe().context("find this program")?;
+    let folder = this.parent().context("this program has no folder")?;
+    let rest = std::env::var_os("PATH").unwrap_or_default();
+    let folders = [folder.to_owned()].into_iter().chain(std::env::split_paths(&rest));
+    std::env::join_paths(folders).context("put this program's folder before PATH")
+}
+
+/// Where `mainstay` is: beside this program.
+pub fn beside_this(program: &str) -> Result<PathBuf> {
+    let this = std::env::current_exe().context("find this program")?;
+    let path = this.parent().unwrap_or(Path::new(".")).join(program);
+    ensure!(path.exists(), "there is no {}: build it with `cargo build --package mainstay`", path.display());
+    Ok(path)
+}
+
+/// Lets time pass: troubles are at their times.
+#[expect(clippy::disallowed_methods, reason = "a drill goes by the clock, and runs in a thread of its own")]
+pub fn wait(time: Duration) {
+    std::thread::sleep(time);
+}
