@@ -20,9 +20,13 @@ MACHETE_VERSION := 0.9.2
 FUZZ_VERSION := 0.13.2
 
 ##@ Using it
-run: ## Start Mainstay with a small configuration; Ctrl-C stops it
-	$(CARGO) build --locked --package mainstay
-	exec $(CARGO_TARGET_DIR)/debug/mainstay up examples/hello.yaml
+run: runtimes ## Start the shop of examples/shop behind Mainstay, and say what to open; Ctrl-C stops it
+	$(CARGO) build --locked --package mainstay --package shop
+	@exec scripts/shop $(CARGO_TARGET_DIR)/debug
+
+demo: runtimes ## A minute of customers while services fail and Mainstay is killed twice; then an audit and a report. SEED (1)
+	$(CARGO) build --locked --release --package mainstay --package shop
+	$(CARGO_TARGET_DIR)/release/shop demo --seed $(or $(SEED),1) --out demo-out
 
 docs: ## Regenerate the generated references and build the Rust documentation
 	scripts/references
@@ -32,8 +36,8 @@ docs: ## Regenerate the generated references and build the Rust documentation
 test: nextest ## Unit, property and integration tests, and the house rules
 	$(CARGO) nextest run --locked --workspace
 
-conformance: nextest python-packages postgresql strace curl ## Foreign clients and suites against the running binary; real engines
-	$(CARGO) build --locked --package mainstay
+conformance: nextest python-packages postgresql strace curl browser runtimes ## Foreign clients and suites against the running binary; real engines; the shop
+	$(CARGO) build --locked --package mainstay --package shop
 	$(CARGO) nextest run --locked --workspace --profile conformance
 
 readers: python-packages ## Other proxies (nginx, HAProxy, Envoy, Traefik, Caddy) read what the gateway sends a service; all must read it alike
@@ -111,6 +115,15 @@ curl:
 	@scripts/debian-program curl
 valgrind:
 	@scripts/debian-program valgrind
+browser:
+	@scripts/debian-program chromium >/dev/null
+	@scripts/debian-program chromedriver chromium-driver >/dev/null
+
+# What the shop's services in other languages run on. It does without those that cannot be had.
+runtimes:
+	@scripts/debian-program python3 >/dev/null || echo "the shop takes payments without a fraud score"
+	@scripts/debian-program node nodejs >/dev/null && scripts/debian-program npm >/dev/null || true
+	@scripts/receipts $(TOOLS)
 
 REQUIREMENTS := crates/xtask/tests/conformance/requirements.txt
 python-packages:
@@ -119,5 +132,5 @@ python-packages:
 	  $(TOOLS)/python/bin/pip install --quiet --disable-pip-version-check --requirement $(REQUIREMENTS) && \
 	  cp $(REQUIREMENTS) $(TOOLS)/python/requirements.txt; }
 
-.PHONY: run docs test conformance readers soak orders fuzz lint fmt clippy rustdoc deny unused bench instructions help nextest cargo-deny cargo-fuzz \
-  cargo-machete python-packages postgresql strace curl valgrind
+.PHONY: run demo docs test conformance readers soak orders fuzz lint fmt clippy rustdoc deny unused bench instructions help nextest cargo-deny cargo-fuzz \
+  cargo-machete python-packages postgresql strace curl valgrind browser runtimes

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
@@ -216,11 +216,7 @@ impl Client {
     }
 
     /// Sends a request and returns its answer with the body still to be read, for streams. The deadline holds until the head is there.
-    pub async fn open(
-        &self,
-        call: Call,
-        deadline: Deadline,
-    ) -> Result<axum::http::Response<Incoming>, Error> {
+    pub async fn open(&self, call: Call, deadline: Deadline) -> Result<Response<Incoming>, Error> {
         let (method, url) = (call.method.clone(), self.url(&call));
         let not_sent = |reason: String| Error::NotSent { method: method.clone(), url: url.clone(), reason };
         let left = deadline.left();

@@ -15,8 +15,8 @@ const READY: Duration = Duration::from_secs(60);
 /// What a node is started from.
 #[derive(Debug, Clone)]
 pub struct Setup {
-    /// The program `mainstay`.
-    pub program: PathBuf,
+    /// The folder with the programs `mainstay` and `shop`.
+    pub programs: PathBuf,
     /// The folder with the shop's `mainstay.yaml`.
     pub shop: PathBuf,
     /// Where its data and log go.
@@ -92,7 +92,7 @@ impl Node {
 }
 
 fn spawned(setup: &Setup, [api, public, inside]: [SocketAddr; 3]) -> Result<Server> {
-    let mut command = Command::new(&setup.program);
+    let mut command = Command::new(setup.programs.join("mainstay"));
     let listeners = format!(
         "listen.gateway=[{{address: \"{public}\", name: public}}, {{address: \"{inside}\", name: inside}}]"
     );
@@ -102,28 +102,31 @@ fn spawned(setup: &Setup, [api, public, inside]: [SocketAddr; 3]) -> Result<Serv
         .args(["--set", &listeners, "--set"])
         .arg(format!("data={}", setup.folder.join("data").display()))
         .current_dir(&setup.shop)
-        .env("PATH", path_with_this_program()?);
+        .env("PATH", path_with(&setup.programs)?);
     if let Some(environment) = setup.environment {
         command.args(["--env", environment]);
     }
     Server::spawn(command, &setup.folder.join("mainstay.log"))
 }
 
-/// Programs of the shop are this one, by the name that its configuration has.
-fn path_with_this_program() -> Result<std::ffi::OsString> {
-    let this = std::env::current_exe().context("find this program")?;
-    let folder = this.parent().context("this program has no folder")?;
+/// The shop's configuration names its program without a folder.
+fn path_with(programs: &Path) -> Result<std::ffi::OsString> {
     let rest = std::env::var_os("PATH").unwrap_or_default();
-    let folders = [folder.to_owned()].into_iter().chain(std::env::split_paths(&rest));
-    std::env::join_paths(folders).context("put this program's folder before PATH")
+    let folders = [programs.to_owned()].into_iter().chain(std::env::split_paths(&rest));
+    std::env::join_paths(folders).context("put the folder of programs before PATH")
 }
 
-/// Where `mainstay` is: beside this program.
-pub fn beside_this(program: &str) -> Result<PathBuf> {
+/// The folder of this program, which has to have `mainstay` as well.
+pub fn programs() -> Result<PathBuf> {
     let this = std::env::current_exe().context("find this program")?;
-    let path = this.parent().unwrap_or(Path::new(".")).join(program);
-    ensure!(path.exists(), "there is no {}: build it with `cargo build --package mainstay`", path.display());
-    Ok(path)
+    let folder = this.parent().context("this program has no folder")?.to_owned();
+    let mainstay = folder.join("mainstay");
+    ensure!(
+        mainstay.exists(),
+        "there is no {}: build it with `cargo build --package mainstay`",
+        mainstay.display()
+    );
+    Ok(folder)
 }
 
 /// Lets time pass: troubles are at their times.
