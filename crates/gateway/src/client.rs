@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use http::header::{HeaderMap, HeaderValue};
 
 use crate::forwarded::Hop;
+use crate::listener::Listener;
 use crate::noted::{Note, Noted};
-use crate::server::Stop;
 use crate::tls::{Peer, San};
 
 /// The client's certificate, as Envoy writes it and services know it: `Hash=..;Subject="..";URI=..;DNS=..`.
@@ -20,14 +20,14 @@ pub(crate) struct Client {
     pub(crate) hop: Hop,
     /// Who it is, by a certificate, as a header has it.
     certificate: Option<HeaderValue>,
-    /// How the connection is told to stop.
-    pub(crate) stop: Stop,
+    /// By which it came in, which also says when the connection is to stop.
+    pub(crate) listener: Listener,
 }
 
 impl Client {
-    pub(crate) fn new(address: SocketAddr, is_tls: bool, peer: Option<&Peer>, stop: Stop) -> Self {
+    pub(crate) fn new(address: SocketAddr, is_tls: bool, peer: Option<&Peer>, listener: Listener) -> Self {
         let certificate = peer.and_then(|peer| written(peer).try_into().ok());
-        Self { hop: Hop::new(address, is_tls), certificate, stop }
+        Self { hop: Hop::new(address, is_tls), certificate, listener }
     }
 
     /// Has the headers say who the client is by its certificate, and nobody else.

@@ -92,7 +92,7 @@ pub(crate) async fn run(stream: TcpStream, peer: SocketAddr, listener: Listener,
             End::Over => return farewell(back, None).await,
             End::Lost => return,
             End::Switched(said) => {
-                return Box::pin(relay::run(back, said, &line, client.stop.closing.clone())).await;
+                return Box::pin(relay::run(back, said, &line, client.listener.stop().closing.clone())).await;
             }
             End::Http2 => {
                 let stream = Prefixed::new(line.take_held(), back);
@@ -114,7 +114,7 @@ async fn parked(stream: &mut Stream, client: &Client, timeout: Duration) -> bool
     tokio::select! {
         biased;
         ready = readable(stream) => ready.is_ok(),
-        () = client.stop.closing.cancelled() => false,
+        () = client.listener.stop().closing.cancelled() => false,
         () = tokio::time::sleep(timeout) => false,
     }
 }
@@ -168,8 +168,8 @@ async fn serve(
             Standing::Busy | Standing::Idle => {}
         }
         let looked = look.poll(context);
-        if client.stop.is_draining()
-            && client.stop.closing.is_cancelled()
+        if client.listener.stop().is_draining()
+            && client.listener.stop().closing.is_cancelled()
             && !std::mem::replace(&mut is_last, true)
         {
             Pin::new(&mut connection).graceful_shutdown();

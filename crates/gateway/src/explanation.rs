@@ -32,6 +32,9 @@ pub struct Asked {
     /// The headers, in the order in which they are sent. By default none.
     #[serde(default)]
     pub headers: Vec<Header>,
+    /// The name of the listener by which it comes in. By default one without a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listener: Option<Name>,
     /// Where it comes from. By default 127.0.0.1.
     #[serde(default = "loopback")]
     #[schemars(with = "String")]
@@ -61,6 +64,9 @@ pub struct Explanation {
     pub host: String,
     /// The path in its normal form; as it came if it has none.
     pub path: String,
+    /// The listener by which it comes in, if that has a name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listener: Option<Name>,
     /// A browser asks by it whether a script may send another request, and the gateway answers.
     pub is_preflight: bool,
     /// The route that takes it.
@@ -105,6 +111,14 @@ pub enum Error {
     /// A header.
     #[error("{0:?} is not a header: write a name and a value of visible ASCII")]
     Header(String),
+    /// The listener.
+    #[error("there is no listener `{name}`: {known}")]
+    Listener {
+        /// Its name.
+        name: Name,
+        /// Those there are.
+        known: String,
+    },
 }
 
 impl Classify for Error {
@@ -157,10 +171,13 @@ impl Definitions {
     /// If the definitions are not right.
     pub fn explain(&self, asked: &Asked, paths: &path::Config) -> Result<Explanation, Error> {
         let Sent { method, uri, headers, client } = asked.sent()?;
+        if let Some(name) = asked.listener.as_ref().filter(|name| !self.listeners.contains(*name)) {
+            return Err(Error::Listener { name: name.clone(), known: self.known_listeners() });
+        }
         let host = routes::host(headers.get(HOST).map_or("", |host| host.to_str().unwrap_or("")));
         let normal = match path::normalise(uri.path(), paths) {
             Ok(normal) => normal,
-            Err(error) => return Ok(unreadable(&method, &host, uri.path(), &error)),
+            Err(error) => return Ok(unreadable(asked, &host, uri.path(), &error)),
         };
         let seen = Seen {
             method: &method,
@@ -169,6 +186,7 @@ impl Definitions {
             path: &normal,
             query: Query(uri.query()),
             headers: Headers(&headers),
+            listener: asked.listener.as_ref().map_or("", Name::as_str),
             client,
         };
         let table = self.table().unwrap_or_else(|mistakes| panic!("they were checked: {mistakes:?}"));
@@ -191,6 +209,7 @@ impl Definitions {
             method: seen.method.to_string(),
             host: host.to_string(),
             path: normal.to_string(),
+            listener: asked.listener.clone(),
             is_preflight: preflight.is_some(),
             route: explained.route.map(|(place, _)| Taken::new(self, &self.routes[place], params)),
             refused,
@@ -203,11 +222,12 @@ fn owned<'a>(params: impl Iterator<Item = (&'a str, &'a str)>) -> BTreeMap<Strin
     params.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-fn unreadable(method: &Method, host: &str, path: &str, error: &path::Error) -> Explanation {
+fn unreadable(asked: &Asked, host: &str, path: &str, error: &path::Error) -> Explanation {
     Explanation {
-        method: method.to_string(),
+        method: asked.method.clone(),
         host: host.to_owned(),
         path: path.to_owned(),
+        listener: asked.listener.clone(),
         is_preflight: false,
         route: None,
         refused: Some(Refused { status: error.code().status(), reason: error.to_string() }),

@@ -4,7 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
+use mainstay_base::id::Name;
 use tokio::net::TcpSocket;
 
 use crate::proxy_protocol;
@@ -63,6 +64,24 @@ pub struct Greeting {
     pub tcp: Option<Arc<Passage>>,
 }
 
+/// What a listener is called. A name counts from a generation of what is in force on, so that routes and the names that they are for change in one step.
+#[derive(Debug, Default)]
+pub(crate) struct Called {
+    name: Option<Name>,
+    /// The first generation for which that is its name.
+    since: u64,
+    /// What it was called before.
+    before: Option<Name>,
+}
+
+impl Called {
+    /// Its name in a generation; empty if it has none.
+    pub(crate) fn name(&self, generation: u64) -> &str {
+        let name = if generation < self.since { &self.before } else { &self.name };
+        name.as_ref().map_or("", Name::as_str)
+    }
+}
+
 /// A listener that is served. Clones are the same one.
 #[derive(Debug, Clone)]
 pub struct Listener(Arc<Parts>);
@@ -70,13 +89,15 @@ pub struct Listener(Arc<Parts>);
 #[derive(Debug)]
 struct Parts {
     address: SocketAddr,
+    called: ArcSwap<Called>,
     greeting: ArcSwap<Greeting>,
     stop: Stop,
 }
 
 impl Listener {
-    pub(crate) fn new(address: SocketAddr, greeting: Greeting, stop: Stop) -> Self {
-        Self(Arc::new(Parts { address, greeting: ArcSwap::from_pointee(greeting), stop }))
+    pub(crate) fn new(address: SocketAddr, name: Option<Name>, greeting: Greeting, stop: Stop) -> Self {
+        let called = ArcSwap::from_pointee(Called { name, ..Called::default() });
+        Self(Arc::new(Parts { address, called, greeting: ArcSwap::from_pointee(greeting), stop }))
     }
 
     /// Where it listens.
@@ -87,6 +108,23 @@ impl Listener {
     /// Whether it is the same one as this.
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Its name, if it has one.
+    pub fn name(&self) -> Option<Name> {
+        self.0.called.load().name.clone()
+    }
+
+    /// Calls it so for what is in force from this generation on. Requests on connections that are open go by it too.
+    pub fn call(&self, name: Option<Name>, since: u64) {
+        let now = self.0.called.load();
+        if now.name != name {
+            self.0.called.store(Arc::new(Called { name, since, before: now.name.clone() }));
+        }
+    }
+
+    pub(crate) fn called(&self) -> Guard<Arc<Called>> {
+        self.0.called.load()
     }
 
     /// How its connections begin.

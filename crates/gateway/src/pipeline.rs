@@ -145,7 +145,7 @@ impl Pipeline {
             None => exchange.answer().await?,
         };
         let mut answer = exchange.end(answer);
-        if client.stop.is_draining() && open.is_some() {
+        if client.listener.stop().is_draining() && open.is_some() {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let mut switched = forward::switch(&mut answer, may_switch);

@@ -1,15 +1,16 @@
 //! Which route a request takes.
 //!
-//! Routes are matched by host, path, method, headers, query and an expression ([`Match`]). Which of several that match takes the request does not depend on the order in which
+//! Routes are matched by host, path, listener, method, headers, query and an expression ([`Match`]). Which of several that match takes the request does not depend on the order in which
 //! they are written. Routes are compared, and the first difference decides:
 //!
 //! 1. **Host**: an exact one, then the longer wildcard, then any.
 //! 2. **Path**, segment by segment: a text, then `{name}`, then the end of the pattern, then `{rest...}`.
 //! 3. **Priority**, the higher one.
-//! 4. **Methods**: fewer, then all. HEAD goes to a route that names it, then to one that names GET, then to one for all methods.
-//! 5. **Headers**: more conditions, then more exact ones, then longer prefixes.
-//! 6. **Query**: likewise.
-//! 7. **When**: with one, then without.
+//! 4. **Listeners**: fewer, then any.
+//! 5. **Methods**: fewer, then all. HEAD goes to a route that names it, then to one that names GET, then to one for all methods.
+//! 6. **Headers**: more conditions, then more exact ones, then longer prefixes.
+//! 7. **Query**: likewise.
+//! 8. **When**: with one, then without.
 //!
 //! A table in which two routes could still be equal for some request is not built, nor one with a route that never takes a request ([`Mistake`]).
 //!
@@ -30,6 +31,7 @@ mod build;
 mod config;
 mod explain;
 mod key;
+mod listeners;
 mod mistake;
 mod order;
 mod seen;
@@ -49,6 +51,7 @@ pub use seen::{Headers, NAMES, Query, Seen};
 pub use template::{Escape, Place, RenderError, Template, TemplateError};
 pub use when::When;
 
+use listeners::{Bound, Listeners};
 use order::World;
 use trie::{Segments, Trie};
 
@@ -57,11 +60,13 @@ pub struct Table {
     routes: Box<[Route]>,
     leaves: Box<[Leaf]>,
     trie: Trie,
+    listeners: Listeners,
 }
 
 struct Route {
     name: Name,
     wanted: Match,
+    listeners: Bound,
     /// The places of the segments that have names.
     params: Box<[usize]>,
     /// Whether the last of them is the rest.
@@ -75,6 +80,14 @@ struct Leaf {
     others: Box<[u32]>,
     /// For HEAD; those that take it.
     head: Box<[u32]>,
+}
+
+/// What of a request is compared by other means than as it came.
+#[derive(Clone, Copy)]
+struct At<'m> {
+    world: World,
+    method: &'m Method,
+    listener: listeners::Place,
 }
 
 /// The route that takes a request.
@@ -127,8 +140,8 @@ impl Table {
             return Ok(None);
         }
         let path = self.trie.segments(request.path);
-        let world = World::of(method);
-        let mut first = |leaf: usize| match self.first(&self.leaves[leaf], (world, method), request) {
+        let at = At { world: World::of(method), method, listener: self.listeners.place(request.listener) };
+        let mut first = |leaf: usize| match self.first(&self.leaves[leaf], at, request) {
             Ok(Some(route)) => ControlFlow::Break(Ok(route)),
             Ok(None) => ControlFlow::Continue(()),
             Err(costly) => ControlFlow::Break(Err(costly)),
@@ -142,11 +155,11 @@ impl Table {
         if !request.path.starts_with('/') {
             return None;
         }
-        let mut methods = BTreeSet::new();
+        let (mut methods, listener) = (BTreeSet::new(), self.listeners.place(request.listener));
         let mut collect = |leaf: usize| {
             for route in &self.leaves[leaf].others {
-                let Route { wanted, .. } = &self.routes[*route as usize];
-                if conditions_hold(wanted, request) == Ok(true) {
+                let Route { wanted, listeners, .. } = &self.routes[*route as usize];
+                if listeners.takes(listener) && conditions_hold(wanted, request) == Ok(true) {
                     methods.extend(wanted.methods.iter().map(ToString::to_string));
                 }
             }
@@ -170,13 +183,13 @@ impl Table {
     fn first(
         &self,
         leaf: &Leaf,
-        (world, method): (World, &Method),
+        At { world, method, listener }: At<'_>,
         request: &Seen<'_>,
     ) -> Result<Option<usize>, Costly> {
         let places = if world == World::Head { &leaf.head } else { &leaf.others };
         for place in places.iter().map(|place| *place as usize) {
-            let Route { name, wanted, .. } = &self.routes[place];
-            if world != World::Head && !order::takes(wanted, method) {
+            let Route { name, wanted, listeners, .. } = &self.routes[place];
+            if !listeners.takes(listener) || world != World::Head && !order::takes(wanted, method) {
                 continue;
             }
             if conditions_hold(wanted, request).map_err(|Endless| Costly { route: name.clone() })? {
@@ -201,7 +214,7 @@ impl Table {
 #[derive(Debug, PartialEq, Eq)]
 struct Endless;
 
-/// Whether what a route says beyond host, path and methods holds for a request.
+/// Whether what a route says beyond host, path, listeners and methods holds for a request.
 fn conditions_hold(wanted: &Match, request: &Seen<'_>) -> Result<bool, Endless> {
     let (headers, query) = (&request.headers, request.query);
     let fields_hold = wanted.headers.iter().all(|(name, condition)| {

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use mainstay_base::id::Name;
 use mainstay_resilience::{Env, Key, fault};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -126,14 +127,14 @@ impl Server {
         self.0.count
     }
 
-    /// Serves an address. Errors: the system has no threads, or there are [`LISTENERS_MAX`] already.
-    pub fn listen(&self, bound: Bound, greeting: Greeting) -> io::Result<Listener> {
+    /// Serves an address, which may have a name. Errors: the system has no threads, or there are [`LISTENERS_MAX`] already.
+    pub fn listen(&self, bound: Bound, name: Option<Name>, greeting: Greeting) -> io::Result<Listener> {
         let mut workers = self.workers_mut();
         while workers.len() < self.0.count {
             let worker = self.start(workers.len())?;
             workers.push(worker);
         }
-        let listener = Listener::new(bound.address(), greeting, self.0.stop.child());
+        let listener = Listener::new(bound.address(), name, greeting, self.0.stop.child());
         for (worker, socket) in workers.iter().zip(bound.sockets) {
             let listening = Listening { listener: listener.clone(), socket };
             if worker.listen.try_send(listening).is_err() {

@@ -76,6 +76,11 @@ pub(crate) enum To {
 }
 
 impl Snapshot {
+    /// Which one it is: each that is made after another has the next number.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
     /// All services.
     pub fn services(&self) -> &[Arc<Service>] {
         &self.services

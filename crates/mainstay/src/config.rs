@@ -178,6 +178,9 @@ pub struct Listen {
 pub struct Listener {
     /// Its address. Port 0 lets the system choose; the log names the port.
     pub address: Address,
+    /// Its name, unique among these, by which routes (`match.listeners`) and programs (`run.gateway`) name it. By default it has none, and takes requests of routes that are for any listener.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Name>,
     /// TLS, with HTTP/2 or HTTP/1.1 over it. By default the listener speaks HTTP in the clear.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<tls::Config>,

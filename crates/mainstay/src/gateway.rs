@@ -192,6 +192,7 @@ pub struct Prepared {
 struct Wanted {
     /// As it is configured.
     address: SocketAddr,
+    name: Option<Name>,
     place: Place,
     greeting: Greeting,
     /// What becomes of connections that are passed on as they are.
@@ -201,6 +202,27 @@ struct Wanted {
 enum Place {
     Kept(Listener),
     New(Bound),
+}
+
+/// Which of those that are served each wanted one goes on with: one at its address; where several are configured for it, as with port 0, one of its kind and name first, and then in their order.
+fn kept(
+    mut served: Vec<(SocketAddr, Listener)>,
+    wanted: &[config::tcp::Listening<'_>],
+) -> Vec<Option<Listener>> {
+    let mut kept = vec![None; wanted.len()];
+    for is_same in [true, false] {
+        for (kept, wanted) in kept.iter_mut().zip(wanted).filter(|(kept, _)| kept.is_none()) {
+            let is_alike = |listener: &Listener| {
+                listener.name().as_ref() == wanted.name
+                    && listener.greeting().tcp.is_some() == wanted.tcp.is_some()
+            };
+            let place = served.iter().position(|(address, listener)| {
+                *address == wanted.address && (!is_same || is_alike(listener))
+            });
+            *kept = place.map(|place| served.remove(place).1);
+        }
+    }
+    kept
 }
 
 impl NodeGateway {
@@ -263,11 +285,10 @@ impl NodeGateway {
     }
 
     fn wanted(&self, config: &Config) -> Result<Vec<Wanted>, Error> {
-        let mut known = self.listeners().clone();
-        let prepare = |written: config::tcp::Listening<'_>| {
-            let address = written.address;
-            let place = known.iter().position(|(configured, _)| *configured == address);
-            let kept = place.map(|place| known.swap_remove(place).1);
+        let written: Vec<_> = config.listen.all().collect();
+        let kept = kept(self.listeners().clone(), &written);
+        let prepare = |(written, kept): (config::tcp::Listening<'_>, Option<Listener>)| {
+            let (address, name) = (written.address, written.name.cloned());
             let greeting = self.greeting(&written, kept.as_ref())?;
             let place = match kept {
                 Some(listener) => Place::Kept(listener),
@@ -277,9 +298,9 @@ impl NodeGateway {
                     Place::New(bound.map_err(|source| Error::Listen { address, section, source })?)
                 }
             };
-            Ok(Wanted { address, place, greeting, tcp: written.tcp })
+            Ok(Wanted { address, name, place, greeting, tcp: written.tcp })
         };
-        config.listen.all().map(prepare).collect()
+        written.into_iter().zip(kept).map(prepare).collect()
     }
 
     fn greeting(
@@ -307,6 +328,8 @@ impl NodeGateway {
         let Prepared { listeners: wanted, next, staged, _changing } = prepared;
         let Parts { faults, .. } = &*self.0;
         staged.map_or(Ok(()), Staged::commit)?;
+        // Held until they are those that are wanted: a program that starts meanwhile is told of these.
+        let mut listeners = self.listeners();
         {
             // As they are by now: some may have been put or taken out since it was prepared.
             let injections = self.injections();
@@ -314,9 +337,9 @@ impl NodeGateway {
             if faults.rules() != rules {
                 faults.install(rules).map_err(Error::Faults)?;
             }
-            self.put_in_force(next);
+            self.put_in_force(next, &wanted);
         }
-        let (mut listeners, mut served) = (self.listeners(), Vec::new());
+        let mut served = Vec::new();
         let result = self.serve(wanted, &mut served);
         let stays = |known: &Listener| served.iter().any(|(_, listener): &(_, Listener)| listener.is(known));
         let mut left: Vec<_> = listeners.drain(..).filter(|(_, listener)| !stays(listener)).collect();
@@ -331,7 +354,7 @@ impl NodeGateway {
 
     /// Serves what is wanted, in this order. Errors: the system has no threads; those before it are served.
     fn serve(&self, wanted: Vec<Wanted>, served: &mut Vec<(SocketAddr, Listener)>) -> Result<(), Error> {
-        for Wanted { address, place, greeting, tcp } in wanted {
+        for Wanted { address, name, place, greeting, tcp } in wanted {
             let listener = match place {
                 Place::Kept(listener) => {
                     listener.greet(self.passing(greeting, tcp, (listener.address(), Some(&listener))));
@@ -339,7 +362,7 @@ impl NodeGateway {
                 }
                 Place::New(bound) => {
                     let greeting = self.passing(greeting, tcp, (bound.address(), None));
-                    self.0.server.listen(bound, greeting).map_err(Error::Workers)?
+                    self.0.server.listen(bound, name, greeting).map_err(Error::Workers)?
                 }
             };
             served.push((address, listener));
@@ -362,9 +385,15 @@ impl NodeGateway {
         Greeting { tcp: tcp.map(passage), ..greeting }
     }
 
-    fn put_in_force(&self, next: InForce) {
+    /// With it listeners that stay are called as is wanted of them.
+    fn put_in_force(&self, next: InForce, wanted: &[Wanted]) {
         let Parts { maker, snapshot, in_force, tended, .. } = &*self.0;
         let made = maker.snapshot(&next.definitions, next.written.settings.clone(), Some(&snapshot.load()));
+        for Wanted { name, place, .. } in wanted {
+            if let Place::Kept(listener) = place {
+                listener.call(name.clone(), made.generation());
+            }
+        }
         tended.send_replace(made.services().to_vec());
         snapshot.store(Arc::new(made));
         in_force.store(Arc::new(next));
@@ -400,7 +429,7 @@ impl NodeGateway {
         let next = InForce::new(now.written.clone(), changed.book.clone())?;
         if !is_dry_run && changed.book != now.book {
             self.0.store.write(&changed.book)?;
-            self.put_in_force(next);
+            self.put_in_force(next, &[]);
         }
         Ok(changed)
     }
@@ -443,10 +472,11 @@ impl NodeGateway {
         supervise(self.0.tended.subscribe(), home, self.0.maker.env_of("none"), closing)
     }
 
-    /// Where clients find it, if it listens: without TLS, if there is such a listener.
-    pub fn base_url(&self) -> Option<String> {
+    /// Where clients find the listener with this name, if there is one; without a name, the first without TLS if there is one, else the first.
+    pub fn base_url(&self, name: Option<&Name>) -> Option<String> {
         let listeners = self.listeners();
-        let of_http = listeners.iter().filter(|(_, listener)| listener.greeting().tcp.is_none());
+        let is_it = |listener: &Listener| name.is_none_or(|name| listener.name().as_ref() == Some(name));
+        let of_http = listeners.iter().filter(|(_, it)| it.greeting().tcp.is_none() && is_it(it));
         let urls = of_http.map(|(_, listener)| (listener.greeting().tls.is_some(), listener.address()));
         let (is_tls, address) = urls.min_by_key(|(is_tls, _)| *is_tls)?;
         Some(format!("{}://{address}", if is_tls { "https" } else { "http" }))

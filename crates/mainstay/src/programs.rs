@@ -88,7 +88,8 @@ impl Programs {
         let marker = format!("{of_data}/{of_start}");
         let program = std::env::current_exe().unwrap_or_else(|_| "mainstay".into());
         let lifeline = vec![program.into(), "lifeline".into(), marker.clone().into()];
-        let (api, gateway) = (api::base_url(node.api), node.gateway.base_url());
+        let (api, listening) = (api::base_url(node.api), node.gateway.clone());
+        let gateway = Arc::new(move |name: Option<&Name>| listening.base_url(name));
         let work =
             node.gateway.supervise(Home { api, gateway, marker, lifeline, is_up: Arc::new(is_up) }, closing);
         scope.spawn("programs", async move {

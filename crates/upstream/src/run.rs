@@ -33,13 +33,16 @@ use limits::Divided;
 pub use scale::{By, Last, Scale, View};
 use supervisor::Supervisor;
 
+/// The URL of the gateway as it is by now: of the listener with this name, or of the one that is told where none is named. None if it does not listen there.
+pub type GatewayUrl = dyn Fn(Option<&Name>) -> Option<String> + Send + Sync;
+
 /// What programs are told of the node, and what the node is told of them.
 #[derive(Clone)]
 pub struct Home {
     /// The URL of the API.
     pub api: String,
-    /// The URL of the gateway, if it listens.
-    pub gateway: Option<String>,
+    /// Where the gateway listens.
+    pub gateway: Arc<GatewayUrl>,
     /// What all programs that this process starts have in their environment.
     pub marker: String,
     /// A command that ends all programs with the marker, and those whose numbers it has read, when what it reads ends: Mainstay has ended then, however that was.

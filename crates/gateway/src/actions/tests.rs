@@ -145,6 +145,7 @@ impl Asked {
             path: &self.path,
             query: Query(self.parts.uri.query()),
             headers: Headers(&self.parts.headers),
+            listener: "",
             client: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
         }
     }

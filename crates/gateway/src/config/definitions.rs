@@ -1,6 +1,6 @@
 //! What is defined, and whether it fits together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mainstay_base::id::Name;
 use mainstay_base::switch::Switch;
@@ -24,6 +24,8 @@ pub struct Definitions {
     pub services: BTreeMap<Name, Service>,
     /// Routes.
     pub routes: Vec<Route>,
+    /// The names of listeners, which routes and programs may name.
+    pub listeners: BTreeSet<Name>,
 }
 
 impl Definitions {
@@ -51,6 +53,10 @@ impl Definitions {
                 found.push(Misfit::new(&at(&path, &["balance", "key"]), wrong));
             }
             found.extend(self.unknown_policy(service.policy.as_ref(), &path));
+            let gateway = service.run.as_ref().and_then(|run| run.gateway.as_ref());
+            found.extend(
+                gateway.and_then(|name| self.unknown_listener(name, &at(&path, &["run", "gateway"]))),
+            );
         }
         for (number, route) in self.routes.iter().enumerate() {
             self.check_route(&["routes", &number.to_string()], route, &mut found);
@@ -104,6 +110,10 @@ impl Definitions {
         if let Some(mirror) = route.mirror.as_ref().filter(|mirror| !self.has(&mirror.service)) {
             found.push(self.unknown_service(&at(path, &["mirror", "service"]), &mirror.service));
         }
+        for (number, name) in route.matching.listeners.iter().enumerate() {
+            let path = at(path, &["match", "listeners"]);
+            found.extend(self.unknown_listener(name, &at(&path, &[&number.to_string()])));
+        }
         check_limits(path, &route.limit, found);
         let sections = [
             ("body", route.body.as_ref().map(BodyLimit::check)),
@@ -138,6 +148,19 @@ impl Definitions {
     fn unknown_service(&self, path: &[&str], service: &Name) -> Misfit {
         let told = Misfit::new(path, format!("there is no service `{service}`"));
         told.help(known("services", self.services.keys()))
+    }
+
+    fn unknown_listener(&self, name: &Name, path: &[&str]) -> Option<Misfit> {
+        let told = || Misfit::new(path, format!("there is no listener `{name}`"));
+        (!self.listeners.contains(name)).then(|| told().help(self.known_listeners()))
+    }
+
+    /// Which listeners may be named.
+    pub(crate) fn known_listeners(&self) -> String {
+        if self.listeners.is_empty() {
+            return "give a listener of `listen.gateway` this `name`".to_owned();
+        }
+        known("listen.gateway", self.listeners.iter())
     }
 
     fn unknown_policy(&self, named: Option<&Name>, path: &[&str]) -> Option<Misfit> {

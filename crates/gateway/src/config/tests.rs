@@ -1,5 +1,7 @@
 //! The examples of the guide, and that it leaves nothing out.
 
+use std::collections::BTreeSet;
+
 use mainstay_resilience::fault;
 use serde_json::{Value as Json, json};
 
@@ -17,6 +19,7 @@ fn definitions(more: &Json) -> Definitions {
         |name: &str| (name.parse().expect("a name"), serde_json::from_value(service.clone()).expect("one"));
     Definitions {
         services: [read("a"), read("b")].into(),
+        listeners: ["inside", "public"].map(mainstay_base::id::Name::from_static).into(),
         routes: vec![serde_json::from_value(route).unwrap_or_else(|error| panic!("{more}: {error}"))],
         ..Definitions::default()
     }
@@ -63,6 +66,11 @@ fn routes_that_do_not_fit_are_told_at_their_places() {
         ),
         (json!({ "to": {} }), "routes.0.to", "names no `service`"),
         (json!({ "mirror": { "service": "c" } }), "routes.0.mirror.service", "there is no service `c`"),
+        (
+            json!({ "match": { "listeners": ["inside", "insid"] } }),
+            "routes.0.match.listeners.1",
+            "there is no listener `insid`",
+        ),
         (json!({ "policy": "p" }), "routes.0.policy", "there is no policy `p`"),
         (json!({ "limit": [{ "rate": "1/s", "keys_max": 0 }] }), "routes.0.limit.0", "keys_max"),
         (json!({ "body": { "max": "2TiB" } }), "routes.0.body", "at most 1TiB"),
@@ -86,4 +94,35 @@ fn routes_that_do_not_fit_are_told_at_their_places() {
     let limit = json!({ "rate": "1/s" });
     let found = definitions(&json!({ "limit": vec![limit; 5] })).check();
     assert_eq!(found[0].message, "has 5 limits, and there are at most 4");
+}
+
+#[test]
+fn a_name_of_a_listener_that_is_not_there_is_told_with_those_that_are() {
+    let named = json!({ "match": { "listeners": ["inside", "public"] } });
+    assert_eq!(definitions(&named).check(), []);
+    let helps = |definitions: &Definitions| -> Vec<Option<String>> {
+        definitions.check().into_iter().map(|it| it.help).collect()
+    };
+    let wrong = definitions(&json!({ "match": { "listeners": ["outside"] } }));
+    assert_eq!(helps(&wrong), [Some("`listen.gateway` has inside, public".to_owned())]);
+    let none = Definitions { listeners: BTreeSet::new(), ..definitions(&named) };
+    assert_eq!(
+        helps(&none),
+        [(); 2].map(|()| Some("give a listener of `listen.gateway` this `name`".to_owned()))
+    );
+}
+
+#[test]
+fn a_program_is_told_of_a_listener_that_is_there() {
+    let told_of = |name: &str| {
+        let service = json!({ "run": { "command": ["x"], "gateway": name } });
+        let service = serde_json::from_value(service).expect("a service");
+        let plain = definitions(&json!({}));
+        let services = [("a".parse().expect("a name"), service)].into();
+        Definitions { services, ..plain }.check()
+    };
+    assert_eq!(told_of("inside"), []);
+    let [wrong] = &told_of("insid")[..] else { panic!("it is one mistake") };
+    assert_eq!(wrong.path, ["services", "a", "run", "gateway"]);
+    assert_eq!(wrong.message, "there is no listener `insid`");
 }

@@ -69,17 +69,17 @@ pub(super) async fn begin(
         if !counted.is_from(address.ip(), settings.connections) {
             return Err(Failed::Source);
         }
-        let stop = listener.stop().clone();
+        let listener = listener.clone();
         match &greeting.tls {
             None => {
-                let client = Client::new(address, false, None, stop);
+                let client = Client::new(address, false, None, listener);
                 Ok(Begun { stream: Stream::Plain(stream), client, is_http2: false, counted })
             }
             Some(tls) => {
                 let (stream, peer, is_http2) = secured(stream, tls, pipeline.wall()).await?;
                 Ok(Begun {
                     stream,
-                    client: Client::new(address, true, peer.as_ref(), stop),
+                    client: Client::new(address, true, peer.as_ref(), listener),
                     is_http2,
                     counted,
                 })

@@ -44,7 +44,7 @@ pub(super) async fn serve(
     client: Arc<Client>,
     (pipeline, settings): (&Arc<Pipeline>, &Settings),
 ) {
-    let (closing, peer) = (client.stop.closing.clone(), client.hop.address);
+    let (closing, peer) = (client.listener.stop().closing.clone(), client.hop.address);
     let streams = Streams::default();
     let mut look = Look::new(streams.clone(), stream.moved(), settings);
     let (begins, shared) = (streams.clone(), Arc::clone(pipeline));

@@ -11,6 +11,7 @@ fn definitions() -> Definitions {
           "limit": [{ "rate": "50/s" }, { "rate": "5/m", "burst": 9, "and": [{ "rate": "100/h" }], "key": "request.host" }], "rewrite": { "path": "/v2/{id}" }, "security_headers": true },
         { "name": "put", "match": { "path": "/put", "methods": ["PUT"] }, "to": { "service": "two" }, "policy": "once",
           "cors": { "origins": ["https://a.example"], "methods": ["PUT"] } },
+        { "name": "inside", "match": { "path": "/put", "methods": ["PUT"], "listeners": ["inside"] }, "to": { "service": "one" } },
         { "name": "ping", "match": { "path": "/ping" }, "answer": { "status": 200, "body": "pong" } },
     ]);
     let services = json!({
@@ -22,6 +23,7 @@ fn definitions() -> Definitions {
         policies: serde_json::from_value(policies).expect("policies"),
         services: serde_json::from_value(services).expect("services"),
         routes: serde_json::from_value(routes).expect("routes"),
+        listeners: ["inside", "public"].map(Name::from_static).into(),
     };
     assert_eq!(all.check(), []);
     all
@@ -30,7 +32,10 @@ fn definitions() -> Definitions {
 fn explained(method: &str, url: &str, headers: &[(&str, &str)]) -> Value {
     let headers: Vec<_> =
         headers.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
-    let asked = json!({ "method": method, "url": url, "headers": headers });
+    told(json!({ "method": method, "url": url, "headers": headers }))
+}
+
+fn told(asked: Value) -> Value {
     let asked: Asked = serde_json::from_value(asked).expect("a question");
     let explained = definitions().explain(&asked, &path::Config::default()).expect("a request");
     serde_json::to_value(explained).expect("plain data")
@@ -84,11 +89,52 @@ fn a_preflight_is_for_the_route_of_the_request_that_it_asks_about() {
 fn what_is_no_request_is_refused_with_what_to_write() {
     let refused = |method: &str, url: &str, name: &str| {
         let headers = vec![Header { name: name.to_owned(), value: "v".to_owned() }];
-        let asked = Asked { method: method.to_owned(), url: url.to_owned(), headers, client: loopback() };
+        let asked = Asked {
+            method: method.to_owned(),
+            url: url.to_owned(),
+            headers,
+            listener: None,
+            client: loopback(),
+        };
         definitions().explain(&asked, &path::Config::default()).expect_err("it is none")
     };
     assert_eq!(refused("G T", "/", "a"), Error::Method("G T".to_owned()));
     assert_eq!(refused("GET", "shop.example", "a"), Error::Url("shop.example".to_owned()));
     assert_eq!(refused("GET", "ftp://shop.example/", "a"), Error::Url("ftp://shop.example/".to_owned()));
     assert_eq!(refused("GET", "/", "a b"), Error::Header("a b".to_owned()));
+}
+
+#[test]
+fn a_request_is_explained_for_the_listener_by_which_it_comes() {
+    let asked = |listener: &str| json!({ "method": "PUT", "url": "/put", "listener": listener });
+    let inside = told(asked("inside"));
+    assert_eq!((&inside["route"]["name"], &inside["listener"]), (&json!("inside"), &json!("inside")));
+    let why = |told: &Value| {
+        let other = told["others"].as_array().expect("a list").iter().find(|it| it["route"] == "inside");
+        other.expect("it is another one")["why"].clone()
+    };
+    let public = told(asked("public"));
+    assert_eq!(
+        (&public["route"]["name"], why(&public)),
+        (&json!("put"), json!("the listener is public, not inside"))
+    );
+    let unnamed = explained("PUT", "/put", &[]);
+    assert_eq!(unnamed["route"]["name"], "put");
+    assert_eq!(why(&unnamed), "the listener has no name, and has to be inside");
+    let put = inside["others"].as_array().expect("a list").iter().find(|it| it["route"] == "put");
+    assert_eq!(put.expect("it is")["why"], "it matches as well, and its listeners are less specific");
+    let asked: Asked = serde_json::from_value(asked("outside")).expect("a question");
+    let error = definitions().explain(&asked, &path::Config::default()).expect_err("there is none");
+    assert_eq!(error.to_string(), "there is no listener `outside`: `listen.gateway` has inside, public");
+}
+
+#[test]
+fn a_preflight_is_matched_by_its_listener_too() {
+    let preflight = |listener: &str| {
+        let headers = json!([{ "name": "Origin", "value": "https://a.example" }, { "name": "Access-Control-Request-Method", "value": "PUT" }]);
+        told(json!({ "method": "OPTIONS", "url": "/put", "headers": headers, "listener": listener }))
+    };
+    assert_eq!(preflight("public")["route"]["name"], "put");
+    // The route that takes PUT there has no rules for scripts.
+    assert_eq!(preflight("inside")["refused"]["status"], 405);
 }

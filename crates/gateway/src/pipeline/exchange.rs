@@ -114,7 +114,8 @@ impl<'a> Exchange<'a> {
     /// Finds its route. Returns what its client is told if there is none.
     pub(super) fn begin(&mut self) -> Option<Box<Response<Body>>> {
         let snapshot = &self.view.snapshot;
-        let told = match matched(snapshot, &self.parts, &self.origin, || self.pipeline.shared.env.draw()) {
+        let from = (&self.origin, &self.client.listener);
+        let told = match matched(snapshot, &self.parts, from, || self.pipeline.shared.env.draw()) {
             Ok(matched) => {
                 self.route = Some(&snapshot.routes[matched.route]);
                 self.matched = Some(matched);

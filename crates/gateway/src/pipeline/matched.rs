@@ -16,6 +16,7 @@ use crate::body::Body;
 use crate::forward;
 use crate::forwarded::Origin;
 use crate::limits::Keys;
+use crate::listener::Listener;
 use crate::path;
 use crate::routes::{self, Found, Headers, Query, Seen};
 use crate::snapshot::{Snapshot, To};
@@ -59,13 +60,14 @@ pub(super) struct Made {
 pub(super) fn matched<'s>(
     snapshot: &'s Snapshot,
     parts: &Parts,
-    origin: &Origin,
+    (origin, listener): (&Origin, &Listener),
     draw: impl FnOnce() -> u64,
 ) -> Result<Matched<'s>, Box<Response<Body>>> {
     let paths = &snapshot.settings.paths;
     let path =
         path::normalise(parts.uri.path(), paths).map_err(|error| Box::new(forward::problem(&error)))?;
     let host = routes::host(parts.headers.get(HOST).map_or("", |host| host.to_str().unwrap_or("")));
+    let called = listener.called();
     let seen = Seen {
         method: &parts.method,
         scheme: if origin.is_https { "https" } else { "http" },
@@ -73,6 +75,7 @@ pub(super) fn matched<'s>(
         path: &path,
         query: Query(parts.uri.query()),
         headers: Headers(&parts.headers),
+        listener: called.name(snapshot.generation),
         client: origin.client,
     };
     let found = find(snapshot, &seen)?.ok_or_else(|| Box::new(not_routed(snapshot, &seen)))?;

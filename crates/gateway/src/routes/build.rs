@@ -6,13 +6,17 @@ use http::Method;
 use mainstay_base::id::Name;
 
 use super::config::{Host, Match, Segment};
+use super::listeners::{Bound, Listeners};
 use super::mistake::Mistake;
 use super::order::{self, Rank, World};
 use super::trie::Builder;
 use super::{Leaf, Route, Table};
 
 pub(super) fn table<'c>(routes: impl Iterator<Item = (&'c Name, &'c Match)>) -> Result<Table, Vec<Mistake>> {
-    let routes: Vec<Route> = routes.map(|(name, wanted)| Route::new(name, wanted)).collect();
+    let all: Vec<_> = routes.collect();
+    let listeners = Listeners::of(all.iter().map(|(_, wanted)| *wanted));
+    let routes: Vec<Route> =
+        all.iter().map(|(name, wanted)| Route::new(name, wanted, listeners.bound(wanted))).collect();
     let mut mistakes = check_each(&routes);
     let (mut builder, mut members) = (Builder::default(), Vec::<Vec<usize>>::new());
     for (place, route) in routes.iter().enumerate() {
@@ -33,7 +37,7 @@ pub(super) fn table<'c>(routes: impl Iterator<Item = (&'c Name, &'c Match)>) -> 
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
-    Ok(Table { routes: routes.into(), leaves, trie: builder.finish() })
+    Ok(Table { routes: routes.into(), leaves, trie: builder.finish(), listeners })
 }
 
 /// The hosts of a route, of which any is one.
@@ -104,7 +108,7 @@ fn ambiguous(one: &Route, other: &Route) -> Mistake {
     };
     let name = &other.name;
     let reason = format!(
-        "matches requests that `{name}` matches too, and {why}: give one of them a higher `priority`, or both methods, headers or a query that exclude each other"
+        "matches requests that `{name}` matches too, and {why}: give one of them a higher `priority`, or both listeners, methods, headers or a query that exclude each other"
     );
     Mistake { route: one.name.clone(), other: Some(name.clone()), field, reason }
 }
@@ -152,11 +156,11 @@ fn unreachable(route: &Route, by: &Route) -> Mistake {
 }
 
 impl Route {
-    fn new(name: &Name, wanted: &Match) -> Self {
+    fn new(name: &Name, wanted: &Match, listeners: Bound) -> Self {
         let segments = wanted.path.as_ref().map_or(&[][..], |path| path.segments());
         let is_named = |(_, segment): &(usize, &Segment)| !matches!(segment, Segment::Literal(_));
         let params = (0..).zip(segments).filter(is_named).map(|(place, _)| place).collect();
         let has_rest = matches!(segments.last(), Some(Segment::Rest(_)));
-        Self { name: name.clone(), wanted: wanted.clone(), params, has_rest }
+        Self { name: name.clone(), wanted: wanted.clone(), listeners, params, has_rest }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use mainstay_base::id::Name;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,10 @@ pub struct Match {
     /// and `/a/b/c`. At most 32 segments and 8 names. By default any path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<Pattern>,
+    /// The listeners that the request may have come in by, as their `name` in `listen.gateway` says, up to 64: what is for a program's own services need not be reachable on the public address. By default
+    /// any listener, also one without a name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub listeners: Vec<Name>,
     /// The methods, in upper case. A route with GET takes HEAD too where none names HEAD. By default any.
     pub methods: Vec<MethodName>,
     /// What holds for headers, by their names, up to 16. Several lines of one header are one value with `, ` between them (RFC 9110, section 5.3). By default nothing.
@@ -35,7 +40,7 @@ pub struct Match {
     /// What holds for parameters of the query, by their names, up to 16, decoded as forms are. What is said of a parameter that is there more than once has to hold for each
     /// of its values. By default nothing.
     pub query: BTreeMap<String, Condition>,
-    /// A condition in CEL over `request.method`, `request.path`, `request.host`, `request.headers`, `request.query`, `request.scheme`, `client.address` and `client.network`. Where it has no
+    /// A condition in CEL over `request.method`, `request.path`, `request.host`, `request.headers`, `request.query`, `request.scheme`, `request.listener`, `client.address` and `client.network`. Where it has no
     /// result it does not hold; a request on which it takes too long is answered 400. By default none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub when: Option<When>,
@@ -47,6 +52,9 @@ pub struct Match {
 impl Match {
     /// The most hosts of a route.
     pub const HOSTS_MAX: usize = 64;
+
+    /// The most listeners of a route: as many as there may be.
+    pub const LISTENERS_MAX: usize = 64;
 
     /// The most conditions on headers, and on the query.
     pub const CONDITIONS_MAX: usize = 16;
@@ -63,6 +71,17 @@ impl Match {
         }
         if let Some(host) = twice(&self.host) {
             return Err(("host", format!("names {host} twice: leave one out")));
+        }
+        if self.listeners.len() > Self::LISTENERS_MAX {
+            let reason = format!(
+                "has {} names, and there are at most {}: leave it out for all listeners",
+                self.listeners.len(),
+                Self::LISTENERS_MAX
+            );
+            return Err(("listeners", reason));
+        }
+        if let Some(name) = twice(&self.listeners) {
+            return Err(("listeners", format!("names {name} twice: leave one out")));
         }
         if let Some(method) = twice(&self.methods) {
             return Err(("methods", format!("names {method} twice: leave one out")));

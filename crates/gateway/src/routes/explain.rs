@@ -7,7 +7,7 @@ use mainstay_base::id::Name;
 use super::config::{Condition, Match};
 use super::order::{self, Criterion, Rank, World};
 use super::seen::Seen;
-use super::{Allow, Table};
+use super::{Allow, Table, listeners};
 
 /// Why a request takes its route, and no other one. Written as lines for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +47,13 @@ pub enum Why<'t> {
         wanted: String,
         /// The request's path in normal form.
         is: String,
+    },
+    /// The listener is another one.
+    Listener {
+        /// The route's listeners.
+        wanted: String,
+        /// The one by which the request came in; none if it has no name.
+        is: Option<String>,
     },
     /// The method is another one.
     Method {
@@ -116,6 +123,10 @@ fn failed<'t>(wanted: &'t Match, request: &Seen<'_>) -> Option<Why<'t>> {
         let pattern = wanted.path.as_ref().map_or_else(|| "/{rest...}".to_owned(), ToString::to_string);
         return Some(Why::Path { wanted: pattern, is: request.path.to_owned() });
     }
+    if !listeners::named(&wanted.listeners, request.listener) {
+        let is = Some(request.listener).filter(|name| !name.is_empty()).map(ToOwned::to_owned);
+        return Some(Why::Listener { wanted: listed(&wanted.listeners), is });
+    }
     if !order::takes(wanted, request.method) {
         return Some(Why::Method { wanted: listed(&wanted.methods), is: request.method.to_string() });
     }
@@ -179,6 +190,10 @@ impl Display for Why<'_> {
         match self {
             Self::Host { wanted, is } => write!(f, "the host is {is}, not {wanted}"),
             Self::Path { wanted, is } => write!(f, "the path is {is}, not {wanted}"),
+            Self::Listener { wanted, is: Some(is) } => write!(f, "the listener is {is}, not {wanted}"),
+            Self::Listener { wanted, is: None } => {
+                write!(f, "the listener has no name, and has to be {wanted}")
+            }
             Self::Method { wanted, is } => write!(f, "the method is {is}, not {wanted}"),
             Self::Header { name, wanted, is } => match is {
                 Some(is) => write!(f, "header {name} is {is:?}, and has to be {wanted}"),
@@ -202,6 +217,7 @@ impl Display for Criterion {
             Self::Host => "its host is less specific",
             Self::Path => "its path is less specific",
             Self::Priority => "its priority is lower",
+            Self::Listeners => "its listeners are less specific",
             Self::Methods => "its methods are less specific",
             Self::Headers => "its conditions on headers are less specific",
             Self::Query => "its conditions on the query are less specific",

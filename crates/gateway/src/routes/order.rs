@@ -15,11 +15,19 @@ use super::config::{Condition, Match, MethodName, Pattern, Segment};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank {
     priority: Reverse<i32>,
+    listeners: Listeners,
     methods: Methods,
     headers: Conditions,
     query: Conditions,
     /// Routes without `when` come last.
     has_no_when: bool,
+}
+
+/// Fewer listeners are more specific, and any listener least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Listeners {
+    Named(usize),
+    Any,
 }
 
 /// Fewer methods are more specific, and all methods least.
@@ -48,6 +56,8 @@ pub enum Criterion {
     Path,
     /// The other one has a higher priority.
     Priority,
+    /// The other one names its listeners, or fewer.
+    Listeners,
     /// The other one names the method, or fewer methods.
     Methods,
     /// The other one has more, or more exact, conditions on headers.
@@ -79,8 +89,13 @@ impl Rank {
             World::Head if !names(route, &Method::HEAD) => Methods::AsGet(count),
             _ => Methods::Named(count),
         };
+        let listeners = match route.listeners.len() {
+            0 => Listeners::Any,
+            count => Listeners::Named(count),
+        };
         Self {
             priority: Reverse(route.priority),
+            listeners,
             methods,
             headers: Conditions::of(route.headers.values()),
             query: Conditions::of(route.query.values()),
@@ -92,6 +107,8 @@ impl Rank {
     pub(super) fn criterion(&self, other: &Self) -> Criterion {
         if self.priority != other.priority {
             Criterion::Priority
+        } else if self.listeners != other.listeners {
+            Criterion::Listeners
         } else if self.methods != other.methods {
             Criterion::Methods
         } else if self.headers != other.headers {
@@ -155,7 +172,13 @@ pub(super) fn overlap(one: &Match, other: &Match, world: World) -> bool {
         || one.methods.is_empty()
         || other.methods.is_empty()
         || one.methods.iter().any(is_shared);
-    share_method && !excluded(&one.headers, &other.headers) && !excluded(&one.query, &other.query)
+    let is_known = |name| other.listeners.contains(name);
+    let share_listener =
+        one.listeners.is_empty() || other.listeners.is_empty() || one.listeners.iter().any(is_known);
+    share_listener
+        && share_method
+        && !excluded(&one.headers, &other.headers)
+        && !excluded(&one.query, &other.query)
 }
 
 fn excluded<K: Ord>(one: &BTreeMap<K, Condition>, other: &BTreeMap<K, Condition>) -> bool {
@@ -167,7 +190,10 @@ pub(super) fn covers(wide: &Match, narrow: &Match) -> bool {
     fn implied<K: Ord>(wide: &BTreeMap<K, Condition>, narrow: &BTreeMap<K, Condition>) -> bool {
         wide.iter().all(|(name, wide)| narrow.get(name).is_some_and(|narrow| narrow.implies(wide)))
     }
-    implied(&wide.headers, &narrow.headers)
+    let has_listeners = wide.listeners.is_empty()
+        || !narrow.listeners.is_empty() && narrow.listeners.iter().all(|name| wide.listeners.contains(name));
+    has_listeners
+        && implied(&wide.headers, &narrow.headers)
         && implied(&wide.query, &narrow.query)
         && (wide.when.is_none() || wide.when == narrow.when)
 }

@@ -17,9 +17,9 @@ pub use query::Query;
 /// The names of what expressions about a request can look at, in the order of their places.
 ///
 /// `request.host`, `request.path` are in their normal forms, `request.method`, `request.scheme` as they came; `request.headers` is a map by names in any case, several lines of one
-/// header being one value with `, ` between them; `request.query` is a map by decoded names, of the first value of each; `client.address` is an IP address as text, and
-/// `client.network` what one host has of addresses: the same for IPv4, and for IPv6 the network of 64 bits, such as `2001:db8::/64`.
-pub const NAMES: [&str; 8] = [
+/// header being one value with `, ` between them; `request.query` is a map by decoded names, of the first value of each; `request.listener` is the name of the listener by which it came in,
+/// empty if that has none; `client.address` is an IP address as text, and `client.network` what one host has of addresses: the same for IPv4, and for IPv6 the network of 64 bits, such as `2001:db8::/64`.
+pub const NAMES: [&str; 9] = [
     "request.method",
     "request.path",
     "request.host",
@@ -28,6 +28,7 @@ pub const NAMES: [&str; 8] = [
     "request.scheme",
     "client.address",
     "client.network",
+    "request.listener",
 ];
 
 /// What is seen of a request.
@@ -45,6 +46,8 @@ pub struct Seen<'r> {
     pub query: Query<'r>,
     /// The headers.
     pub headers: Headers<'r>,
+    /// The name of the listener by which it came in; empty if that has none.
+    pub listener: &'r str,
     /// Where the request comes from: the nearest address that is trusted to be true.
     pub client: IpAddr,
 }
@@ -64,6 +67,7 @@ impl Subject for Seen<'_> {
             5 => Given::Text(self.scheme.into()),
             6 => Given::Text(network::text(self.client).into()),
             7 => Given::Text(network::text_of_host(self.client).into()),
+            8 => Given::Text(self.listener.into()),
             _ => unreachable!("there are no more names"),
         }
     }

@@ -19,7 +19,7 @@ mod requests;
 mod templates;
 mod walk;
 
-/// A request as tests write it: `GET example.com/a?b=c`, with header lines `name: value` behind it, each after a line feed.
+/// A request as tests write it: `GET example.com/a?b=c`, with `--listener NAME` and header lines `name: value` behind it, each after a line feed.
 #[derive(Debug, Clone)]
 struct Request {
     method: Method,
@@ -27,6 +27,7 @@ struct Request {
     path: String,
     query: Option<String>,
     headers: HeaderMap,
+    listener: String,
 }
 
 impl Request {
@@ -38,8 +39,12 @@ impl Request {
             None => (target, None),
         };
         let at = target.find('/').unwrap();
-        let mut headers = HeaderMap::new();
+        let (mut headers, mut listener) = (HeaderMap::new(), String::new());
         for line in lines {
+            if let Some(name) = line.strip_prefix("--listener ") {
+                name.clone_into(&mut listener);
+                continue;
+            }
             let (name, value) = line.split_once(": ").unwrap();
             headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
         }
@@ -49,6 +54,7 @@ impl Request {
             path: path::normalise(&target[at..], &path::Config::default()).unwrap().into_owned(),
             query,
             headers,
+            listener,
         }
     }
 
@@ -60,6 +66,7 @@ impl Request {
             path: &self.path,
             query: Query(self.query.as_deref()),
             headers: Headers(&self.headers),
+            listener: &self.listener,
             client: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)),
         }
     }

@@ -99,6 +99,9 @@ pub struct Test {
     /// A header that it has; repeatable
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
     headers: Vec<Header>,
+    /// The name of the listener by which it comes in; by default one without a name
+    #[arg(long, value_name = "NAME")]
+    listener: Option<Name>,
     /// Where it comes from
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     client: IpAddr,
@@ -188,8 +191,9 @@ fn answered(target: &Target, answer: impl FnOnce(&Seen) -> Result<Answer>) -> io
 
 impl Test {
     fn asked(&self) -> Asked {
-        let Self { method, url, headers, client, .. } = self;
-        Asked { method: method.clone(), url: url.clone(), headers: headers.clone(), client: *client }
+        let Self { method, url, headers, listener, client, .. } = self;
+        let (headers, listener) = (headers.clone(), listener.clone());
+        Asked { method: method.clone(), url: url.clone(), headers, listener, client: *client }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Listeners whose connections are passed on as they are, and what is wrong among all listeners.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -81,6 +81,8 @@ pub struct Listening<'a> {
     pub section: &'static str,
     /// Its address.
     pub address: SocketAddr,
+    /// Its name.
+    pub name: Option<&'a Name>,
     /// TLS that is ended here.
     pub tls: Option<&'a tls::Config>,
     /// Who speaks the PROXY protocol to it.
@@ -95,6 +97,7 @@ impl Listen {
         let of_http = self.gateway.iter().map(|it| Listening {
             section: "listen.gateway",
             address: it.address.socket(),
+            name: it.name.as_ref(),
             tls: it.tls.as_ref(),
             proxy_protocol: it.proxy_protocol.as_ref(),
             tcp: None,
@@ -102,6 +105,7 @@ impl Listen {
         let of_tcp = self.tcp.iter().map(|it| Listening {
             section: "listen.tcp",
             address: it.address.socket(),
+            name: None,
             tls: it.tls.as_ref(),
             proxy_protocol: it.proxy_protocol.as_ref(),
             tcp: Some(it.config()),
@@ -128,6 +132,14 @@ impl Listen {
             let at = ["listen", "tcp", &number.to_string()];
             found.extend(listener.config().check(&at, definitions));
         }
+        let mut names = BTreeSet::new();
+        for (number, name) in self.names() {
+            if !names.insert(name) {
+                let told = format!("`{name}` is the name of two listeners");
+                let told = Misfit::new(&["listen", "gateway", &number.to_string(), "name"], told);
+                found.push(told.help("give each its own"));
+            }
+        }
         let listeners = self.gateway.len() + self.tcp.len();
         if listeners > LISTENERS_MAX {
             let key = if self.tcp.is_empty() { "gateway" } else { "tcp" };
@@ -144,6 +156,12 @@ impl Listen {
             taken.push(address);
         }
         found
+    }
+
+    /// The names that listeners have, with their places.
+    pub fn names(&self) -> impl Iterator<Item = (usize, &Name)> {
+        let names = self.gateway.iter().map(|it| it.name.as_ref()).enumerate();
+        names.filter_map(|(number, name)| Some((number, name?)))
     }
 
     fn addresses(&self) -> impl Iterator<Item = (&'static str, usize, SocketAddr)> {

@@ -37,6 +37,7 @@ pub fn definitions(config: &Config) -> Definitions {
         policies: config.policies.clone(),
         services: config.services.clone(),
         routes: config.routes.clone(),
+        listeners: config.listen.names().map(|(_, name)| name.clone()).collect(),
     }
 }
 

@@ -18,6 +18,7 @@ mod drain;
 mod endpoints;
 mod forms;
 mod listeners;
+mod names;
 mod programs;
 mod scaling;
 mod stages;
@@ -125,8 +126,14 @@ fn start(yaml: &str) -> (Node, SocketAddr) {
 }
 
 fn gateway_of(node: &Node) -> SocketAddr {
+    let [address] = gateways_of(node).try_into().expect("one address");
+    address
+}
+
+/// Where the gateway listens, in the order in which it is written.
+fn gateways_of(node: &Node) -> Vec<SocketAddr> {
     let told = node.ready["gateway"].as_str().expect("it is told").trim_matches(['[', ']']);
-    told.parse().expect("one address")
+    told.split(", ").map(|address| address.parse().expect("an address")).collect()
 }
 
 #[test]

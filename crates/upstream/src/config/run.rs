@@ -10,6 +10,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use mainstay_base::brief::Brief;
+use mainstay_base::id::Name;
 use mainstay_base::units::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,9 @@ pub struct Run {
     /// What each instance may take of the machine. By default as much as there is.
     #[serde(default, skip_serializing_if = "Limits::are_none")]
     pub limits: Limits,
+    /// The listener that it is told of as the gateway, by its name in `listen.gateway`: one whose routes are for programs need not be reachable by others. By default the first that speaks HTTP without TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<Name>,
     /// What else stands in its environment, beside Mainstay's own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
@@ -168,8 +172,8 @@ impl Run {
             let Limits { cpu, files, memory: _ } = it.limits;
             (cpu, files)
         };
-        (&self.command, &self.env, &self.directory, of(self))
-            == (&other.command, &other.env, &other.directory, of(other))
+        (&self.command, &self.gateway, &self.env, &self.directory, of(self))
+            == (&other.command, &other.gateway, &other.env, &other.directory, of(other))
     }
 }
 

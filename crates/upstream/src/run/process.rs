@@ -71,7 +71,7 @@ pub(super) fn start(
         .env("PORT", address.port().to_string())
         .env("MAINSTAY_API", &home.api)
         .env("MAINSTAY_INSTANCE", format!("{}/{service}/{}", home.marker, number.0));
-    if let Some(gateway) = &home.gateway {
+    if let Some(gateway) = (home.gateway)(run.gateway.as_ref()) {
         command.env("MAINSTAY_GATEWAY", gateway);
     }
     if let Some(directory) = &run.directory {

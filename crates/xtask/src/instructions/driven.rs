@@ -150,7 +150,7 @@ fn serve(origin: SocketAddr, guarded: bool) -> Result<(Server, SocketAddr)> {
     let shared = Shared::new(&maker, Arc::new(ArcSwap::from_pointee(snapshot)), faults);
     let bound = Bound::bind((Ipv4Addr::LOCALHOST, 0).into(), 1).context("take an address")?;
     let server = Server::new(1, shared);
-    let listener = server.listen(bound, Greeting::default()).context("start the worker")?;
+    let listener = server.listen(bound, None, Greeting::default()).context("start the worker")?;
     Ok((server, listener.address()))
 }
 
@@ -162,6 +162,7 @@ fn definitions(origin: SocketAddr, guarded: bool) -> Result<Definitions> {
             policies: serde_json::from_value(json!({ "default": policy }))?,
             services: serde_json::from_value(json!({ "origin": { "endpoints": [origin] } }))?,
             routes: serde_json::from_value(json!([{ "name": "all", "to": { "service": "origin" } }]))?,
+            ..Definitions::default()
         })
     };
     let definitions = read().context("define the gateway")?;

@@ -17,6 +17,7 @@ fn everything_can_be_written_and_read_back() {
     let json = serde_json::json!({
         "host": ["example.com", "*.example.com"],
         "path": "/a/{b}/{c...}",
+        "listeners": ["inside", "admin"],
         "methods": ["GET", "PURGE"],
         "headers": { "x-a": { "exact": "1" }, "x-b": { "prefix": "1" }, "x-c": "present", "x-d": "absent" },
         "query": { "q": { "exact": "" } },
@@ -68,6 +69,9 @@ fn what_cannot_be_written_says_what_to_write() {
         ("methods", serde_json::json!(["get"]), "in upper case"),
         ("methods", serde_json::json!(["CONNECT"]), "no route takes it"),
         ("methods", serde_json::json!(["GET", "GET"]), "methods names GET twice"),
+        ("listeners", serde_json::json!(["Inside"]), "is not a name"),
+        ("listeners", Value::from("inside"), "invalid type"),
+        ("listeners", serde_json::json!(["inside", "admin", "inside"]), "listeners names inside twice"),
         ("headers", serde_json::json!({ "x a": "present" }), "is not the name of a header"),
         ("headers", serde_json::json!({ "host": "present" }), "write it as `host`"),
         ("headers", serde_json::json!({ "x-a": { "prefix": "" } }), "on `x-a` has an empty `prefix`"),
@@ -85,10 +89,16 @@ fn what_cannot_be_written_says_what_to_write() {
     let many = |count: u32| -> BTreeMap<String, &str> {
         (0..count).map(|place| (format!("x-{place}"), "present")).collect()
     };
+    let listeners: Vec<String> = (0..65).map(|place| format!("l{place}")).collect();
     let hosts: Vec<String> = (0..65).map(|place| format!("h{place}.com")).collect();
     assert!(refused(&serde_json::json!({ "headers": many(17) })).contains("at most 16"));
     assert!(refused(&serde_json::json!({ "query": many(17) })).contains("at most 16"));
     assert!(refused(&serde_json::json!({ "host": hosts })).contains("at most 64"));
+    assert!(
+        refused(&serde_json::json!({ "listeners": listeners }))
+            .contains("65 names, and there are at most 64")
+    );
+    assert_eq!(one(serde_json::json!({ "listeners": listeners[1..] })).check(), Ok(()));
     assert_eq!(one(serde_json::json!({ "headers": { "x-a": { "prefix": "a " } } })).check(), Ok(()));
 }
 

@@ -19,7 +19,7 @@ fn the_guide_says_who_takes_what() {
     assert!(lines.len() >= 10, "there are examples");
     for line in lines {
         let (request, expected) = line.split_once(" -> ").unwrap();
-        let request = request.trim().replace(" -H ", "\n");
+        let request = request.trim().replace(" -H ", "\n").replace(" --", "\n--");
         assert_eq!(taken(&table, &request), expected, "{line}");
     }
 }
@@ -29,7 +29,7 @@ fn the_guide_shows_what_is_explained() {
     let table = table(blocks("json")[0]);
     for block in blocks("text explained") {
         let (request, expected) = block.split_once('\n').unwrap();
-        let request = Request::new(&request.replace(" -H ", "\n"));
+        let request = Request::new(&request.replace(" -H ", "\n").replace(" --", "\n--"));
         assert_eq!(table.explain(&request.seen()).to_string(), expected, "{request:?}");
     }
 }

@@ -40,6 +40,12 @@ fn two_routes_that_could_both_take_a_request_are_refused() {
     ambiguous(r#"{"host": "*.a.com"}"#, r#"{"host": "*.a.com"}"#, "path");
     ambiguous(r#"{"methods": ["GET", "PUT"]}"#, r#"{"methods": ["PUT", "POST"]}"#, "path");
     ambiguous(r#"{"methods": ["HEAD", "PUT"]}"#, r#"{"methods": ["POST", "HEAD"]}"#, "path");
+    ambiguous(r#"{"listeners": ["x", "y"]}"#, r#"{"listeners": ["z", "y"]}"#, "path");
+    ambiguous(
+        r#"{"listeners": ["x"], "methods": ["GET"]}"#,
+        r#"{"listeners": ["x"], "methods": ["GET"]}"#,
+        "path",
+    );
     ambiguous(r#"{"headers": {"a": "present"}}"#, r#"{"headers": {"b": "present"}}"#, "path");
     ambiguous(r#"{"headers": {"a": {"prefix": "12"}}}"#, r#"{"headers": {"b": {"prefix": "13"}}}"#, "path");
     ambiguous(r#"{"headers": {"a": "present"}}"#, r#"{"headers": {"a": "present"}}"#, "path");
@@ -64,6 +70,13 @@ fn routes_that_exclude_each_other_or_have_a_rank_go_together() {
     right(r#"{"path": "/a"}"#, r#"{"path": "/a/"}"#);
     right(r#"{"path": "/a/{x}"}"#, r#"{"path": "/{x}/a"}"#);
     right(r#"{"path": "/a"}"#, r#"{"path": "/a/{rest...}"}"#);
+    right(r#"{"listeners": ["x"]}"#, r#"{"listeners": ["y"]}"#);
+    right(r#"{"listeners": ["x"]}"#, r#"{"listeners": ["y", "x"]}"#);
+    right(r#"{"listeners": ["x"]}"#, "{}");
+    right(
+        r#"{"listeners": ["x"], "when": "request.path == '/a'"}"#,
+        r#"{"listeners": ["y"], "when": "true"}"#,
+    );
     right(r#"{"methods": ["GET"]}"#, r#"{"methods": ["POST"]}"#);
     right(r#"{"methods": ["GET"]}"#, r#"{"methods": ["HEAD"]}"#);
     right(r#"{"methods": ["GET", "PUT"]}"#, r#"{"methods": ["HEAD", "POST"]}"#);
@@ -91,6 +104,8 @@ fn a_route_that_never_takes_a_request_is_refused() {
         r#"{"headers": {"a": "present"}, "priority": 1}"#,
     );
     unreachable(r#"{"query": {"a": {"exact": "1"}}}"#, r#"{"priority": 1}"#);
+    unreachable(r#"{"listeners": ["x"]}"#, r#"{"priority": 1}"#);
+    unreachable(r#"{"listeners": ["x"]}"#, r#"{"listeners": ["y", "x"], "priority": 1}"#);
     unreachable(r#"{"when": "request.path == '/'"}"#, r#"{"priority": 1}"#);
     unreachable(
         r#"{"when": "request.path == '/'", "methods": ["GET"]}"#,
@@ -105,6 +120,8 @@ fn a_route_that_never_takes_a_request_is_refused() {
 fn a_route_that_takes_some_requests_is_not_refused() {
     right(r#"{"methods": ["GET", "PUT"]}"#, r#"{"methods": ["GET"], "priority": 1}"#);
     right("{}", r#"{"methods": ["GET"], "priority": 1}"#);
+    right("{}", r#"{"listeners": ["x"], "priority": 1}"#);
+    right(r#"{"listeners": ["x", "y"]}"#, r#"{"listeners": ["y", "z"], "priority": 1}"#);
     right(r#"{"methods": ["GET"]}"#, r#"{"methods": ["HEAD"], "priority": 1}"#);
     right(r#"{"headers": {"a": "present"}}"#, r#"{"headers": {"a": {"prefix": "1"}}, "priority": 1}"#);
     right(r#"{"headers": {"a": "present"}}"#, r#"{"query": {"a": "present"}, "priority": 1}"#);
@@ -120,7 +137,7 @@ fn a_mistake_says_whose_it_is_and_what_to_do() {
     assert_eq!(
         error[0].to_string(),
         "route `a`: `path` matches requests that `b` matches too, and neither is more specific: give one of them a \
-         higher `priority`, or both methods, headers or a query that exclude each other"
+         higher `priority`, or both listeners, methods, headers or a query that exclude each other"
     );
     let error = build(&routes(r#"{"b": {"methods": ["GET"], "priority": -1}, "a": {}}"#)).unwrap_err();
     assert_eq!(

@@ -151,6 +151,38 @@ fn more_specific_conditions_are_first() {
 }
 
 #[test]
+fn a_route_for_listeners_takes_what_came_in_there_and_nothing_else() {
+    takes(
+        r#"{
+            "inside": {"path": "/a", "listeners": ["inside"]},
+            "both": {"path": "/a", "listeners": ["inside", "admin"]},
+            "put": {"path": "/a", "methods": ["PUT"]},
+            "anywhere": {"path": "/a"},
+            "first": {"path": "/b", "priority": 1, "methods": ["GET"]},
+            "second": {"path": "/b", "listeners": ["inside"]},
+            "deep": {"path": "/c/d", "listeners": ["inside"], "methods": ["GET"]},
+            "wide": {"path": "/c/{x}"}
+        }"#,
+        &[
+            ("GET x/a\n--listener inside", "inside"),
+            ("PUT x/a\n--listener inside", "inside"),
+            ("GET x/a\n--listener admin", "both"),
+            ("GET x/a\n--listener public", "anywhere"),
+            ("GET x/a", "anywhere"),
+            ("PUT x/a", "put"),
+            ("GET x/b\n--listener inside", "first"),
+            ("PUT x/b\n--listener inside", "second"),
+            ("PUT x/b", "-"),
+            ("GET x/c/d\n--listener inside", "deep"),
+            ("HEAD x/c/d\n--listener inside", "deep"),
+            ("GET x/c/d\n--listener insid", "wide x=d"),
+            ("GET x/c/d\n--listener insides", "wide x=d"),
+            ("HEAD x/c/d", "wide x=d"),
+        ],
+    );
+}
+
+#[test]
 fn head_goes_where_it_is_named_then_where_get_is_then_anywhere() {
     takes(
         r#"{
@@ -183,7 +215,9 @@ fn a_path_without_the_method_has_others() {
             "put": {"path": "/a/{x}", "methods": ["PUT"]},
             "delete": {"host": "x.org", "path": "/a/{rest...}", "methods": ["DELETE"]},
             "secret": {"path": "/a/b", "methods": ["PATCH"], "headers": {"x-key": "present"}},
-            "post": {"path": "/c", "methods": ["POST"]}
+            "post": {"path": "/c", "methods": ["POST"]},
+            "inside": {"path": "/c", "methods": ["PATCH"], "listeners": ["inside"]},
+            "within": {"path": "/e", "methods": ["POST"], "listeners": ["inside"]}
         }"#,
     );
     for (request, allow) in [
@@ -191,6 +225,11 @@ fn a_path_without_the_method_has_others() {
         ("POST x.org/a/b", Some("DELETE, GET, HEAD, PUT")),
         ("POST x.com/a/b\nx-key: 1", Some("GET, HEAD, PATCH, PUT")),
         ("HEAD x.com/c", Some("POST")),
+        ("GET x.com/c\n--listener inside", Some("PATCH, POST")),
+        ("GET x.com/c\n--listener public", Some("POST")),
+        ("GET x.com/e\n--listener inside", Some("POST")),
+        ("GET x.com/e\n--listener public", None),
+        ("GET x.com/e", None),
         ("GET x.com/d", None),
         ("GET x.com/c/", None),
     ] {

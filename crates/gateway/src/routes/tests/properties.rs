@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
-use super::reference::{best, captures, matches_but_for_the_method, matching, takes_method};
+use super::reference::{best, captures, matches_but_for_the_method, matching, takes_listener, takes_method};
 use super::*;
 
 fn hosts() -> impl Strategy<Value = Vec<&'static str>> {
@@ -49,10 +49,11 @@ fn any_match() -> impl Strategy<Value = Match> {
         1 => select(vec!["request.path == '/a'", "'h' in request.headers", "request.query.q == '1'"]).prop_map(Value::from),
     ];
     let priority = prop_oneof![4 => Just(0), 1 => Just(1)];
-    (hosts(), patterns(), methods, conditions(&["h", "i"]), conditions(&["q"]), when, priority).prop_map(
-        |(host, path, methods, headers, query, when, priority)| {
+    let listeners = prop_oneof![2 => Just(Vec::new()), 1 => subsequence(vec!["l", "m", "n"], 1..3)];
+    (hosts(), patterns(), (listeners, methods), conditions(&["h", "i"]), conditions(&["q"]), when, priority).prop_map(
+        |(host, path, (listeners, methods), headers, query, when, priority)| {
             one(serde_json::json!({
-                "host": host, "path": path, "methods": methods, "headers": headers, "query": query, "when": when, "priority": priority,
+                "host": host, "path": path, "listeners": listeners, "methods": methods, "headers": headers, "query": query, "when": when, "priority": priority,
             }))
         },
     )
@@ -74,9 +75,12 @@ fn any_request() -> impl Strategy<Value = Request> {
     let values = || prop::collection::vec(select(vec!["1", "12", "2", "1"]), 0..3);
     let method = select(vec!["GET", "HEAD", "POST", "PUT"]);
     let host = select(vec!["a.x", "b.a.x", "c.b.a.x", "x", "y"]);
-    (method, host, path, values(), values(), values()).prop_map(|(method, host, path, h, i, q)| {
+    let listener = select(vec!["", "\n--listener l", "\n--listener m", "\n--listener o"]);
+    let values = (values(), values(), values());
+    (method, host, path, listener, values).prop_map(|(method, host, path, listener, (h, i, q))| {
         let mut text = format!("{method} {host}/{}?", path.join("/"));
         text.extend(q.iter().map(|value| format!("q={value}&")));
+        text += listener;
         text.extend(h.iter().map(|value| format!("\nh: {value}")));
         text.extend(i.iter().map(|value| format!("\ni: {value}")));
         Request::new(&text)
@@ -181,6 +185,8 @@ proptest! {
             for other in &explained.others {
                 let is_outranked = matches!(other.why, Why::Outranked { .. });
                 prop_assert_eq!(is_outranked, also.contains(&other.route), "{:?} {:?}", request, other);
+                let is_for_listener = matches!(other.why, Why::Listener { .. });
+                prop_assert!(!is_for_listener || !takes_listener(&routes[other.route].1, request));
                 let is_for_method = matches!(other.why, Why::Method { .. });
                 prop_assert!(!is_for_method || !takes_method(&routes[other.route].1, request));
             }
@@ -241,7 +247,7 @@ fn all_requests() -> Vec<Request> {
 #[test]
 fn routes_that_are_called_ambiguous_are() {
     use proptest::strategy::ValueTree;
-    let (requests, mut runner) = (all_requests(), proptest::test_runner::TestRunner::deterministic());
+    let (mut requests, mut runner) = (all_requests(), proptest::test_runner::TestRunner::deterministic());
     let mut seen = 0;
     for _ in 0..60 {
         let mut routes = any_routes().new_tree(&mut runner).unwrap().current();
@@ -259,6 +265,9 @@ fn routes_that_are_called_ambiguous_are() {
                 continue;
             }
             seen += 1;
+            let (one, other) = (&pair[0].1.listeners, &pair[1].1.listeners);
+            let listener = one.iter().find(|name| other.contains(name)).map_or("", Name::as_str);
+            requests.iter_mut().for_each(|request| listener.clone_into(&mut request.listener));
             assert!(
                 requests.iter().any(|request| best(&pair, request).is_some_and(|(_, count)| count == 2)),
                 "{pair:?}"

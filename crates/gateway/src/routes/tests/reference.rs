@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use super::*;
 
 /// What a request is compared by: the least takes it.
-type Order = (Vec<usize>, Vec<u8>, Reverse<i32>, Vec<usize>, [Reverse<usize>; 6], bool);
+type Order = (Vec<usize>, Vec<u8>, Reverse<i32>, usize, Vec<usize>, [Reverse<usize>; 6], bool);
 
 /// The routes that match a request, with what they are compared by.
 pub(super) fn matching(routes: &Routes, request: &Request) -> Vec<(Order, usize)> {
@@ -31,6 +31,11 @@ pub(super) fn takes_method(wanted: &Match, request: &Request) -> bool {
     }
 }
 
+pub(super) fn takes_listener(wanted: &Match, request: &Request) -> bool {
+    let named: Vec<&str> = wanted.listeners.iter().map(Name::as_str).collect();
+    named.is_empty() || named.contains(&&*request.listener)
+}
+
 pub(super) fn matches_but_for_the_method(wanted: &Match, request: &Request) -> bool {
     let host = wanted.host.is_empty() || host_rank(wanted, &request.host).is_some();
     let path =
@@ -50,7 +55,7 @@ pub(super) fn matches_but_for_the_method(wanted: &Match, request: &Request) -> b
         }
     });
     let when = wanted.when.as_ref().is_none_or(|when| when.holds(&request.seen()) == Ok(true));
-    host && path && headers && query && when
+    host && path && takes_listener(wanted, request) && headers && query && when
 }
 
 fn says(condition: &Condition, value: &str) -> bool {
@@ -124,5 +129,6 @@ fn order(wanted: &Match, request: &Request) -> Order {
     };
     let ([a, b, c], [d, e, f]) =
         (count(wanted.headers.values().collect()), count(wanted.query.values().collect()));
-    (host, path, Reverse(wanted.priority), methods, [a, b, c, d, e, f], wanted.when.is_none())
+    let listeners = if wanted.listeners.is_empty() { usize::MAX } else { wanted.listeners.len() };
+    (host, path, Reverse(wanted.priority), listeners, methods, [a, b, c, d, e, f], wanted.when.is_none())
 }

@@ -86,6 +86,11 @@ fn expressions_see_the_request() {
         holds(&wanted, &[("GET X.org:80/a//b%20c?q+q=%C3%B6+1&b&q%20q=2\nx-a: 1\nx-b: 3\nx-a: 2", true)]);
     }
     holds(r#"{"when": "request.headers['x-a'] == '1'"}"#, &[("GET x/", false), ("GET x/\nx-a: 1", true)]);
+    holds(
+        r#"{"when": "request.listener.startsWith('in')"}"#,
+        &[("GET x/\n--listener inside", true), ("GET x/\n--listener public", false), ("GET x/", false)],
+    );
+    holds(r#"{"when": "request.listener == ''"}"#, &[("GET x/", true), ("GET x/\n--listener x", false)]);
     holds(r#"{"when": "request.path"}"#, &[("GET x/", false)]);
 }
 

@@ -302,6 +302,8 @@ fn matching(route: &Route) -> String {
     let path = matching.path.as_ref().map_or_else(|| "/{rest...}".to_owned(), ToString::to_string);
     let place = format!("{}{path}", hosts.join("|"));
     let place = if methods.is_empty() { place } else { format!("{} {place}", methods.join("|")) };
+    let listeners: Vec<_> = matching.listeners.iter().map(ToString::to_string).collect();
+    let place = if listeners.is_empty() { place } else { format!("{place} on {}", listeners.join("|")) };
     match matching.headers.len() + matching.query.len() + usize::from(matching.when.is_some()) {
         0 => place,
         1 => format!("{place} (1 condition)"),
@@ -317,7 +319,7 @@ fn to(route: &Route) -> String {
 
 /// What would become of a request.
 pub fn explained(explanation: &Explanation) -> String {
-    let Explanation { method, host, path, is_preflight, route, refused, others } = explanation;
+    let Explanation { method, host, path, listener, is_preflight, route, refused, others } = explanation;
     let mut text = String::new();
     match (route, refused) {
         (Some(route), _) => text.push_str(&format!("{} takes it\n", route.name)),
@@ -330,6 +332,7 @@ pub fn explained(explanation: &Explanation) -> String {
         (None, None) => text.push_str("no route takes it\n"),
     }
     let mut rows = vec![line("request", format!("{method} {host}{path}"))];
+    rows.extend(listener.iter().map(|name| line("listener", name.as_str())));
     if *is_preflight {
         rows.push(line("preflight", "the gateway answers for the service"));
     }

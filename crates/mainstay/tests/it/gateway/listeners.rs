@@ -10,15 +10,14 @@ use rustls::pki_types::ServerName;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, StreamOwned};
 
-use super::Echo;
+use super::{Echo, gateways_of};
 use crate::certs;
 use crate::support::{Client, Node, metric, run};
 
 /// A node in a folder that has certificates for the machine.
 fn start(folder: tempfile::TempDir, yaml: &str) -> (Node, Vec<SocketAddr>) {
     let node = Node::start_in(folder, yaml);
-    let told = node.ready["gateway"].as_str().expect("it is told").trim_matches(['[', ']']);
-    let addresses = told.split(", ").map(|address| address.parse().expect("an address")).collect();
+    let addresses = gateways_of(&node);
     (node, addresses)
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use super::start;
+use super::{gateways_of, start};
 use crate::support::{Client, Node, run};
 
 /// A server in Python's standard library that says who it is: its process, and what it was started as.
@@ -16,7 +16,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
         print("asked", flush=True)
-        told = f"{os.getpid()} {os.environ.get('SHOP', '')} {os.environ['MAINSTAY_API']}".encode()
+        gateway, shop = (os.environ.get(name, '') for name in ("MAINSTAY_GATEWAY", "SHOP"))
+        told = f"{os.getpid()} {gateway} {shop} {os.environ['MAINSTAY_API']}".encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(told)))
         self.end_headers()
@@ -71,13 +72,40 @@ fn a_program_is_started_told_where_it_is_and_ended_with_the_node() {
     let (mut node, gateway) = start(&yaml(&python(", env: { SHOP: corner }")));
     let told = asked(gateway);
     let api = node.ready["api"].as_str().expect("it is told").to_owned();
-    assert!(told.ends_with(&format!(" corner http://{api}")), "{told}");
+    assert!(told.ends_with(&format!(" http://{gateway} corner http://{api}")), "{told}");
     let line = node.wait_for("asked");
     assert_eq!(line["service"], "shop", "what it writes is in the log: {line}");
     node.signal(Signal::TERM);
     let (status, output, _) = node.ended();
     assert!(status.success(), "{output}");
     assert!(!is_there(&pid(&told)), "it has ended");
+}
+
+#[test]
+fn a_program_is_told_the_listener_that_it_names() {
+    let two = "{ address: \"127.0.0.1:0\" }, { name: inside, address: \"127.0.0.1:0\" }";
+    let of = |listeners: &str, name: &str| {
+        let one = yaml(&python(&format!(", gateway: {name}")));
+        one.replace("{ address: \"127.0.0.1:0\" }", listeners)
+    };
+    let mut node = Node::start(&of(two, "inside"));
+    let [public, inside] = gateways_of(&node).try_into().expect("two listeners");
+    let told = |asked: &str| asked.split(' ').nth(1).expect("it says it").to_owned();
+    let first = asked(public);
+    assert_eq!(told(&first), format!("http://{inside}"));
+    // A listener that comes with the program that is told of it.
+    node.write_config(&of(&format!("{two}, {{ name: late, address: \"127.0.0.1:0\" }}"), "late"));
+    node.signal(Signal::HUP);
+    node.wait_for("configuration reloaded");
+    let second = loop {
+        let second = asked(public);
+        if pid(&second) != pid(&first) {
+            break told(&second);
+        }
+    };
+    let late: SocketAddr = second.strip_prefix("http://").expect(&second).parse().expect("an address");
+    assert!(late != public && late != inside, "{second}");
+    assert_eq!(Client::connect(late).request("GET", "/shop", &[], "").status, 200);
 }
 
 #[test]
