@@ -32,8 +32,11 @@ docs: ## Regenerate the generated references and build the Rust documentation
 	scripts/references
 	$(CARGO) doc --workspace --no-deps --document-private-items
 
+picture: graphviz ## Draw docs/architecture.svg from its text
+	scripts/picture
+
 ##@ Checking it
-test: nextest ## Unit, property and integration tests, and the house rules
+test: nextest curl ## Unit, property and integration tests, and the house rules
 	$(CARGO) nextest run --locked --workspace
 
 conformance: nextest python-packages postgresql strace curl browser runtimes ## Foreign clients and suites against the running binary; real engines; the shop
@@ -115,6 +118,8 @@ curl:
 	@scripts/debian-program curl
 valgrind:
 	@scripts/debian-program valgrind
+graphviz:
+	@scripts/debian-program dot graphviz
 browser:
 	@scripts/debian-program chromium >/dev/null
 	@scripts/debian-program chromedriver chromium-driver >/dev/null
@@ -132,5 +137,5 @@ python-packages:
 	  $(TOOLS)/python/bin/pip install --quiet --disable-pip-version-check --requirement $(REQUIREMENTS) && \
 	  cp $(REQUIREMENTS) $(TOOLS)/python/requirements.txt; }
 
-.PHONY: run demo docs test conformance readers soak orders fuzz lint fmt clippy rustdoc deny unused bench instructions help nextest cargo-deny cargo-fuzz \
-  cargo-machete python-packages postgresql strace curl valgrind browser runtimes
+.PHONY: run demo docs picture test conformance readers soak orders fuzz lint fmt clippy rustdoc deny unused bench instructions help nextest cargo-deny cargo-fuzz \
+  cargo-machete python-packages postgresql strace curl valgrind graphviz browser runtimes

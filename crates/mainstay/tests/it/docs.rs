@@ -55,12 +55,16 @@ pub fn blocks_of(page: &Path) -> Vec<Block> {
 }
 
 impl Block {
-    /// The commands of a console, each with what is shown of its output.
+    /// The commands of a console, each with what is shown of its output. A command goes on behind a backslash.
     pub fn sessions(&self) -> Vec<(String, String)> {
         let mut sessions: Vec<(String, String)> = Vec::new();
         for line in self.text.lines() {
             match (line.strip_prefix("$ "), sessions.last_mut()) {
                 (Some(command), _) => sessions.push((command.to_owned(), String::new())),
+                (None, Some((command, _))) if command.ends_with('\\') => {
+                    command.pop();
+                    command.push_str(line.trim_start());
+                }
                 (None, Some((_, shown))) => shown.push_str(&format!("{line}\n")),
                 (None, None) => panic!("{}: a console block begins with a command", self.place),
             }
@@ -115,6 +119,10 @@ fn every_example_is_valid() {
             let path = entry.expect("an entry").path();
             if path.is_dir() {
                 folders.push(path);
+                continue;
+            }
+            // Beside configurations there are the programs that they run.
+            if path.extension().is_none_or(|it| it != "yaml") {
                 continue;
             }
             let path = path.to_string_lossy().into_owned();

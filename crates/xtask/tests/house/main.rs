@@ -6,12 +6,14 @@
 mod answers;
 mod cargo;
 mod examples;
+mod figures;
 mod finding;
 mod headers;
 mod invocation;
 mod lengths;
 mod markdown;
 mod mentions;
+mod picture;
 mod purity;
 mod repo;
 mod rooms;
