@@ -18,6 +18,12 @@ pub const BANK: &str = "bank";
 /// The account of the shop.
 pub const MERCHANT: &str = "merchant";
 
+/// The most that one transfer moves.
+pub const AMOUNT_MAX: u64 = 1_000_000_000_000;
+
+/// The name of the hold that keeps each transfer as it was written.
+pub const HOLD: &str = "ledger";
+
 /// The key of an account.
 #[must_use]
 pub fn account_key(ledger: &str, id: &str) -> String {
@@ -90,4 +96,35 @@ pub struct Transfer {
     /// The pending transfer that a post or void is of. At most one transfer is of it, by a unique index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<String>,
+}
+
+impl Transfer {
+    /// Whether asking for the one is asking for the other. Of a void only what it is of counts: what it frees depends on what it finds.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let are_voids = self.kind == Kind::Void && other.kind == Kind::Void;
+        self == other || (are_voids && self.pending == other.pending)
+    }
+}
+
+/// An account with its id, as it is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnsweredAccount {
+    /// Its id.
+    pub id: String,
+    /// The account.
+    #[serde(flatten)]
+    pub account: Account,
+    /// What may still go out, if it may not be overdrawn.
+    pub available: u64,
+}
+
+/// A transfer with its id, as it is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnsweredTransfer {
+    /// Its id.
+    pub id: String,
+    /// The transfer.
+    #[serde(flatten)]
+    pub transfer: Transfer,
 }
