@@ -1,0 +1,231 @@
+//! The rules of the audit, each with a name and a sentence, and how often each was applied and violated.
+
+pub(super) mod charges;
+pub(super) mod goods;
+pub(super) mod money;
+pub(super) mod orders;
+pub(super) mod shown;
+pub(super) mod view;
+
+use serde::Serialize;
+
+use super::{Count, FINDINGS_MAX, Finding};
+
+/// What must be so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each is said by its sentence, below")]
+pub enum Rule {
+    Readable,
+    Final,
+    OpenMarked,
+    OrderOfOne,
+    TotalAddsUp,
+    LedgerBalanced,
+    SumsRecomputed,
+    NoOverdraft,
+    ResolvesAPending,
+    ResolvedOnce,
+    NoPendingLeft,
+    ChargeHasOrder,
+    ChargeFitsOrder,
+    NoDoubleCharge,
+    PaidIsCharged,
+    FailedNotCharged,
+    ProductHasStock,
+    StockAddsUp,
+    StockAsReserved,
+    ReservationHasOrder,
+    GoodsFollowOrder,
+    FailedHoldsNothing,
+    ShownExists,
+    ShownPaid,
+    ShownFailed,
+    ShownReserved,
+    ShownTotal,
+    ShownInOrder,
+}
+
+impl Rule {
+    /// All rules.
+    pub const ALL: [Self; 28] = [
+        Self::Readable,
+        Self::Final,
+        Self::OpenMarked,
+        Self::OrderOfOne,
+        Self::TotalAddsUp,
+        Self::LedgerBalanced,
+        Self::SumsRecomputed,
+        Self::NoOverdraft,
+        Self::ResolvesAPending,
+        Self::ResolvedOnce,
+        Self::NoPendingLeft,
+        Self::ChargeHasOrder,
+        Self::ChargeFitsOrder,
+        Self::NoDoubleCharge,
+        Self::PaidIsCharged,
+        Self::FailedNotCharged,
+        Self::ProductHasStock,
+        Self::StockAddsUp,
+        Self::StockAsReserved,
+        Self::ReservationHasOrder,
+        Self::GoodsFollowOrder,
+        Self::FailedHoldsNothing,
+        Self::ShownExists,
+        Self::ShownPaid,
+        Self::ShownFailed,
+        Self::ShownReserved,
+        Self::ShownTotal,
+        Self::ShownInOrder,
+    ];
+
+    /// As it stands in tables and in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.words().0
+    }
+
+    /// What must be so.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        self.words().1
+    }
+
+    const fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Readable => {
+                ("readable", "every item is of the shape and has the key that its collection is for")
+            }
+            Self::Final => ("final", "every order is shipped or failed"),
+            Self::OpenMarked => {
+                ("open_marked", "an order is marked `open` exactly as long as it is not final")
+            }
+            Self::OrderOfOne => ("order_of_one", "an order's id is of one customer"),
+            Self::TotalAddsUp => {
+                ("total_adds_up", "an order has lines, each of another product, and its total is their sum")
+            }
+            Self::LedgerBalanced => (
+                "ledger_balanced",
+                "in every ledger the debits of all accounts are the credits, posted and pending",
+            ),
+            Self::SumsRecomputed => {
+                ("sums_recomputed", "an account's sums are what all transfers together make of it")
+            }
+            Self::NoOverdraft => ("no_overdraft", "only an account that may be overdrawn is"),
+            Self::ResolvesAPending => (
+                "resolves_a_pending",
+                "every post and void is of one pending transfer, of its accounts and its amount, and what is blocked is so by a void",
+            ),
+            Self::ResolvedOnce => ("resolved_once", "a pending transfer has at most one post or void"),
+            Self::NoPendingLeft => {
+                ("no_pending_left", "a pending transfer waits only as long as its order is open")
+            }
+            Self::ChargeHasOrder => {
+                ("charge_has_order", "nothing is charged, or set aside to be, without an order")
+            }
+            Self::ChargeFitsOrder => {
+                ("charge_fits_order", "a charge is of the order's total, currency and customer")
+            }
+            Self::NoDoubleCharge => ("no_double_charge", "an order is charged at most once"),
+            Self::PaidIsCharged => ("paid_is_charged", "an order that is paid or shipped is charged"),
+            Self::FailedNotCharged => {
+                ("failed_not_charged", "an order is charged only if that was decided, and never if it failed")
+            }
+            Self::ProductHasStock => {
+                ("product_has_stock", "every product has stock, and stock is of a product")
+            }
+            Self::StockAddsUp => ("stock_adds_up", "what was received is available, reserved or shipped"),
+            Self::StockAsReserved => {
+                ("stock_as_reserved", "of a product as much is reserved and shipped as its reservations say")
+            }
+            Self::ReservationHasOrder => {
+                ("reservation_has_order", "a reservation is of an order's line, and of its quantity")
+            }
+            Self::GoodsFollowOrder => (
+                "goods_follow_order",
+                "of an order that is reserved, charging or paid every line is set aside, of one that is shipped every line went out, and nothing goes out before it is paid",
+            ),
+            Self::FailedHoldsNothing => {
+                ("failed_holds_nothing", "of an order that failed nothing is set aside, and nothing went out")
+            }
+            Self::ShownExists => {
+                ("shown_exists", "an order that a customer was shown is there, and is that customer's")
+            }
+            Self::ShownPaid => {
+                ("shown_paid", "an order that was shown as charging, paid or shipped came to be shipped")
+            }
+            Self::ShownFailed => {
+                ("shown_failed", "an order that was shown as failing or failed came to fail")
+            }
+            Self::ShownReserved => (
+                "shown_reserved",
+                "of an order that was shown as reserved or further every line was set aside",
+            ),
+            Self::ShownTotal => ("shown_total", "an order was shown with the total and currency that it has"),
+            Self::ShownInOrder => (
+                "shown_in_order",
+                "an answer that was asked for after another had come does not show an earlier state",
+            ),
+        }
+    }
+}
+
+/// The checks so far.
+#[derive(Debug, Default)]
+pub(super) struct Checks {
+    checked: [u64; Rule::ALL.len()],
+    violations: [u64; Rule::ALL.len()],
+    findings: Vec<Finding>,
+}
+
+impl Checks {
+    /// Applies a rule to a subject. `explanation` says what is the case if it does not hold.
+    pub(super) fn that(
+        &mut self,
+        rule: Rule,
+        holds: bool,
+        subject: impl FnOnce() -> String,
+        explanation: impl FnOnce() -> String,
+    ) {
+        let place = rule as usize;
+        self.checked[place] += 1;
+        if holds {
+            return;
+        }
+        self.violations[place] += 1;
+        if self.violations[place] <= FINDINGS_MAX as u64 {
+            self.findings.push(Finding { rule, subject: subject(), explanation: explanation() });
+        }
+    }
+
+    /// Counts things that a rule was applied to, and that follow it.
+    pub(super) fn follow(&mut self, rule: Rule, count: u64) {
+        self.checked[rule as usize] += count;
+    }
+
+    /// What was counted, and what was found, by rules.
+    pub(super) fn into_parts(mut self) -> (Vec<Count>, Vec<Finding>) {
+        let count = |rule: Rule| Count {
+            rule,
+            checked: self.checked[rule as usize],
+            violations: self.violations[rule as usize],
+        };
+        let counts = Rule::ALL.into_iter().map(count).collect();
+        self.findings.sort_by_key(|finding| finding.rule);
+        (counts, self.findings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_rule_has_its_place_and_the_name_that_programs_read() {
+        for (place, rule) in Rule::ALL.into_iter().enumerate() {
+            assert_eq!(rule as usize, place, "{rule:?}");
+            assert_eq!(serde_json::to_value(rule).unwrap(), rule.name());
+            assert!(!rule.sentence().ends_with('.'), "{rule:?}");
+        }
+    }
+}
