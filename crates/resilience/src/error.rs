@@ -53,7 +53,7 @@ pub enum Rejection {
         limit: Duration,
     },
     /// Its caller has used up the rate.
-    #[error("the limit of {quota} in {window} is used up: try again in {after}")]
+    #[error("the limit of {quota} in {window} is used up: try again in {}", after.up_to_millis())]
     RateLimited {
         /// How many units there are in a window.
         quota: u32,
@@ -75,7 +75,7 @@ pub enum Rejection {
         burst: u32,
     },
     /// It was shed for the sake of more critical ones.
-    #[error("overloaded: calls of the class `{}` are not taken now: try again in {after}", criticality.as_str())]
+    #[error("overloaded: calls of the class `{}` are not taken now: try again in {}", criticality.as_str(), after.up_to_millis())]
     Shed {
         /// Its class.
         criticality: Criticality,
@@ -101,7 +101,7 @@ pub enum Rejection {
     #[error("injected fault: the connection is dropped, and it may have been done")]
     Aborted,
     /// The breaker is open.
-    #[error("the breaker is open after failures of what it guards: try again in {after}")]
+    #[error("the breaker is open after failures of what it guards: try again in {}", after.up_to_millis())]
     BreakerOpen {
         /// When it may be asked again; with a spread, so that not all come back at once.
         after: Duration,
@@ -149,7 +149,7 @@ impl Classify for Rejection {
     fn retry(&self) -> Retry {
         match self {
             Self::RateLimited { after, .. } | Self::Shed { after, .. } | Self::BreakerOpen { after } => {
-                Retry::After(*after)
+                Retry::After(after.up_to_millis())
             }
             Self::DeadlinePassed
             | Self::BulkheadFull { .. }

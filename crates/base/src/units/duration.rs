@@ -48,6 +48,12 @@ impl Duration {
         Self(std::time::Duration::from_secs(secs))
     }
 
+    /// The next whole number of milliseconds that is not shorter: for whoever is told how long to wait.
+    pub fn up_to_millis(self) -> Self {
+        let millis = self.0.as_nanos().div_ceil(1_000_000);
+        u64::try_from(millis).map_or(self, Self::from_millis)
+    }
+
     /// The standard library's form of the same length.
     pub const fn as_std(self) -> std::time::Duration {
         self.0

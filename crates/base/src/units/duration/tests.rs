@@ -13,6 +13,14 @@ fn refusal(text: &str) -> String {
 }
 
 #[test]
+fn what_people_wait_is_whole_milliseconds_and_never_shorter() {
+    for (nanos, text) in [(0, "0s"), (1, "1ms"), (853_095_017, "854ms"), (2_000_000_000, "2s")] {
+        assert_eq!(Duration::from_nanos(nanos).up_to_millis().to_string(), text);
+    }
+    assert_eq!(Duration::MAX.up_to_millis(), Duration::MAX);
+}
+
+#[test]
 fn numbers_and_multiples_end_at_the_largest() {
     let second = Duration::from_secs(1);
     assert_eq!((second.as_nanos(), Duration::MAX.as_nanos()), (1_000_000_000, u64::MAX));
