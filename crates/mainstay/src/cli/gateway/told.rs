@@ -351,7 +351,9 @@ fn taken(route: &Taken, rows: &mut Vec<[String; 2]>) {
     let sum: u64 = to.iter().map(|to| u64::from(to.weight)).sum();
     for To { service, weight, endpoints, policy } in to {
         let share = if to.len() > 1 { format!(" ({weight} of {sum})") } else { String::new() };
-        rows.push(line("to", format!("{service}{share} at {}, policy {policy}", endpoints.join(", "))));
+        // Of a service whose endpoints come and go there are none in its definition.
+        let at = if endpoints.is_empty() { String::new() } else { format!(" at {}", endpoints.join(", ")) };
+        rows.push(line("to", format!("{service}{share}{at}, policy {policy}")));
     }
     if to.is_empty() {
         rows.push(line("to", "no service: the gateway answers"));
