@@ -6,7 +6,8 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use shop::service::Home;
-use shop::{inventory, orders, payments, storefront};
+use shop::{audit, customers, demo, inventory, orders, payments, storefront};
+use tokio::task::block_in_place;
 
 /// A shop that Mainstay carries; see examples/shop/mainstay.yaml.
 #[derive(Debug, Parser)]
@@ -26,6 +27,12 @@ enum Role {
     Orders,
     /// Serve the pages that people see
     Storefront,
+    /// Be the shoppers, at a rate that the shop cannot slow down, and audit what became of it
+    Customers(customers::cli::Args),
+    /// Audit what is kept of orders, money and goods
+    Audit(audit::cli::Args),
+    /// Have customers come while things go wrong, audit, and write a report
+    Demo(demo::Args),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +58,10 @@ fn run(role: &Role) -> Result<ExitCode> {
             Role::Inventory => inventory::serve(Home::from_environment()?).await?,
             Role::Orders => orders::serve(Home::from_environment()?).await?,
             Role::Storefront => storefront::serve(Home::from_environment()?).await?,
+            Role::Customers(args) => return customers::cli::main(args).await,
+            Role::Audit(args) => return audit::cli::main(args).await,
+            // It waits for processes, which blocks.
+            Role::Demo(args) => return block_in_place(|| demo::main(args)),
         }
         Ok(ExitCode::SUCCESS)
     })

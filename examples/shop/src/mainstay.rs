@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 
 use crate::http::{self, Answer, Call, Client, Deadline, encoded};
 
+/// The first pause between two tries; each further one is twice as long.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+
 /// The longest pause between two tries.
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 
@@ -51,14 +54,32 @@ impl Error {
         usize::try_from(problem["condition"].as_u64()?).ok()
     }
 
-    /// The place of the operation that a commit failed by.
+    /// The place of the increment that a commit failed by, since it would have left its bounds.
     #[must_use]
     pub fn operation(&self) -> Option<usize> {
-        let Self::Refused { problem, .. } = self else { return None };
+        let Self::Refused { status: StatusCode::PRECONDITION_FAILED, problem, .. } = self else {
+            return None;
+        };
         usize::try_from(problem["operation"].as_u64()?).ok()
     }
 
-    fn refused(answer: &Answer) -> Self {
+    /// The key of the item that has what a commit would have given to another one, in a unique index.
+    #[must_use]
+    pub fn held_by(&self) -> Option<&str> {
+        let Self::Refused { status: StatusCode::CONFLICT, problem, .. } = self else { return None };
+        problem["held_by"].as_str()
+    }
+
+    /// This error, for a caller whose change may have been done before: that more was not possible does not say that nothing was.
+    #[must_use]
+    pub fn in_doubt(self) -> Self {
+        match self {
+            Self::Unavailable(reason) => Self::Unknown(reason),
+            known => known,
+        }
+    }
+
+    pub(crate) fn refused(answer: &Answer) -> Self {
         let problem: Value = answer.json().unwrap_or_default();
         let text = |member: &str| problem[member].as_str().unwrap_or_default().to_owned();
         Self::Refused { status: answer.status, code: text("code"), detail: text("detail"), problem }
@@ -164,6 +185,31 @@ impl Mainstay {
         if answer.status == StatusCode::OK { Ok(()) } else { Err(Error::refused(&answer)) }
     }
 
+    /// The same for what can happen only once by its conditions: it is sent again until it is known whether it happened, while there
+    /// is time. A condition may then fail because a try before was done; reading tells.
+    pub async fn commit_until_known(
+        &self,
+        partition: &str,
+        conditions: &[Value],
+        operations: &[Value],
+        deadline: Deadline,
+    ) -> Result<(), Error> {
+        let (mut pause, mut in_doubt) = (PAUSE_MIN, false);
+        loop {
+            let error = match self.commit(partition, conditions, operations, deadline).await {
+                Err(error @ Error::Unknown(_)) => error,
+                Err(error) if in_doubt => return Err(error.in_doubt()),
+                known => return known,
+            };
+            if deadline.left() <= pause {
+                return Err(error);
+            }
+            in_doubt = true;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
     /// A page of a collection's items. `query` is that of a listing, already encoded: `prefix=u7/&limit=100`.
     pub async fn page<T: DeserializeOwned>(
         &self,
@@ -197,9 +243,9 @@ impl Mainstay {
     }
 
     /// Sends a request, and again while it was surely not done, or only reads, and there is time.
-    async fn send(&self, call: Call, deadline: Deadline) -> Result<Answer, Error> {
+    pub(crate) async fn send(&self, call: Call, deadline: Deadline) -> Result<Answer, Error> {
         let is_reading = call.is_reading();
-        let mut pause = Duration::from_millis(10);
+        let mut pause = PAUSE_MIN;
         loop {
             let error = match self.client.send(call.clone(), deadline).await {
                 Ok(answer) => match judged(answer) {
@@ -230,7 +276,7 @@ fn judged(answer: Answer) -> Result<Answer, Error> {
 }
 
 /// The path of an item: `/` is literal in keys, what else means something in a path is encoded.
-fn path_of(collection: &str, key: &str) -> String {
+pub(crate) fn path_of(collection: &str, key: &str) -> String {
     let key: Vec<_> = key.split('/').map(encoded).collect();
     format!("/v1/collections/{collection}/items/{}", key.join("/"))
 }

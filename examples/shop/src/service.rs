@@ -7,10 +7,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -52,16 +55,8 @@ impl Home {
     pub async fn serve(&self, routes: Router) -> Result<()> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         let listener = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
-        let (mut terminate, mut interrupt) =
-            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let told_to_end = async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
         let routes = routes.route("/health", get(async || "ok"));
-        axum::serve(listener, routes).with_graceful_shutdown(told_to_end).await.context("serve")
+        axum::serve(listener, routes).with_graceful_shutdown(told_to_end()?).await.context("serve")
     }
 }
 
@@ -78,8 +73,53 @@ pub fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Why a request is not answered as it was meant: a problem document (RFC 9457) with a `code` that a program can go by.
+/// An id that nobody has had and nobody guesses: 128 random bits.
+#[must_use]
+pub fn random_id() -> String {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("the system that this runs on has randomness");
+    format!("{:032x}", u128::from_be_bytes(bytes))
+}
+
+/// Ends with the next SIGTERM or SIGINT. What a service would otherwise do for long, such as a stream, ends with it.
+pub fn told_to_end() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// `routes`, of which paths and methods that there are not are answered by problems as well.
+pub fn with_problems(routes: Router) -> Router {
+    let no_path = async |uri: Uri| Problem::not_found(format!("nothing is at {}", uri.path()));
+    let no_method = async |method: Method, uri: Uri| {
+        let detail = format!("{method} is not taken at {}: `Allow` has what is", uri.path());
+        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+    };
+    routes.fallback(no_path).method_not_allowed_fallback(no_method)
+}
+
+/// The JSON body of a request. One that is of another shape is answered by a problem that says where.
 #[derive(Debug)]
+pub struct Body<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let body = Bytes::from_request(request, state).await;
+        let body = body.map_err(|error| Problem::new(error.status(), "invalid", error.body_text()))?;
+        let wrong = |error| Problem::invalid(format!("the body is not what is taken here: {error}"));
+        serde_json::from_slice(&body).map(Self).map_err(wrong)
+    }
+}
+
+/// Why a request is not answered as it was meant: a problem document (RFC 9457) with a `code` that a program can go by.
+#[derive(Debug, thiserror::Error)]
+#[error("{code}: {detail}")]
 pub struct Problem {
     status: StatusCode,
     code: &'static str,

@@ -15,9 +15,10 @@ h2 { font-size: 1.15rem; margin: 2.5rem 0 .75rem; }
 .holds { background: var(--good); } .fails { background: var(--bad); }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: right; padding: .4rem .7rem; border-bottom: 1px solid var(--line); vertical-align: top; }
+th, td { text-align: left; padding: .4rem .7rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { color: var(--soft); font-weight: 600; font-size: .875rem; }
-th:first-child, td:first-child { text-align: left; padding-left: 0; }
+th:first-child, td:first-child { padding-left: 0; }
+.number { text-align: right; white-space: nowrap; }
 td.yes { color: var(--good); font-weight: 600; } td.no { color: var(--bad); font-weight: 600; }
 figure { margin: 1.5rem 0; } figure svg { width: 100%; height: auto; }
 ul { padding-left: 1.2rem; }
@@ -72,17 +73,23 @@ fn section(out: &mut String, title: &str, content: Arguments<'_>) {
 }
 
 fn rows(table: &Table) -> String {
+    // Numbers are easier to compare when they end at the same place; texts are read from their beginning.
+    let is_number = |cell: &String| cell.starts_with(|first: char| first.is_ascii_digit() || first == '-');
+    let numbers: Vec<_> = (0..table.columns.len())
+        .map(|column| column > 0 && table.rows.iter().all(|row| is_number(&row[column])))
+        .collect();
     let cells = |tag: &str, cells: &[String]| -> String {
-        cells.iter().map(|cell| cell_of(tag, cell)).collect::<String>()
+        cells.iter().zip(&numbers).map(|(cell, is_number)| cell_of(tag, cell, *is_number)).collect()
     };
     let head = cells("th", &table.columns);
     let body: String = table.rows.iter().map(|row| format!("<tr>{}</tr>\n", cells("td", row))).collect();
     format!("<div class=\"scroll\"><table>\n<tr>{head}</tr>\n{body}</table></div>\n")
 }
 
-fn cell_of(tag: &str, cell: &str) -> String {
+fn cell_of(tag: &str, cell: &str, is_number: bool) -> String {
     match (tag, cell) {
         ("td", "yes" | "no") => format!("<td class=\"{cell}\">{cell}</td>"),
+        _ if is_number => format!("<{tag} class=\"number\">{}</{tag}>", text(cell)),
         _ => format!("<{tag}>{}</{tag}>", text(cell)),
     }
 }
@@ -126,7 +133,7 @@ mod tests {
             "Does it &quot;hold&quot;?",
             "<p class=\"verdict fails\">does not hold</p>",
             "<td class=\"no\">no</td>",
-            "<td>kill &lt;b&gt;</td><td>1.5 s</td>",
+            "<td>kill &lt;b&gt;</td><td class=\"number\">1.5 s</td>",
             "<figure aria-label=\"Rate\"><svg role=\"img\"",
             "<li>a &amp; b</li>",
             "2026-01-02",

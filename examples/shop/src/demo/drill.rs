@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::random::Random;
+use crate::customers::dice::Dice;
 
 /// Nothing goes wrong before, so that there is something to compare with, and nothing after, so that it can end well.
 const QUIET_BEFORE: f64 = 0.06;
 const QUIET_AFTER: f64 = 0.14;
+
+/// The stream of the seed's chance that is the drill's: no shopper has it.
+const DRILL: u64 = u64::MAX;
 
 /// Something that goes wrong.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,19 +82,20 @@ fn troubles() -> Vec<Trouble> {
 /// The troubles of a run, one after the other: all kinds in an order that the seed draws, and in the second and the last third of them a kill of Mainstay.
 #[must_use]
 pub fn plan(seed: u64, duration: Duration) -> Vec<Planned> {
-    let mut random = Random::new(seed);
+    let mut dice = Dice::new(seed, DRILL);
+    let mut below = |bound: usize| dice.from_to(0, bound as u64 - 1) as usize;
     let mut order = troubles();
     for last in (1..order.len()).rev() {
-        order.swap(last, random.below(last as u64 + 1) as usize);
+        order.swap(last, below(last + 1));
     }
     let third = order.len() / 3;
-    order.insert(third + random.below(third as u64) as usize, Trouble::KillMainstay);
-    order.insert(2 * third + 1 + random.below(third as u64) as usize, Trouble::KillMainstay);
+    order.insert(third + below(third), Trouble::KillMainstay);
+    order.insert(2 * third + 1 + below(third), Trouble::KillMainstay);
     let active = duration.mul_f64(1.0 - QUIET_BEFORE - QUIET_AFTER);
     let slot = active / order.len() as u32;
     let planned = (0..).zip(order).map(|(nth, trouble)| {
-        let at = duration.mul_f64(QUIET_BEFORE) + slot * nth + slot.mul_f64(0.3 * random.share());
-        Planned { trouble, at, lasts: slot.mul_f64(0.4 + 0.3 * random.share()) }
+        let at = duration.mul_f64(QUIET_BEFORE) + slot * nth + slot.mul_f64(0.3 * dice.unit());
+        Planned { trouble, at, lasts: slot.mul_f64(0.4 + 0.3 * dice.unit()) }
     });
     planned.collect()
 }

@@ -34,7 +34,8 @@ pub struct Node {
     pub api: SocketAddr,
     /// Where customers come.
     pub public: SocketAddr,
-    inside: SocketAddr,
+    /// Where services reach each other.
+    pub inside: SocketAddr,
 }
 
 impl Node {
@@ -56,12 +57,12 @@ impl Node {
         self.wait_ready()
     }
 
-    /// Kills one instance of a service. Errors: none runs.
-    pub fn kill_one_of(&mut self, service: &str) -> Result<()> {
-        let pids = self.instances(service);
-        let pid = *pids.first().with_context(|| format!("no instance of {service} runs"))?;
+    /// Kills one instance of a service; tells whether one runs, which one that is optional need not.
+    pub fn kill_one_of(&mut self, service: &str) -> Result<bool> {
+        let Some(pid) = self.instances(service).first().copied() else { return Ok(false) };
         let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw).context("a process id")?;
-        kill_process(pid, Signal::KILL).with_context(|| format!("kill an instance of {service}"))
+        kill_process(pid, Signal::KILL).with_context(|| format!("kill an instance of {service}"))?;
+        Ok(true)
     }
 
     /// The processes of a service, by what they were started as.
@@ -76,6 +77,12 @@ impl Node {
             arguments.split(|byte| *byte == 0).skip(1).any(|argument| argument == program.as_bytes())
         };
         tree(&[self.server.pid()]).into_iter().filter(is_of).collect()
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        self.server.pid()
     }
 
     /// Stops it, and waits until all of it has ended. Errors: it had to be killed, or something was cut off.

@@ -6,14 +6,13 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use uuid::Uuid;
 
 use super::order::{BASKETS, Basket, Line, ORDERS, Order, State, order_key};
 use crate::http::Deadline;
 use crate::inventory::stock::Listed;
 use crate::mainstay::{Error, Item, Mainstay, absent, put, version};
 use crate::money::Currency;
-use crate::service::{Problem, now_ms};
+use crate::service::{Problem, now_ms, random_id};
 
 /// The most products in a basket, and of each.
 const LINES_MAX: usize = 20;
@@ -45,8 +44,7 @@ pub struct Change<'a> {
 /// The customer's basket; an empty one, which is nowhere yet, if there is none.
 pub async fn of(api: &Mainstay, customer: &str, deadline: Deadline) -> Result<Basket, Error> {
     let basket = api.get::<Basket>(BASKETS, customer, deadline).await?;
-    let id = || Uuid::new_v4().simple().to_string();
-    let new = || Basket { id: id(), currency: Currency::Eur, lines: BTreeMap::new() };
+    let new = || Basket { id: random_id(), currency: Currency::Eur, lines: BTreeMap::new() };
     Ok(basket.map_or_else(new, |item| item.value))
 }
 

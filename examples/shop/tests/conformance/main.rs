@@ -3,6 +3,8 @@
 //! Run by `make conformance`, which builds `mainstay` beside `shop` and provides a browser, curl and the other runtimes.
 
 mod browser;
+mod drill;
+mod tour;
 mod webdriver;
 
 use std::path::{Path, PathBuf};
