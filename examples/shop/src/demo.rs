@@ -76,6 +76,7 @@ pub fn main(args: &Args) -> Result<ExitCode> {
     let ran = ran?;
     copied.with_context(|| format!("write {}", log.display()))?;
     let report = report::of(&ran, &jiff::Timestamp::now().strftime("%Y-%m-%d").to_string())?;
+    report.write(&args.out)?;
     let path = report.write_page(&args.out)?;
     for check in &report.verdict.0 {
         tell(&format!("{} {}: {}", if check.holds { "yes" } else { "NO " }, check.claim, check.measured))?;

@@ -16,8 +16,8 @@ use super::node::wait;
 /// How often it is looked.
 const EVERY: Duration = Duration::from_millis(250);
 
-/// How a breaker stood, and when in seconds from the beginning; none while Mainstay does not answer.
-pub type Standing = (f64, Option<Breaker>);
+/// When, in seconds from the beginning, a breaker stood how. Of times at which Mainstay does not answer nothing is known.
+pub type Standing = (f64, Breaker);
 
 /// A breaker's state, in the order of how much it lets pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,13 +46,10 @@ impl Watch {
             let mut seen: BTreeMap<String, Vec<Standing>> = BTreeMap::new();
             while !until.load(Ordering::Relaxed) {
                 let now = start.elapsed().as_secs_f64();
-                match fetch::get(api, "/v1/services?limit=100", EVERY).and_then(|answer| answer.json()) {
-                    Ok(services) => {
-                        for (name, breaker) in breakers(&services) {
-                            seen.entry(name).or_default().push((now, Some(breaker)));
-                        }
-                    }
-                    Err(_) => seen.values_mut().for_each(|standings| standings.push((now, None))),
+                let services =
+                    fetch::get(api, "/v1/services?limit=100", EVERY).and_then(|answer| answer.json());
+                for (name, breaker) in services.as_ref().map(breakers).unwrap_or_default() {
+                    seen.entry(name).or_default().push((now, breaker));
                 }
                 wait(EVERY);
             }
