@@ -6,6 +6,8 @@ order, so that asking twice is asking once. About one order in a hundred gets 90
 It keeps nothing, listens on loopback at PORT, and ends on SIGTERM when it has answered what it was asked.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os

@@ -47,12 +47,6 @@ impl Deadline {
         self.left().is_zero()
     }
 
-    /// This one, or so long from now if that is earlier.
-    #[must_use]
-    pub fn at_most(self, time: Duration) -> Self {
-        Self(self.0.min(Instant::now() + time))
-    }
-
     /// The deadline of a request: what its `Mainstay-Timeout` has left, as whole or broken milliseconds or seconds, and at most `time`.
     #[must_use]
     pub fn of(headers: &HeaderMap, time: Duration) -> Self {

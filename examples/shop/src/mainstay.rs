@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use axum::http::{HeaderName, Method, StatusCode};
+use axum::http::{Method, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -68,6 +68,12 @@ impl Error {
     pub fn held_by(&self) -> Option<&str> {
         let Self::Refused { status: StatusCode::CONFLICT, problem, .. } = self else { return None };
         problem["held_by"].as_str()
+    }
+
+    /// This error, or that it is in doubt if an earlier try of the same change has had no answer.
+    #[must_use]
+    pub fn doubtful(self, was_tried: bool) -> Self {
+        if was_tried { self.in_doubt() } else { self }
     }
 
     /// This error, for a caller whose change may have been done before: that more was not possible does not say that nothing was.
@@ -148,25 +154,6 @@ impl Mainstay {
         let value = serde_json::from_slice(&answer.body)
             .map_err(|error| Error::Unexpected(format!("the item {collection}/{key}: {error}")))?;
         Ok(Some(Item { key: key.to_owned(), version, value }))
-    }
-
-    /// Puts an item unless it is there; tells whether it was put.
-    pub async fn put_new(
-        &self,
-        collection: &str,
-        key: &str,
-        value: &impl serde::Serialize,
-        deadline: Deadline,
-    ) -> Result<bool, Error> {
-        let call = Call::new(Method::PUT, path_of(collection, key))
-            .header(HeaderName::from_static("if-none-match"), "*")
-            .json(value);
-        let answer = self.send(call, deadline).await?;
-        match answer.status {
-            StatusCode::CREATED => Ok(true),
-            StatusCode::PRECONDITION_FAILED => Ok(false),
-            _ => Err(Error::refused(&answer)),
-        }
     }
 
     /// Does all operations under all conditions, or nothing. Refusals tell the failed condition's or operation's place.

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State as Shared};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -21,14 +20,17 @@ use axum::{Json, Router};
 use serde_json::json;
 
 use crate::http::{Deadline, encoded};
-use crate::mainstay::Mainstay;
-use crate::service::{self, Home, Problem, TIMEOUT};
+use crate::mainstay::{Item, Mainstay};
+use crate::service::{self, Body, Home, Problem, TIMEOUT};
 use basket::{Change, NewLine};
 use order::{Answered, Basket, ORDERS, Order, order_key};
-use process::Process;
+pub use process::Process;
 
 /// So long before a client gives up it is told how far its order is.
 const MARGIN: Duration = Duration::from_millis(100);
+
+/// How long an instance that is told to end goes on with the orders that it has. What is left then another one takes up.
+const FINISH: Duration = Duration::from_secs(3);
 
 /// The most orders that are listed.
 const LISTED_MAX: usize = 50;
@@ -36,21 +38,23 @@ const LISTED_MAX: usize = 50;
 /// Serves orders until it is told to end, and repairs what was left behind.
 pub async fn serve(home: Home) -> Result<()> {
     let process = Process::new(home.api.clone(), home.gateway.clone());
-    let repairing = process.clone();
-    let repair = tokio::spawn(async move { repairing.repair().await });
-    let served = home.serve(routes(process)).await;
-    repair.abort();
+    // One is not without the other: an instance whose repair has ended is of no use, and is started again.
+    let served = tokio::select! {
+        served = home.serve(routes(Arc::clone(&process))) => served,
+        never = Arc::clone(&process).repair() => match never {},
+    };
+    process.finish(FINISH).await;
     served
 }
 
 /// The routes of the service.
 pub fn routes(process: Arc<Process>) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/orders/{customer}/basket", get(show_basket))
         .route("/orders/{customer}/basket/lines/{sku}", put(put_line))
         .route("/orders/{customer}/placed", get(list))
-        .route("/orders/{customer}/placed/{order}", get(show).put(place))
-        .with_state(process)
+        .route("/orders/{customer}/placed/{order}", get(show).put(place));
+    service::with_problems(routes.with_state(process))
 }
 
 async fn show_basket(
@@ -67,10 +71,9 @@ async fn put_line(
     Shared(process): Shared<Arc<Process>>,
     Path((customer, sku)): Path<(String, String)>,
     headers: HeaderMap,
-    line: Result<Json<NewLine>, JsonRejection>,
+    Body(line): Body<NewLine>,
 ) -> Result<Json<Basket>, Problem> {
     service::id("the customer", &customer)?;
-    let Json(line) = line.map_err(|error| Problem::invalid(error.body_text()))?;
     let deadline = Deadline::of(&headers, TIMEOUT);
     if line.quantity > 0 && !process.products(deadline).await?.contains_key(&sku) {
         return Err(Problem::not_found(format!("there is no product {sku:?}")));
@@ -84,8 +87,7 @@ async fn place(
     Path((customer, id)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    service::id("the customer", &customer)?;
-    service::id("the order", &id)?;
+    basket::id(&customer, &id)?;
     let deadline = Deadline::of(&headers, TIMEOUT);
     let products = process.products(deadline).await?;
     let is_new = basket::place(process.api(), (&customer, &id), &products, deadline).await?;
@@ -118,13 +120,13 @@ async fn list(
     headers: HeaderMap,
 ) -> Result<Json<serde_json::Value>, Problem> {
     service::id("the customer", &customer)?;
-    let query = format!("prefix={}/", encoded(&customer));
-    let items = process.api().all::<Order>(ORDERS, &query, Deadline::of(&headers, TIMEOUT)).await?;
+    // The index has the order: as much is read as is shown.
+    let filter = encoded(&format!("value.customer=='{customer}'"));
+    let query = format!("filter={filter}&order=-/placed_at&limit={LISTED_MAX}");
+    let page = process.api().page::<Order>(ORDERS, &query, Deadline::of(&headers, TIMEOUT)).await?;
     let id = |key: &str| key.rsplit('/').next().unwrap_or_default().to_owned();
-    let mut orders: Vec<_> =
-        items.into_iter().map(|item| Answered { id: id(&item.key), order: item.value }).collect();
-    orders.sort_by_key(|answered| std::cmp::Reverse(answered.order.placed_at));
-    orders.truncate(LISTED_MAX);
+    let answered = |item: Item<Order>| Answered { id: id(&item.key), order: item.value };
+    let orders: Vec<_> = page.items.into_iter().map(answered).collect();
     Ok(Json(json!({"orders": orders})))
 }
 

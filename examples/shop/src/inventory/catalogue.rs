@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::http::StatusCode;
 use tokio::sync::Mutex;
 
 use super::stock::{Listed, PRODUCTS, Product, STOCK, Stock};
@@ -97,5 +98,7 @@ pub async fn take_in(
 /// That there is no such product.
 #[must_use]
 pub fn no_product(sku: &str) -> Problem {
-    Problem::not_found(format!("there is no product {sku}: /inventory/products lists what there is"))
+    // Not `not_found`, which a path that nobody serves is answered as well.
+    let detail = format!("there is no product {sku}: /inventory/products lists what there is");
+    Problem::new(StatusCode::NOT_FOUND, "no_product", detail)
 }

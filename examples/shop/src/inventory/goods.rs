@@ -17,7 +17,6 @@ pub struct Goods {
     pub received: u64,
     name: &'static str,
     about: &'static str,
-    picture: &'static str,
     eur: u64,
     usd: u64,
 }
@@ -29,17 +28,12 @@ impl Goods {
         Product {
             name: self.name.to_owned(),
             about: self.about.to_owned(),
-            picture: self.picture.to_owned(),
             prices: BTreeMap::from([(Currency::Eur, self.eur), (Currency::Usd, self.usd)]),
         }
     }
 
-    const fn plenty(
-        (sku, picture): (&'static str, &'static str),
-        [name, about]: [&'static str; 2],
-        [eur, usd]: [u64; 2],
-    ) -> Self {
-        Self { sku, received: PLENTY, name, about, picture, eur, usd }
+    const fn plenty(sku: &'static str, [name, about]: [&'static str; 2], [eur, usd]: [u64; 2]) -> Self {
+        Self { sku, received: PLENTY, name, about, eur, usd }
     }
 
     const fn only(mut self, received: u64) -> Self {
@@ -51,83 +45,79 @@ impl Goods {
 /// All of them.
 pub const ALL: [Goods; 16] = [
     Goods::plenty(
-        ("olive-soap", "🧼"),
+        "olive-soap",
         ["Olive soap", "Mild, green and unscented. Lasts longer than you would think."],
         [250, 280],
     ),
     Goods::plenty(
-        ("pocket-notebook", "📓"),
+        "pocket-notebook",
         ["Pocket notebook", "Ninety-six dotted pages that lie flat, and a pocket for tickets."],
         [790, 850],
     ),
     Goods::plenty(
-        ("enamel-mug", "☕"),
+        "enamel-mug",
         ["Enamel mug", "White with a blue rim. At home on a desk and by a campfire."],
         [1250, 1390],
     ),
     Goods::plenty(
-        ("beeswax-candles", "🐝"),
+        "beeswax-candles",
         ["Beeswax candles", "Four candles that smell of honey and hardly drip."],
         [1490, 1590],
     ),
     Goods::plenty(
-        ("sewing-kit", "🧵"),
+        "sewing-kit",
         ["Sewing kit", "Needles, buttons and eight colours of thread in a small tin."],
         [1680, 1790],
     ),
     Goods::plenty(
-        ("horsehair-broom", "🧹"),
+        "horsehair-broom",
         ["Horsehair broom", "Sweeps up even the finest dust, and stands by itself."],
         [1840, 1995],
     ),
     Goods::plenty(
-        ("plant-pot", "🪴"),
+        "plant-pot",
         ["Terracotta pot", "With a saucer. The plant in the picture is up to you."],
         [2100, 2290],
     ),
     Goods::plenty(
-        ("cheese-board", "🧀"),
+        "cheese-board",
         ["Cheese board", "One piece of oiled oak, with a groove that keeps the crumbs."],
         [2800, 2990],
     ),
     Goods::plenty(
-        ("willow-basket", "🧺"),
+        "willow-basket",
         ["Willow basket", "Woven by hand. Carries a picnic for four or laundry for one."],
         [3200, 3450],
     ),
+    Goods::plenty("alarm-clock", ["Alarm clock", "Two bells, a hand that glows, and no app."], [3450, 3700]),
     Goods::plenty(
-        ("alarm-clock", "⏰"),
-        ["Alarm clock", "Two bells, a hand that glows, and no app."],
-        [3450, 3700],
-    ),
-    Goods::plenty(
-        ("stoneware-teapot", "🫖"),
+        "stoneware-teapot",
         ["Stoneware teapot", "Pours without a drop on the table. Holds five cups."],
         [3890, 4200],
     ),
     Goods::plenty(
-        ("long-umbrella", "🌂"),
+        "long-umbrella",
         ["Long umbrella", "Eight steel ribs and a cherry handle. Does not mind the wind."],
         [4500, 4900],
     ),
     Goods::plenty(
-        ("desk-lamp", "💡"),
+        "desk-lamp",
         ["Desk lamp", "Warm light, a heavy foot, and a joint that stays where you put it."],
         [7900, 8500],
     ),
     Goods::plenty(
-        ("wool-blanket", "🐑"),
+        "wool-blanket",
         ["Wool blanket", "Undyed wool in a herringbone weave, for the coldest corner of the sofa."],
         [12900, 13900],
     ),
     Goods::plenty(
-        ("glazed-vase", "🏺"),
+        "glazed-vase",
         ["Glazed vase", "Thrown and glazed by one potter; no two are alike. Few are made."],
         [9500, 9900],
     )
     .only(150),
     Goods::plenty(
-        ("ash-chair", "🪑"),
+        "ash-chair",
         ["Ash chair", "Steam-bent ash and a woven seat. Forty were made, then the mould broke."],
         [16500, 18000],
     )

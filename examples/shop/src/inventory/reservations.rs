@@ -93,8 +93,7 @@ impl<'a> Place<'a> {
     /// What was never set aside cannot be any more.
     fn never_made(&self) -> (Reservation, Vec<Value>, Vec<Value>) {
         let reservation = Reservation { quantity: 0, standing: Standing::Released };
-        let conditions = vec![absent(RESERVATIONS, &self.key), present(STOCK, self.sku)];
-        (reservation, conditions, vec![put(RESERVATIONS, &self.key, &reservation)])
+        (reservation, vec![absent(RESERVATIONS, &self.key)], vec![put(RESERVATIONS, &self.key, &reservation)])
     }
 
     fn count(&self, what: &str, by: i64) -> Value {

@@ -30,8 +30,6 @@ pub struct Product {
     pub name: String,
     /// A sentence about it.
     pub about: String,
-    /// A picture of one character.
-    pub picture: String,
     /// Its price by currency, in minor units.
     pub prices: BTreeMap<Currency, u64>,
 }

@@ -18,6 +18,9 @@ use crate::service::{Problem, now_ms, random_id};
 const LINES_MAX: usize = 20;
 const QUANTITY_MAX: u64 = 100;
 
+/// The longest id of a basket.
+const ID_MAX: usize = 64;
+
 /// A line as it is put.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,7 +29,7 @@ pub struct NewLine {
     pub basket: String,
     /// How many; 0 takes it out.
     pub quantity: u64,
-    /// What the basket is to be paid in.
+    /// What the basket is to be paid in, if this is its first line.
     pub currency: Currency,
 }
 
@@ -44,14 +47,36 @@ pub struct Change<'a> {
 /// The customer's basket; an empty one, which is nowhere yet, if there is none.
 pub async fn of(api: &Mainstay, customer: &str, deadline: Deadline) -> Result<Basket, Error> {
     let basket = api.get::<Basket>(BASKETS, customer, deadline).await?;
-    let new = || Basket { id: random_id(), currency: Currency::Eur, lines: BTreeMap::new() };
+    let new = || Basket {
+        id: format!("{customer}.{}", &random_id()[..16]),
+        currency: Currency::Eur,
+        lines: BTreeMap::new(),
+    };
     Ok(basket.map_or_else(new, |item| item.value))
+}
+
+/// Whether this can be the id of a basket of this customer, and so of an order: it begins with the customer, so that no two have one, and leaves room for
+/// the ids that are made of it.
+pub fn id(customer: &str, id: &str) -> Result<(), Problem> {
+    crate::service::id("the customer", customer)?;
+    crate::service::id("the order", id)?;
+    let own = id.strip_prefix(customer).and_then(|rest| rest.strip_prefix('.'));
+    if id.len() <= ID_MAX
+        && !customer.contains('.')
+        && own.is_some_and(|own| !own.is_empty() && !own.contains('.'))
+    {
+        return Ok(());
+    }
+    let detail = format!(
+        "{id:?} is no basket or order of {customer:?}: use {customer}.NAME, at most {ID_MAX} characters, without further dots"
+    );
+    Err(Problem::invalid(detail))
 }
 
 /// Puts a line, and the basket if there is none. Doing it again changes nothing.
 pub async fn put_line(api: &Mainstay, change: &Change<'_>, deadline: Deadline) -> Result<Basket, Problem> {
     let Change { customer, sku, line } = change;
-    crate::service::id("the basket", &line.basket)?;
+    id(customer, &line.basket)?;
     crate::service::id("the product", sku)?;
     if line.quantity > QUANTITY_MAX {
         return Err(Problem::invalid(format!(
@@ -59,8 +84,10 @@ pub async fn put_line(api: &Mainstay, change: &Change<'_>, deadline: Deadline) -
             line.quantity
         )));
     }
+    let mut tried = false;
     loop {
-        let before = api.get::<Basket>(BASKETS, customer, deadline).await?;
+        let before =
+            api.get::<Basket>(BASKETS, customer, deadline).await.map_err(|error| error.doubtful(tried))?;
         let basket = changed(before.as_ref().map(|item| &item.value), sku, line)?;
         if before.as_ref().is_some_and(|item| item.value == basket) {
             return Ok(basket);
@@ -77,8 +104,8 @@ pub async fn put_line(api: &Mainstay, change: &Change<'_>, deadline: Deadline) -
             Err(error) if error.condition() == Some(0) => return Err(other_basket(&line.basket)),
             // Somebody else was quicker, or it was done and the answer was lost: the next reading tells.
             Err(error) if error.condition().is_some() => {}
-            Err(Error::Unknown(_)) if !deadline.is_over() => {}
-            Err(error) => return Err(error.into()),
+            Err(Error::Unknown(_)) if !deadline.is_over() => tried = true,
+            Err(error) => return Err(error.doubtful(tried).into()),
         }
     }
 }
@@ -89,7 +116,9 @@ fn changed(before: Option<&Basket>, sku: &str, line: &NewLine) -> Result<Basket,
     if basket.id != line.basket {
         return Err(other_basket(&line.basket));
     }
-    basket.currency = line.currency;
+    if basket.lines.is_empty() {
+        basket.currency = line.currency;
+    }
     if line.quantity == 0 {
         basket.lines.remove(sku);
     } else {
@@ -115,11 +144,12 @@ pub async fn place(
     deadline: Deadline,
 ) -> Result<bool, Problem> {
     let key = order_key(customer, id);
+    let mut tried = false;
     loop {
-        let Some(basket) =
-            api.get::<Basket>(BASKETS, customer, deadline).await?.filter(|item| item.value.id == id)
-        else {
-            return match api.get::<Order>(ORDERS, &key, deadline).await? {
+        let doubtful = |error: Error| error.doubtful(tried);
+        let basket = api.get::<Basket>(BASKETS, customer, deadline).await.map_err(doubtful)?;
+        let Some(basket) = basket.filter(|item| item.value.id == id) else {
+            return match api.get::<Order>(ORDERS, &key, deadline).await.map_err(doubtful)? {
                 Some(_) => Ok(false),
                 None => Err(Problem::conflict(
                     "no_basket",
@@ -127,20 +157,24 @@ pub async fn place(
                 )),
             };
         };
-        let order = order_of(&basket, products)?;
+        let order = order_of(customer, &basket, products)?;
         let conditions = [absent(ORDERS, &key), version(BASKETS, customer, &basket.version)];
         let operations = [put(ORDERS, &key, &order), crate::mainstay::delete(BASKETS, customer)];
         match api.commit(customer, &conditions, &operations, deadline).await {
             Ok(()) => return Ok(true),
             // Placed by another request, or changed meanwhile, or done with a lost answer: the next reading tells.
             Err(error) if error.condition().is_some() => {}
-            Err(Error::Unknown(_)) if !deadline.is_over() => {}
-            Err(error) => return Err(error.into()),
+            Err(Error::Unknown(_)) if !deadline.is_over() => tried = true,
+            Err(error) => return Err(error.doubtful(tried).into()),
         }
     }
 }
 
-fn order_of(basket: &Item<Basket>, products: &BTreeMap<String, Listed>) -> Result<Order, Problem> {
+fn order_of(
+    customer: &str,
+    basket: &Item<Basket>,
+    products: &BTreeMap<String, Listed>,
+) -> Result<Order, Problem> {
     let Basket { currency, lines, .. } = &basket.value;
     if lines.is_empty() {
         return Err(Problem::conflict("empty", "the basket is empty: put something into it first"));
@@ -155,6 +189,7 @@ fn order_of(basket: &Item<Basket>, products: &BTreeMap<String, Listed>) -> Resul
     let lines = lines.iter().map(line).collect::<Result<Vec<_>, Problem>>()?;
     let now = now_ms();
     Ok(Order {
+        customer: customer.to_owned(),
         state: State::Placed,
         currency: *currency,
         total: lines.iter().map(|line| line.price * line.quantity).sum(),
@@ -182,6 +217,22 @@ mod tests {
         assert_eq!(changed(Some(&one), "mug", &line("b-1", 2)).unwrap(), one, "again is the same");
         assert!(changed(Some(&one), "mug", &line("b-1", 0)).unwrap().lines.is_empty());
         assert!(changed(Some(&one), "mug", &line("b-2", 1)).is_err(), "a page of another basket");
+    }
+
+    #[test]
+    fn an_order_is_of_one_customer_by_its_id() {
+        assert!(id("c-1", "c-1.x").is_ok());
+        let long = format!("c-1.{}", "x".repeat(61));
+        for (customer, wrong) in [
+            ("c-1", "c-2.x"),
+            ("c-1", "x"),
+            ("c-1", "c-1."),
+            ("c-1", "c-1.a.b"),
+            ("a.b", "a.b.c"),
+            ("c-1", long.as_str()),
+        ] {
+            assert!(id(customer, wrong).is_err(), "{customer} {wrong}");
+        }
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl Services {
         let answer = self.call(call).await?;
         match answer.code().as_str() {
             "sold_out" => Err(Failed::Against(format!("{} is sold out", line.name))),
-            "not_found" => Err(Failed::Against(format!("{} is not sold any more", line.name))),
+            "no_product" => Err(Failed::Against(format!("{} is not sold any more", line.name))),
             _ => done(&answer),
         }
     }
@@ -76,12 +76,13 @@ impl Services {
         score.map_or(Fraud::Unchecked, Fraud::Score)
     }
 
-    /// Sets the money aside. A customer without an account gets one, with a welcome.
+    /// Sets the money aside. A customer without an account gets one, with a welcome. One with too little may have got the account and, since something
+    /// went wrong in between, not the welcome: both are made again before it is too little.
     pub async fn authorize(&self, (customer, id): (&str, &str), order: &Order) -> Result<(), Failed> {
         let body = json!({"kind": "pending", "debit": customer, "credit": MERCHANT, "amount": order.total});
         let ledger = order.currency.code();
         let mut answer = self.transfer(ledger, &format!("{id}-pay"), &body).await?;
-        if answer.code() == "no_account" {
+        if matches!(answer.code().as_str(), "no_account" | "insufficient_funds") {
             let account = Call::new(Method::PUT, format!("/payments/{ledger}/accounts/{customer}"));
             done(&self.call(account.json(&json!({"may_overdraw": false}))).await?)?;
             let welcome = json!({"kind": "transfer", "debit": BANK, "credit": customer, "amount": WELCOME});
@@ -125,13 +126,8 @@ impl Services {
 
     /// The answer, if it says something of the state.
     async fn call(&self, call: Call) -> Result<Answer, Failed> {
-        self.send(call, Deadline::after(CALL)).await
-    }
-
-    /// The answer, if it says something of the state.
-    async fn send(&self, call: Call, deadline: Deadline) -> Result<Answer, Failed> {
-        let answer =
-            self.gateway.send(call, deadline).await.map_err(|error| Failed::Later(error.to_string()))?;
+        let answer = self.gateway.send(call, Deadline::after(CALL)).await;
+        let answer = answer.map_err(|error| Failed::Later(error.to_string()))?;
         if answer.status.is_server_error() || answer.status == StatusCode::TOO_MANY_REQUESTS {
             return Err(later(&answer));
         }

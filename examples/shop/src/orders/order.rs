@@ -24,7 +24,7 @@ pub fn order_key(customer: &str, order: &str) -> String {
 /// A basket. Its id becomes that of the order: it can be checked out once, however often it is tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Basket {
-    /// The id of the order that it will be.
+    /// The id of the order that it will be: `<customer>.<name>`.
     pub id: String,
     /// What it is to be paid in.
     pub currency: Currency,
@@ -112,6 +112,9 @@ pub enum Fraud {
 /// An order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
+    /// Whose it is: an index finds a customer's orders by it, the newest first.
+    #[serde(default)]
+    pub customer: String,
     /// How far it is.
     pub state: State,
     /// What it is paid in.

@@ -5,17 +5,19 @@
 //! fail, are such commits, made before anything is done that follows from them.
 
 use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::time::MissedTickBehavior;
 
 use super::calls::{Failed, Services};
 use super::order::{Fraud, ORDERS, Order, State};
-use crate::http::{Client, Deadline};
+use crate::http::{Client, Deadline, encoded};
 use crate::inventory::stock::Listed;
 use crate::mainstay::{Error, Item, Mainstay, merge_patch, version};
 use crate::service::{self, Problem, now_ms};
@@ -41,7 +43,7 @@ const GIVE_UP: Duration = Duration::from_secs(30);
 const SCORE_MAX: u64 = 90;
 const UNCHECKED_MAX: u64 = 15_000;
 
-/// How old prices may be.
+/// How old prices may be, while inventory can be asked.
 const PRICES: Duration = Duration::from_secs(2);
 
 /// Products as they were read, and when.
@@ -153,21 +155,53 @@ impl Process {
     }
 
     /// Takes up what was left behind, for ever.
-    pub async fn repair(self: Arc<Self>) {
+    pub async fn repair(self: Arc<Self>) -> Infallible {
         let mut every = tokio::time::interval(REPAIR_EVERY);
-        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut is_told = false;
         loop {
             every.tick().await;
-            // An index has all that are open and nothing else.
-            let query = "filter=value.open%3D%3Dtrue&limit=200";
-            let Ok(page) = self.api.page::<Order>(ORDERS, query, Deadline::after(PATIENCE)).await else {
-                continue;
+            let left = match self.left_behind().await {
+                Ok(left) => left,
+                Err(error) if is_told => {
+                    drop(error);
+                    continue;
+                }
+                Err(error) => {
+                    service::log(&format!("open orders cannot be read for now: {error}"));
+                    is_told = true;
+                    continue;
+                }
             };
-            let left = now_ms().saturating_sub(LEFT_BEHIND.as_millis() as u64);
-            for item in page.items.into_iter().filter(|item| item.value.changed_at < left) {
-                drop(self.begin(&item.key));
+            is_told = false;
+            for key in left {
+                drop(self.begin(&key));
             }
         }
+    }
+
+    /// Open orders that nobody has worked on for a while, as many as there is room for. An index has those that are open and nothing else.
+    async fn left_behind(&self) -> Result<Vec<String>, Error> {
+        let (mut left, mut cursor) = (Vec::new(), String::new());
+        let since = now_ms().saturating_sub(LEFT_BEHIND.as_millis() as u64);
+        loop {
+            let query = format!("filter=value.open%3D%3Dtrue&limit=200{cursor}");
+            // Also one that is no order: who works on it tells.
+            let page = self.api.page::<Value>(ORDERS, &query, Deadline::after(PATIENCE)).await?;
+            let is_left = |value: &Value| value["changed_at"].as_u64().is_none_or(|changed| changed < since);
+            left.extend(page.items.into_iter().filter(|item| is_left(&item.value)).map(|item| item.key));
+            match page.next {
+                Some(next) if left.len() < AT_ONCE => cursor = format!("&cursor={}", encoded(&next)),
+                _ => return Ok(left),
+            }
+        }
+    }
+
+    /// Waits until what is worked on has ended, and no longer than `patience`. Nothing is begun any more.
+    pub async fn finish(&self, patience: Duration) {
+        let all = self.places.acquire_many(AT_ONCE as u32);
+        // What is left another instance takes up.
+        let _ = tokio::time::timeout(patience, all).await.map(|places| places.map(SemaphorePermit::forget));
     }
 
     /// Goes from state to state until the order is final, or time is over.
@@ -201,7 +235,10 @@ impl Process {
         let (customer, id) = key.split_once('/').unwrap_or((key, ""));
         let step = match self.step((customer, id), &item.value).await {
             Ok(step) => step,
-            Err(Failed::Against(reason)) => Step::fail(&reason),
+            Err(Failed::Against(reason)) if may_fail(item.value.state) => Step::fail(&reason),
+            Err(Failed::Against(reason)) => {
+                return Err(Later(format!("it is {state}, and cannot fail any more; {reason}")));
+            }
             Err(Failed::Later(reason)) if is_given_up(&item.value, now_ms()) => {
                 service::log(&format!("the order {key} was {state} for too long, and fails: {reason}"));
                 Step::fail("we could not complete it in time")
@@ -284,10 +321,14 @@ fn judge(fraud: Fraud, total: u64) -> Result<(), Failed> {
     }
 }
 
+/// Whether it is not decided yet.
+const fn may_fail(state: State) -> bool {
+    matches!(state, State::Placed | State::Reserved)
+}
+
 /// Whether it was tried for long enough, and may still fail.
 fn is_given_up(order: &Order, now: u64) -> bool {
-    let may_fail = matches!(order.state, State::Placed | State::Reserved);
-    may_fail && now.saturating_sub(order.placed_at) > GIVE_UP.as_millis() as u64
+    may_fail(order.state) && now.saturating_sub(order.placed_at) > GIVE_UP.as_millis() as u64
 }
 
 /// A step that was not made, and why.
@@ -312,6 +353,7 @@ mod tests {
 
     fn order(state: State) -> Order {
         Order {
+            customer: "c-1".to_owned(),
             state,
             currency: Currency::Eur,
             lines: Vec::new(),

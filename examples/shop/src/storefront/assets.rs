@@ -1,4 +1,4 @@
-//! What is the same for everybody: the style, the script of the order's page, and the icon.
+//! What is the same for everybody: the style, the script of the order's page, the icon, and the drawings.
 //!
 //! Pages name each with the version of its bytes, so that a browser keeps it for as long as it likes and never has an old one.
 
@@ -40,6 +40,8 @@ pub static STYLE: Asset = asset!("style.css", "text/css; charset=utf-8");
 pub static LIVE: Asset = asset!("live.js", "text/javascript; charset=utf-8");
 /// The shop's sign.
 pub static ICON: Asset = asset!("icon.svg", "image/svg+xml");
+/// The drawings, each a symbol with its name as id.
+pub static PICTURES: Asset = asset!("pictures.svg", "image/svg+xml");
 
 fn version(bytes: &[u8]) -> String {
     let mut hasher = DefaultHasher::new();
@@ -70,7 +72,7 @@ pub fn routes() -> Router<Storefront> {
     let route = |asset: &'static Asset| {
         get(async |RawQuery(query): RawQuery, headers: HeaderMap| asset.answer(query.as_deref(), &headers))
     };
-    [&STYLE, &LIVE, &ICON]
+    [&STYLE, &LIVE, &ICON, &PICTURES]
         .into_iter()
         .fold(Router::new(), |routes, asset| routes.route(asset.path, route(asset)))
 }

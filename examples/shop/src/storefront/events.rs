@@ -54,7 +54,9 @@ pub async fn follow(
         place.map_err(|_| unavailable("so many orders are followed already: ask for the page again"))?;
     let told_to_end = service::told_to_end().map_err(|error| unavailable(&error.to_string()))?;
     let key = order_key(&visit.customer, &order);
-    let found = Feed::of::<Order>(&storefront.api, ORDERS, &key, visit.deadline).await?;
+    let found = Feed::of::<Order>(&storefront.api, ORDERS, &key, visit.deadline).await;
+    let found =
+        found.map_err(|_| unavailable("the order cannot be read at the moment: ask for the page again"))?;
     let Some((item, feed)) = found else {
         return Err(Problem::not_found(format!("you have no order {order}")));
     };

@@ -6,7 +6,7 @@ use axum::response::{Html, IntoResponse, Response};
 use maud::{Markup, html};
 
 use super::services::Error;
-use super::views::{self, Here};
+use super::views::{self, Drawing, Here};
 
 /// A page that says what is wrong.
 #[derive(Debug)]
@@ -132,7 +132,7 @@ impl IntoResponse for Trouble {
     fn into_response(self) -> Response {
         let main = html! {
             section.nothing {
-                div.picture aria-hidden="true" { "🛟" }
+                div.picture aria-hidden="true" { (Drawing::LIFEBUOY) }
                 h1 { (self.title) }
                 p { (self.text) }
                 div.ways-on { (self.ways_on) }

@@ -7,6 +7,7 @@
 mod basket;
 mod catalogue;
 mod order;
+mod picture;
 
 use maud::{DOCTYPE, Markup, html};
 
@@ -17,6 +18,7 @@ use super::assets::{ICON, STYLE};
 pub use basket::{basket, line_fields};
 pub use catalogue::catalogue;
 pub use order::{order, orders};
+pub use picture::Drawing;
 
 /// The part of the shop that a page belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,14 +104,8 @@ fn counted(count: u64, one: &str, more: &str) -> String {
     if count == 1 { format!("1 {one}") } else { format!("{count} {more}") }
 }
 
-/// The ground behind a product's picture: one of a few, the same for a product on every page.
-fn tint(sku: &str) -> String {
-    let sum: usize = sku.bytes().map(usize::from).sum();
-    format!("tint-{}", sum % 6)
-}
-
 /// What stands where there is nothing to show.
-fn nothing(picture: &str, title: &str, text: &str) -> Markup {
+fn nothing(picture: Drawing, title: &str, text: &str) -> Markup {
     html! {
         section.nothing {
             div.picture aria-hidden="true" { (picture) }

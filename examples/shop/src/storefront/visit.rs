@@ -1,7 +1,7 @@
 //! Who a request is from: two cookies, and that it does not come from another site's page.
 //!
-//! A customer is whoever has the cookie; its id has 128 random bits, so that nobody finds another one's. Cookies go over plain HTTP,
-//! since the example listens on loopback only; behind TLS they would say `Secure` too.
+//! A customer is whoever has the cookie, which has 128 random bits, so that nobody finds another one's. What services and logs know the
+//! customer by is a hash of it. Cookies go over plain HTTP, since the example listens on loopback only; behind TLS they would say `Secure` too.
 
 use axum::extract::Request;
 use axum::http::header::{CACHE_CONTROL, COOKIE, HOST, ORIGIN, SET_COOKIE};
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::http::Deadline;
 use crate::money::Currency;
-use crate::service::{TIMEOUT, random_id};
+use crate::service::{TIMEOUT, customer_of, random_id};
 
 use super::trouble::Trouble;
 
@@ -37,21 +37,24 @@ pub struct Visit {
 /// Finds out whose request it is, makes a customer of whoever is none, and refuses what another site's page has sent.
 pub async fn begin(mut request: Request, next: Next) -> Response {
     let headers = request.headers();
-    let known = cookie(headers, "customer").find(|id| is_customer(id)).map(str::to_owned);
+    let known = cookie(headers, "customer").find(|value| is_secret(value)).map(str::to_owned);
     let is_new = known.is_none();
+    let secret = known.unwrap_or_else(random_id);
     let visit = Visit {
-        customer: known.unwrap_or_else(new_customer),
+        customer: customer_of(&secret),
         currency: cookie(headers, "currency").find_map(|code| code.parse().ok()).unwrap_or(Currency::Eur),
         deadline: Deadline::after(Deadline::of(headers, TIMEOUT).left().saturating_sub(RESERVE)),
     };
-    let mut answer = if !request.method().is_safe() && is_from_elsewhere(headers) {
+    let is_refused = !request.method().is_safe() && is_from_elsewhere(headers);
+    let mut answer = if is_refused {
         Trouble::from_elsewhere().into_response()
     } else {
-        request.extensions_mut().insert(visit.clone());
+        request.extensions_mut().insert(visit);
         next.run(request).await
     };
-    if is_new {
-        answer.headers_mut().append(SET_COOKIE, set_cookie("customer", &visit.customer));
+    // A form of another site comes without the cookie that there is: it must not be replaced.
+    if is_new && !is_refused {
+        answer.headers_mut().append(SET_COOKIE, set_cookie("customer", &secret));
     }
     // What a page shows is one person's and a moment old.
     answer.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
@@ -71,14 +74,10 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a
     pairs.filter(move |(it, _)| *it == name).map(|(_, value)| value)
 }
 
-/// `c-` and 32 hexadecimal digits.
-fn is_customer(id: &str) -> bool {
+/// 32 hexadecimal digits.
+fn is_secret(value: &str) -> bool {
     let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    id.strip_prefix("c-").is_some_and(|digits| digits.len() == 32 && digits.bytes().all(digit))
-}
-
-fn new_customer() -> String {
-    format!("c-{}", random_id())
+    value.len() == 32 && value.bytes().all(digit)
 }
 
 /// Whether a page of another site has sent it. Browsers say so; who says nothing of a site is no browser, and has no cookie to misuse.
@@ -106,12 +105,10 @@ mod tests {
     }
 
     #[test]
-    fn only_ids_as_they_are_made_are_customers() {
-        assert!(is_customer(&new_customer()) && new_customer() != new_customer());
-        for wrong in
-            ["", "c-", "c-0", "c-0123456789ABCDEF0123456789ABCDEF", "d-0123456789abcdef0123456789abcdef"]
-        {
-            assert!(!is_customer(wrong), "{wrong}");
+    fn only_cookies_as_they_are_made_are_taken() {
+        assert!(is_secret(&random_id()) && random_id() != random_id());
+        for wrong in ["", "0", "0123456789ABCDEF0123456789ABCDEF", "c-0123456789abcdef0123456789abcd"] {
+            assert!(!is_secret(wrong), "{wrong}");
         }
     }
 

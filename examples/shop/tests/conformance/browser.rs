@@ -7,6 +7,8 @@ use crate::webdriver::Browser;
 fn buy(browser: &Browser, shop: &str) -> String {
     browser.go(shop);
     browser.click("[data-sku=\"enamel-mug\"] form button");
+    // The form leads back here: only then is it in the basket.
+    browser.wait_for("[data-sku=\"enamel-mug\"] .stepper");
     browser.go(&format!("{shop}/basket"));
     let basket =
         browser.attribute("form[action=\"/checkout\"] input[name=basket]", "value").expect("a basket");

@@ -37,7 +37,7 @@ impl LittleShop {
         for (sku, price, received) in products {
             let prices = Currency::ALL.into_iter().map(|currency| (currency, *price)).collect();
             let word = |text: &str| text.to_owned();
-            let product = Product { name: word(sku), about: word("x"), picture: word("x"), prices };
+            let product = Product { name: word(sku), about: word("x"), prices };
             shop.books.products.insert(word(sku), product);
             let stock = Stock { received: *received, available: *received, ..Stock::default() };
             shop.books.stock.insert(word(sku), stock);
@@ -157,6 +157,7 @@ impl LittleShop {
         let lines: Vec<_> = lines.iter().map(line).collect();
         let total = lines.iter().map(|line| line.quantity * line.price).sum();
         let order = Order {
+            customer: customer.to_owned(),
             state: State::Placed,
             currency,
             lines,

@@ -12,6 +12,7 @@ mod inventory;
 mod little_shop;
 mod lossy;
 mod node;
+mod orders;
 mod payments;
 mod receipts;
 mod storefront;

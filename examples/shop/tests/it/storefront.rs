@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use serde_json::Value;
 use shop::http::{Answer, Call, Client, Deadline};
 use shop::mainstay::Mainstay;
-use shop::service::Home;
+use shop::service::{Home, customer_of};
 use tokio::net::TcpListener;
 
 use crate::feed_node::PATIENCE;
@@ -36,15 +36,15 @@ pub async fn serve(api: &str, gateway: &str) -> Client {
 pub struct Visitor {
     shop: Client,
     pub customer: String,
-    cookies: String,
+    pub cookies: String,
 }
 
 impl Visitor {
     pub fn new(shop: &Client) -> Self {
         static COUNT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
         let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let customer = format!("c-{count:032x}");
-        Self { shop: shop.clone(), cookies: format!("customer={customer}"), customer }
+        let cookie = format!("{count:032x}");
+        Self { shop: shop.clone(), cookies: format!("customer={cookie}"), customer: customer_of(&cookie) }
     }
 
     /// With one more cookie.

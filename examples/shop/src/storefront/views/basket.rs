@@ -6,7 +6,8 @@ use crate::inventory::stock::Listed;
 use crate::orders::order::Basket;
 
 use super::super::basket::From;
-use super::{Here, counted, nothing, page, things, tint};
+use super::picture::of_product;
+use super::{Drawing, Here, counted, nothing, page, things};
 
 /// The hidden fields of a form that sets a line.
 pub fn line_fields(sku: &str, basket: &str, from: From, quantity: Option<u64>) -> Markup {
@@ -23,7 +24,7 @@ pub fn line_fields(sku: &str, basket: &str, from: From, quantity: Option<u64>) -
 /// What is in the basket, with the button that orders it.
 pub fn basket(basket: &Basket, products: &[Listed]) -> Markup {
     if basket.lines.is_empty() {
-        let main = nothing("🧺", "Your basket is empty", "What you put in waits here for a week.");
+        let main = nothing(Drawing::BASKET, "Your basket is empty", "What you put in waits here for a week.");
         return page("Basket", Here::Basket, Some(0), &html! {}, &main);
     }
     let lines: Vec<_> =
@@ -84,9 +85,7 @@ fn line(shown: &Shown<'_>, basket: &Basket) -> Markup {
     let field = format!("quantity-{sku}");
     html! {
         article.line data-sku=(sku) data-price=[price] data-available=[available] data-quantity=(quantity) {
-            div class={ "picture " (tint(sku)) } aria-hidden="true" {
-                (listed.map_or("❔", |listed| &listed.product.picture))
-            }
+            (of_product(sku))
             div.what {
                 h2 { a href={ "/#p-" (sku) } { (name) } }
                 @if let Some(price) = price { p.quiet { (basket.currency.show(price)) " each" } }

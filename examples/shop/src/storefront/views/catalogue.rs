@@ -7,7 +7,8 @@ use crate::money::Currency;
 use crate::orders::order::Basket;
 
 use super::super::basket::From;
-use super::{Here, line_fields, page, things, tint};
+use super::picture::of_product;
+use super::{Here, line_fields, page, things};
 
 /// From how many on people are told how many are left.
 const FEW: u64 = 20;
@@ -73,7 +74,7 @@ fn card(listed: &Listed, basket: Option<&Basket>, currency: Currency) -> Markup 
     let is_sold_out = *available == 0;
     html! {
         article.product.sold-out[is_sold_out] id={ "p-" (sku) } data-sku=(sku) data-price=[price] data-available=(available) {
-            div class={ "picture " (tint(sku)) } aria-hidden="true" { (product.picture) }
+            (of_product(sku))
             div.about {
                 h2 { (product.name) }
                 p { (product.about) }

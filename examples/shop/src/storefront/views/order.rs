@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use crate::orders::order::{Answered, Basket, Order, State};
 
 use super::super::assets::LIVE;
-use super::{Here, counted, nothing, page, things};
+use super::{Drawing, Here, counted, nothing, page, things};
 
 /// The way of an order that goes well, as customers see it.
 const STEPS: [&str; 4] = ["Placed", "Reserved", "Paid", "Shipped"];
@@ -14,7 +14,7 @@ const STEPS: [&str; 4] = ["Placed", "Reserved", "Paid", "Shipped"];
 /// All orders of a customer's.
 pub fn orders(orders: &[Answered], basket: Option<&Basket>) -> Markup {
     let main = if orders.is_empty() {
-        nothing("📦", "No orders yet", "When you have ordered something, it is here.")
+        nothing(Drawing::PARCEL, "No orders yet", "When you have ordered something, it is here.")
     } else {
         html! {
             h1 { "Your orders" }

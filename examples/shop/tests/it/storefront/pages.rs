@@ -3,6 +3,8 @@
 use axum::http::{HeaderName, Method, StatusCode};
 use serde_json::json;
 use shop::http::{Answer, Call, Deadline};
+use shop::inventory::goods;
+use shop::service::customer_of;
 
 use super::{Played, Visitor, text};
 use crate::feed_node::{PATIENCE, order};
@@ -37,6 +39,50 @@ async fn products_carry_their_marks_and_what_they_say_is_no_html() {
     assert!(basket_in(&page).starts_with("o-new-"));
 }
 
+/// The drawings that a page shows: the address of the sheet, and the name of each drawing.
+fn drawings(page: &str) -> (&str, Vec<&str>) {
+    let uses: Vec<_> =
+        page.split("<use href=\"").skip(1).map(|rest| rest.split_once('"').unwrap().0).collect();
+    let parts: Vec<_> = uses.iter().map(|address| address.split_once('#').expect("a name")).collect();
+    let sheet = parts.first().expect("there is a drawing").0;
+    assert!(parts.iter().all(|part| part.0 == sheet), "one sheet: {uses:?}");
+    (sheet, parts.into_iter().map(|part| part.1).collect())
+}
+
+#[tokio::test]
+async fn each_of_the_goods_has_its_drawing_and_what_has_none_comes_in_a_parcel() {
+    let played = Played::start().await;
+    let visitor = Visitor::new(&played.shop);
+    let page = text(&visitor.get("/").await);
+    assert_eq!(drawings(&page).1, ["parcel"; 3]);
+    assert_eq!(page.matches("aria-hidden=\"true\"><svg").count(), 4, "they and the sign are not read aloud");
+
+    let listed = goods::ALL.iter().map(|goods| {
+        let mut listed = json!(goods.product());
+        listed["sku"] = json!(goods.sku);
+        listed["available"] = json!(1);
+        listed
+    });
+    played.kept.lock().unwrap().products = listed.collect();
+    let page = text(&visitor.get("/").await);
+    let (sheet, names) = drawings(&page);
+    assert_eq!(names, goods::ALL.map(|goods| goods.sku));
+
+    let answer = visitor.get(sheet).await;
+    assert_eq!((answer.status, answer.header("content-type")), (StatusCode::OK, Some("image/svg+xml")));
+    let drawn = text(&answer);
+    let basket = text(&visitor.get("/basket").await);
+    let orders = text(&visitor.get("/orders").await);
+    let nothing = text(&visitor.get("/nothing").await);
+    let others = [&basket, &orders, &nothing].map(|page| drawings(page).1[0]);
+    assert_eq!(others, ["willow-basket", "parcel", "lifebuoy"]);
+    for name in names.iter().chain(&others) {
+        assert_eq!(drawn.matches(&format!("<symbol id=\"{name}\" ")).count(), 1, "{name}");
+    }
+    let pages = [page, basket, orders, nothing].concat();
+    assert!(!pages.contains(|letter| letter >= '\u{2600}'), "no picture is left to fonts");
+}
+
 #[tokio::test]
 async fn who_comes_without_a_cookie_becomes_a_customer_and_stays_one() {
     let played = Played::start().await;
@@ -44,16 +90,17 @@ async fn who_comes_without_a_cookie_becomes_a_customer_and_stays_one() {
     let cookie = first.header("set-cookie").unwrap();
     let (pair, attributes) = cookie.split_once("; ").unwrap();
     assert_eq!(attributes, "Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax");
-    let customer = pair.strip_prefix("customer=c-").unwrap();
-    assert_eq!((customer.len(), first.header("cache-control")), (32, Some("no-store")));
-    assert!(played.asked().contains(&format!("GET /orders/c-{customer}/basket")));
+    let cookie = pair.strip_prefix("customer=").unwrap();
+    assert_eq!((cookie.len(), first.header("cache-control")), (32, Some("no-store")));
+    assert!(played.asked().contains(&format!("GET /orders/{}/basket", customer_of(cookie))));
+    assert!(played.asked().iter().all(|call| !call.contains(cookie)), "a cookie is nobody's business");
 
     let visitor = Visitor::new(&played.shop);
     assert_eq!(visitor.get("/").await.header("set-cookie"), None);
     let named = |cookie| Call::new(Method::GET, "/").header(HeaderName::from_static("cookie"), cookie);
     for not_ours in ["customer=c-1", "customer=../../x", "customer="] {
         let answer = visitor.send(named(not_ours)).await;
-        assert!(answer.header("set-cookie").unwrap().starts_with("customer=c-"), "{not_ours}");
+        assert!(answer.header("set-cookie").unwrap().starts_with("customer="), "{not_ours}");
     }
 }
 
@@ -120,8 +167,8 @@ async fn the_currency_can_be_chosen_until_something_is_in_the_basket() {
     assert_eq!((sent_to(&too_late), too_late.header("set-cookie")), ("/", None));
 
     // The basket was begun in dollars, whatever the cookie says now.
-    let customer = format!("customer={}; currency=eur", visitor.customer);
-    let call = Call::new(Method::GET, "/").header(HeaderName::from_static("cookie"), &customer);
+    let cookies = format!("{}; currency=eur", visitor.cookies);
+    let call = Call::new(Method::GET, "/").header(HeaderName::from_static("cookie"), &cookies);
     let page = text(&visitor.send(call).await);
     assert!(page.contains("$19.50") && !page.contains(r#"action="/currency""#));
 }

@@ -44,7 +44,7 @@ type Shared = Arc<Mutex<Kept>>;
 impl Played {
     pub async fn start() -> Self {
         let product = |sku: &str, name: &str, eur: u64, usd: u64, available: u64| {
-            json!({"sku": sku, "name": name, "about": "A <b>fine</b> thing & more", "picture": "☕",
+            json!({"sku": sku, "name": name, "about": "A <b>fine</b> thing & more",
                    "prices": {"eur": eur, "usd": usd}, "available": available})
         };
         let products = vec![

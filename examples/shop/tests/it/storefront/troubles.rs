@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderName, Method, StatusCode};
 use serde_json::{Value, json};
-use shop::http::Deadline;
+use shop::http::{Call, Deadline};
 
 use super::{Played, Visitor, form_of, text};
 use crate::feed_node::order;
@@ -125,6 +125,10 @@ async fn forms_of_other_sites_do_nothing() {
             );
         }
     }
+    // A browser sends no cookie along: it must keep the one that it has.
+    let without = form_of(Call::new(Method::POST, "/checkout"), "basket=o-1");
+    let without = visitor.send(without.header(HeaderName::from_static("sec-fetch-site"), "cross-site")).await;
+    assert_eq!((without.status, without.header("set-cookie")), (StatusCode::FORBIDDEN, None));
     assert_eq!(played.asked(), [""; 0]);
     assert_eq!(played.lines(&visitor.customer), json!({"mug": 2}));
     let call = form_of(visitor.call(Method::POST, "/checkout"), "basket=o-1");
