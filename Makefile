@@ -22,7 +22,7 @@ FUZZ_VERSION := 0.13.2
 ##@ Using it
 run: runtimes ## Start the shop of examples/shop behind Mainstay, and say what to open; Ctrl-C stops it
 	$(CARGO) build --locked --package mainstay --package shop
-	@exec scripts/shop $(CARGO_TARGET_DIR)/debug
+	@exec scripts/shop "$(CARGO_TARGET_DIR)/debug"
 
 demo: runtimes ## A minute of customers while services fail and Mainstay is killed twice; then an audit and a report. SEED (1)
 	$(CARGO) build --locked --release --package mainstay --package shop
@@ -36,7 +36,7 @@ picture: graphviz ## Draw docs/architecture.svg from its text
 	scripts/picture
 
 ##@ Checking it
-test: nextest curl ## Unit, property and integration tests, and the house rules
+test: nextest curl runtimes ## Unit, property and integration tests, and the house rules
 	$(CARGO) nextest run --locked --workspace
 
 conformance: nextest python-packages postgresql strace curl browser runtimes ## Foreign clients and suites against the running binary; real engines; the shop
@@ -126,9 +126,9 @@ browser:
 
 # What the shop's services in other languages run on. It does without those that cannot be had.
 runtimes:
-	@scripts/debian-program python3 >/dev/null || echo "the shop takes payments without a fraud score"
+	@scripts/debian-program python3 >/dev/null || echo "the shop has no fraud score, and takes no orders above 150" >&2
 	@scripts/debian-program node nodejs >/dev/null && scripts/debian-program npm >/dev/null || true
-	@scripts/receipts $(TOOLS)
+	@scripts/receipts "$(TOOLS)"
 
 REQUIREMENTS := crates/xtask/tests/conformance/requirements.txt
 python-packages:

@@ -146,6 +146,8 @@ struct Running {
     config: Arc<ArcSwap<Config>>,
     /// What the configuration defined at the start.
     declared: Declare,
+    /// Cancelled when what the configuration defines is in force, or cannot be.
+    defined: CancellationToken,
     /// Has room for one request: reloads that are asked for while one waits are that one.
     reload: mpsc::Sender<()>,
 }
@@ -208,7 +210,9 @@ async fn start(
     });
     readiness.up("api");
     let told = (&readiness, &*entropy);
-    let programs = serve_gateway((&config, api), (&gateway, listeners), told, scope, started).await?;
+    let defined = CancellationToken::new();
+    let programs =
+        serve_gateway((&config, api), (&gateway, listeners), (told, &defined), scope, started).await?;
 
     let (current, served) = (Arc::clone(&config), shards.clone());
     let swap = move |next: &Config| {
@@ -220,7 +224,7 @@ async fn start(
     let apply = applying(shards.clone(), gateway.clone(), swap);
     let (reload, requests) = mpsc::channel(1);
     scope.spawn("config reload", reloading(requests, reloads, apply, scope.closing()));
-    Ok(Running { api, gateway, readiness, log, shards, programs, config, declared, reload })
+    Ok(Running { api, gateway, readiness, log, shards, programs, config, declared, defined, reload })
 }
 
 /// Makes the data directory this process's own.
@@ -243,7 +247,7 @@ fn hold(mut lock: DataLock, api: std::net::SocketAddr, started: &mut Started) ->
 async fn serve_gateway(
     (config, api): (&Arc<ArcSwap<Config>>, std::net::SocketAddr),
     (gateway, prepared): (&NodeGateway, gateway::Prepared),
-    (readiness, entropy): (&Readiness, &dyn Entropy),
+    ((readiness, entropy), defined): ((&Readiness, &dyn Entropy), &CancellationToken),
     scope: &Scope,
     started: &mut Started,
 ) -> Result<CancellationToken, Error> {
@@ -262,7 +266,7 @@ async fn serve_gateway(
     });
     readiness.up("gateway");
     programs
-        .run(programs::Node { config, api, gateway, readiness, entropy }, scope)
+        .run(programs::Node { config, api, gateway, readiness, entropy }, defined.clone(), scope)
         .await
         .map_err(Error::Programs)
 }
@@ -405,9 +409,13 @@ async fn watch(signals: &mut Signals, mut alarm: Alarm, running: &Running, ready
                     return false;
                 }
                 // Whoever waits for shards that are not served is told why.
-                Err(BringUp::Unserved(_)) => (is_served, ready) = (true, None),
+                Err(BringUp::Unserved(_)) => {
+                    running.defined.cancel();
+                    (is_served, ready) = (true, None);
+                }
                 Ok(()) => {
                     running.readiness.up("shards");
+                    running.defined.cancel();
                     is_served = true;
                 }
             },

@@ -61,8 +61,13 @@ impl Programs {
         Self { closing, ended, up }
     }
 
-    /// Runs them, after those are ended that were left by a node that was killed. Returns what is told once each takes calls that has to. Errors: the data directory fails.
-    pub async fn run(self, node: Node<'_>, scope: &Scope) -> io::Result<CancellationToken> {
+    /// Runs them, after those are ended that were left by a node that was killed, and from `defined` on: what the configuration defines is there for them. Returns what is told once each takes calls that has to. Errors: the data directory fails.
+    pub async fn run(
+        self,
+        node: Node<'_>,
+        defined: CancellationToken,
+        scope: &Scope,
+    ) -> io::Result<CancellationToken> {
         let Self { closing, ended, up } = self;
         let ended = ended.drop_guard();
         let (of_data, of_start) =
@@ -90,10 +95,12 @@ impl Programs {
         let lifeline = vec![program.into(), "lifeline".into(), marker.clone().into()];
         let (api, listening) = (api::base_url(node.api), node.gateway.clone());
         let gateway = Arc::new(move |name: Option<&Name>| listening.base_url(name));
+        let stopping = closing.clone();
         let work =
             node.gateway.supervise(Home { api, gateway, marker, lifeline, is_up: Arc::new(is_up) }, closing);
         scope.spawn("programs", async move {
             let _ended = ended;
+            stopping.run_until_cancelled(defined.cancelled()).await;
             work.await;
         });
         Ok(up)

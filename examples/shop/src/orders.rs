@@ -12,17 +12,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use axum::extract::{Path, State as Shared};
+use axum::extract::{Path, Query, State as Shared};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use axum::{Json, Router};
+use serde::Deserialize;
 use serde_json::json;
 
 use crate::http::{Deadline, encoded};
 use crate::mainstay::{Item, Mainstay};
 use crate::service::{self, Body, Home, Problem, TIMEOUT};
-use basket::{Change, NewLine};
+use basket::{Change, Checkout, NewLine};
 use order::{Answered, Basket, ORDERS, Order, order_key};
 pub use process::Process;
 
@@ -82,15 +83,24 @@ async fn put_line(
     Ok(Json(basket::put_line(process.api(), &change, deadline).await?))
 }
 
+/// What the customer was shown that it costs, in minor units; not compared if it is not said.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Shown {
+    total: Option<u64>,
+}
+
 async fn place(
     Shared(process): Shared<Arc<Process>>,
     Path((customer, id)): Path<(String, String)>,
+    Query(Shown { total }): Query<Shown>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     basket::id(&customer, &id)?;
     let deadline = Deadline::of(&headers, TIMEOUT);
     let products = process.products(deadline).await?;
-    let is_new = basket::place(process.api(), (&customer, &id), &products, deadline).await?;
+    let checkout = Checkout { customer: &customer, id: &id, total };
+    let is_new = basket::place(process.api(), &checkout, &products, deadline).await?;
     let mut ended = process.begin(&order_key(&customer, &id));
     // Its sender goes when the process ends, however that is.
     let _ = tokio::time::timeout(deadline.left().saturating_sub(MARGIN), ended.changed()).await;

@@ -136,13 +136,25 @@ fn other_basket(id: &str) -> Problem {
     Problem::conflict("different", format!("the basket {id:?} is not the open one: load the basket again"))
 }
 
+/// A basket that is to become an order.
+#[derive(Debug)]
+pub struct Checkout<'a> {
+    /// Whose.
+    pub customer: &'a str,
+    /// The basket, and the order.
+    pub id: &'a str,
+    /// What the customer was shown that it costs.
+    pub total: Option<u64>,
+}
+
 /// Makes an order of the basket with this id, with the prices of now; tells whether it was not one before.
 pub async fn place(
     api: &Mainstay,
-    (customer, id): (&str, &str),
+    checkout: &Checkout<'_>,
     products: &BTreeMap<String, Listed>,
     deadline: Deadline,
 ) -> Result<bool, Problem> {
+    let Checkout { customer, id, total } = *checkout;
     let key = order_key(customer, id);
     let mut tried = false;
     loop {
@@ -158,6 +170,13 @@ pub async fn place(
             };
         };
         let order = order_of(customer, &basket, products)?;
+        if total.is_some_and(|total| total != order.total) {
+            let now = order.currency.show(order.total);
+            return Err(Problem::conflict(
+                "changed",
+                format!("the basket {id:?} costs {now} now: load it again"),
+            ));
+        }
         let conditions = [absent(ORDERS, &key), version(BASKETS, customer, &basket.version)];
         let operations = [put(ORDERS, &key, &order), crate::mainstay::delete(BASKETS, customer)];
         match api.commit(customer, &conditions, &operations, deadline).await {

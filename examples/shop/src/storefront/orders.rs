@@ -20,6 +20,8 @@ use super::{Storefront, views};
 #[serde(deny_unknown_fields)]
 pub struct Checkout {
     basket: String,
+    /// What the page said that it costs.
+    total: Option<u64>,
 }
 
 /// Makes an order of the basket and goes to its page. The order has the basket's id, so the form can be sent any number of times.
@@ -28,11 +30,11 @@ pub async fn check_out(
     Extension(visit): Extension<Visit>,
     form: Result<Form<Checkout>, FormRejection>,
 ) -> Result<Response, Trouble> {
-    let Form(Checkout { basket }) = form.map_err(|error| Trouble::wrong_form(error.body_text()))?;
+    let Form(Checkout { basket, total }) = form.map_err(|error| Trouble::wrong_form(error.body_text()))?;
     service::id("basket", &basket).map_err(|_| Trouble::wrong_form(format!("{basket:?} is no basket")))?;
-    match storefront.services.place(&visit, &basket).await {
+    match storefront.services.place(&visit, &basket, total).await {
         Ok(order) => Ok(Redirect::to(&format!("/orders/{}", order.id)).into_response()),
-        Err(Error::NoAnswer) => Err(Trouble::order_not_confirmed(&basket)),
+        Err(Error::NoAnswer) => Err(Trouble::order_not_confirmed(&basket, total)),
         Err(Error::Refused { status: status @ StatusCode::CONFLICT, code, .. }) => {
             Err(Trouble::no_basket(status, &code))
         }

@@ -76,9 +76,10 @@ impl Services {
         self.ask(Call::new(Method::PUT, path).json(&line), visit.deadline).await
     }
 
-    /// Makes an order of a basket, which has its id; the same order if it was made before.
-    pub async fn place(&self, visit: &Visit, order: &str) -> Result<Answered, Error> {
-        let path = format!("/orders/{}/placed/{}", visit.customer, encoded(order));
+    /// Makes an order of a basket, which has its id, if it costs what was shown; the same order if it was made before.
+    pub async fn place(&self, visit: &Visit, order: &str, total: Option<u64>) -> Result<Answered, Error> {
+        let total = total.map(|total| format!("?total={total}")).unwrap_or_default();
+        let path = format!("/orders/{}/placed/{}{total}", visit.customer, encoded(order));
         self.ask(Call::new(Method::PUT, path), visit.deadline).await
     }
 

@@ -78,11 +78,14 @@ impl Trouble {
     }
 
     /// An order that may have been placed or not. It has the id of its basket.
-    pub fn order_not_confirmed(basket: &str) -> Self {
+    pub fn order_not_confirmed(basket: &str, total: Option<u64>) -> Self {
         let text = "We could not confirm your order. Press again: it is the same order, you are never charged twice.";
         let again = html! {
             form method="post" action="/checkout" {
                 input type="hidden" name="basket" value=(basket);
+                @if let Some(total) = total {
+                    input type="hidden" name="total" value=(total);
+                }
                 button.button.primary { "Confirm the order" }
             }
             a.button href={ "/orders/" (basket) } { "See whether it is there" }
@@ -90,13 +93,18 @@ impl Trouble {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "Your order is not confirmed yet", text, again)
     }
 
-    /// A basket that cannot be checked out, as it is empty or another one is open.
+    /// A basket that cannot be checked out, as it is empty, is not what was shown, or another one is open.
     pub fn no_basket(status: StatusCode, code: &str) -> Self {
-        let (title, text) = if code == "empty" {
-            ("Your basket is empty", "There is nothing in it to order. You were not charged.")
-        } else {
-            let text = "This basket was emptied or ordered already, perhaps in another window. You were not charged by this.";
-            ("This basket is not open any more", text)
+        let (title, text) = match code {
+            "empty" => ("Your basket is empty", "There is nothing in it to order. You were not charged."),
+            "changed" => {
+                let text = "What is in it costs something else now, perhaps since it was changed in another window. You were not charged.";
+                ("Your basket has changed", text)
+            }
+            _ => {
+                let text = "This basket was emptied or ordered already, perhaps in another window. You were not charged by this.";
+                ("This basket is not open any more", text)
+            }
         };
         let ways_on = html! {
             a.button.primary href="/basket" { "See the basket" }

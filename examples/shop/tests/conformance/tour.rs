@@ -7,6 +7,9 @@ use shop::demo::node::Node;
 
 use crate::shop_in;
 
+/// How often a reading is made that does not show yet what the page shows.
+const TRIES: usize = 200;
+
 /// A command, and what the page shows of its output.
 struct Typed {
     command: String,
@@ -82,7 +85,14 @@ fn the_tour_shows_what_happens() {
     let folder = tempfile::tempdir().unwrap();
     let node = shop_in(folder.path(), None);
     for Typed { command, shown } in tour {
-        let output = typed(&node, &command);
+        let mut output = typed(&node, &command);
+        // A reader who looks a moment later sees what is shown; a machine that is busy makes it more than one.
+        for _ in 0..TRIES {
+            if fits(&shown, &output) || !command.starts_with("curl -s http") {
+                break;
+            }
+            output = typed(&node, &command);
+        }
         assert!(fits(&shown, &output), "$ {command}\nis shown as\n{shown}\nand prints\n{output}");
     }
     node.stop().expect("the shop ends in order");

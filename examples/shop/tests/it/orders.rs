@@ -127,7 +127,9 @@ async fn a_basket_becomes_one_order_however_often_it_is_placed() {
     let node = Node::start().await;
     let shop = Shop::open(&node, &node.api()).await;
     shop.fill("ada", "ada.1", 2).await;
-    let both = tokio::join!(shop.place(0, "ada", "ada.1"), shop.place(1, "ada", "ada.1"));
+    let shown = shop.place(0, "ada", "ada.1?total=1250").await;
+    assert_eq!(code(&shown), (409, "changed".to_owned()), "a page of before showed one mug");
+    let both = tokio::join!(shop.place(0, "ada", "ada.1?total=2500"), shop.place(1, "ada", "ada.1"));
     let again = shop.place(0, "ada", "ada.1").await;
     for answer in [both.0, both.1, again] {
         let order: Value = answer.json().expect("an order");

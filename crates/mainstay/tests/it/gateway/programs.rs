@@ -82,6 +82,19 @@ fn a_program_is_started_told_where_it_is_and_ended_with_the_node() {
 }
 
 #[test]
+fn a_program_finds_what_the_configuration_defines() {
+    // Its first act, before an interpreter has started. What serves is told as the number of its instance.
+    let first = r#"at=${MAINSTAY_API#http://}; exec 3<>/dev/tcp/${at%:*}/${at#*:}
+printf 'GET /v1/collections/c-199 HTTP/1.1\r\nHost: %s\r\n\r\n' "$at" >&3
+read -r status <&3; [[ $status == *" 200 "* ]] || exit 3; exec python3 -c "$0""#;
+    let server = SERVER.replace("{os.getpid()}", "{os.environ['MAINSTAY_INSTANCE'].split('/')[-1]}");
+    let run = format!("{{ command: [bash, -c, {}, {}] }}", json!(first), json!(server));
+    let collections: String = (0..200).map(|nth| format!("  c-{nth}: {{}}\n")).collect();
+    let (_node, gateway) = start(&format!("{}collections:\n{collections}", yaml(&run)));
+    assert!(asked(gateway).starts_with("1 "), "none before it has failed");
+}
+
+#[test]
 fn a_program_is_told_the_listener_that_it_names() {
     let two = "{ address: \"127.0.0.1:0\" }, { name: inside, address: \"127.0.0.1:0\" }";
     let of = |listeners: &str, name: &str| {

@@ -46,6 +46,7 @@ pub fn basket(basket: &Basket, products: &[Listed]) -> Markup {
                 }
                 form method="post" action="/checkout" {
                     input type="hidden" name="basket" value=(basket.id);
+                    input type="hidden" name="total" value=(total);
                     button.button.primary.wide { "Place order" }
                 }
                 p.quiet {
