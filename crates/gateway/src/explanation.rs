@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::actions::preflight;
 use crate::config::Definitions;
 use crate::path;
-use crate::routes::{self, Headers, Query, Seen};
+use crate::routes::{self, Headers, Query, Seen, Table};
 
 mod taken;
 
@@ -32,7 +32,7 @@ pub struct Asked {
     /// The headers, in the order in which they are sent. By default none.
     #[serde(default)]
     pub headers: Vec<Header>,
-    /// The name of the listener by which it comes in. By default one without a name.
+    /// The name of the listener by which it comes in. By default one without a name; where all have names, any of them, if the same becomes of the request by each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listener: Option<Name>,
     /// Where it comes from. By default 127.0.0.1.
@@ -119,6 +119,14 @@ pub enum Error {
         /// Those there are.
         known: String,
     },
+    /// The listener is not said, and what becomes of the request depends on it.
+    #[error(
+        "each listener has a name, and by which one the request comes in decides what becomes of it: {outcomes}; name one (`listener`, on the command line `--listener`)"
+    )]
+    Unsaid {
+        /// What becomes of it by each.
+        outcomes: String,
+    },
 }
 
 impl Classify for Error {
@@ -170,31 +178,53 @@ impl Definitions {
     /// # Panics
     /// If the definitions are not right.
     pub fn explain(&self, asked: &Asked, paths: &path::Config) -> Result<Explanation, Error> {
-        let Sent { method, uri, headers, client } = asked.sent()?;
+        let sent = asked.sent()?;
         if let Some(name) = asked.listener.as_ref().filter(|name| !self.listeners.contains(*name)) {
             return Err(Error::Listener { name: name.clone(), known: self.known_listeners() });
         }
+        let table = self.table().unwrap_or_else(|mistakes| panic!("they were checked: {mistakes:?}"));
+        if asked.listener.is_some() || self.has_unnamed_listener || self.listeners.is_empty() {
+            return Ok(self.explain_by(asked.listener.as_ref(), &sent, &table, paths));
+        }
+        let by_each = self.listeners.iter().map(|name| self.explain_by(Some(name), &sent, &table, paths));
+        let by_each: Vec<_> = by_each.collect();
+        let is_alike =
+            by_each.iter().all(|it| (&it.route, &it.refused) == (&by_each[0].route, &by_each[0].refused));
+        match by_each.iter().map(outcome).collect::<Vec<_>>() {
+            outcomes if !is_alike => Err(Error::Unsaid { outcomes: outcomes.join(", ") }),
+            _ => Ok(by_each.into_iter().next().expect("there is a listener")),
+        }
+    }
+
+    /// What would become of it by the listener of this name, or by one without.
+    fn explain_by(
+        &self,
+        listener: Option<&Name>,
+        sent: &Sent,
+        table: &Table,
+        paths: &path::Config,
+    ) -> Explanation {
+        let Sent { method, uri, headers, client } = sent;
         let host = routes::host(headers.get(HOST).map_or("", |host| host.to_str().unwrap_or("")));
         let normal = match path::normalise(uri.path(), paths) {
             Ok(normal) => normal,
-            Err(error) => return Ok(unreadable(asked, &host, uri.path(), &error)),
+            Err(error) => return unreadable((method, uri), listener, &host, &error),
         };
         let seen = Seen {
-            method: &method,
+            method,
             scheme: uri.scheme_str().unwrap_or("http"),
             host: &host,
             path: &normal,
             query: Query(uri.query()),
-            headers: Headers(&headers),
-            listener: asked.listener.as_ref().map_or("", Name::as_str),
-            client,
+            headers: Headers(headers),
+            listener: listener.map_or("", Name::as_str),
+            client: *client,
         };
-        let table = self.table().unwrap_or_else(|mistakes| panic!("they were checked: {mistakes:?}"));
         let find = |method: &Method| table.find_for(method, &seen).ok().flatten();
         let has_cors =
             |method: &Method| find(method).is_some_and(|found| self.routes[found.route].cors.is_some());
         let preflight = preflight(&seen).filter(has_cors);
-        let seen = Seen { method: preflight.as_ref().unwrap_or(&method), ..seen.clone() };
+        let seen = Seen { method: preflight.as_ref().unwrap_or(method), ..seen.clone() };
         let explained = table.explain(&seen);
         let params = find(seen.method).map(|found| owned(found.params())).unwrap_or_default();
         let refused = explained.route.is_none().then(|| match &explained.allowed {
@@ -205,29 +235,44 @@ impl Definitions {
         });
         let other =
             |other: &routes::Other<'_>| Other { route: other.name.clone(), why: other.why.to_string() };
-        Ok(Explanation {
+        Explanation {
             method: seen.method.to_string(),
             host: host.to_string(),
             path: normal.to_string(),
-            listener: asked.listener.clone(),
+            listener: listener.cloned(),
             is_preflight: preflight.is_some(),
             route: explained.route.map(|(place, _)| Taken::new(self, &self.routes[place], params)),
             refused,
             others: explained.others.iter().map(other).collect(),
-        })
+        }
     }
+}
+
+/// What becomes of a request by a listener, in a few words.
+fn outcome(explained: &Explanation) -> String {
+    let Explanation { listener, route, refused, .. } = explained;
+    let taken = route.as_ref().map(|route| format!("the route {}", route.name));
+    let refused = refused.as_ref().map(|refused| refused.status.to_string());
+    let [by, what] =
+        [listener.as_ref().map(Name::to_string), taken.or(refused)].map(Option::unwrap_or_default);
+    format!("by {by} {what}")
 }
 
 fn owned<'a>(params: impl Iterator<Item = (&'a str, &'a str)>) -> BTreeMap<String, String> {
     params.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-fn unreadable(asked: &Asked, host: &str, path: &str, error: &path::Error) -> Explanation {
+fn unreadable(
+    (method, uri): (&Method, &Uri),
+    listener: Option<&Name>,
+    host: &str,
+    error: &path::Error,
+) -> Explanation {
     Explanation {
-        method: asked.method.clone(),
+        method: method.to_string(),
         host: host.to_owned(),
-        path: path.to_owned(),
-        listener: asked.listener.clone(),
+        path: uri.path().to_owned(),
+        listener: listener.cloned(),
         is_preflight: false,
         route: None,
         refused: Some(Refused { status: error.code().status(), reason: error.to_string() }),

@@ -115,7 +115,7 @@ impl Listener {
         self.0.called.load().name.clone()
     }
 
-    /// Calls it so for what is in force from this generation on. Requests on connections that are open go by it too.
+    /// Calls it so for what is in force from this generation on. Requests on connections that are open go by it too, also while they drain.
     pub fn call(&self, name: Option<Name>, since: u64) {
         let now = self.0.called.load();
         if now.name != name {

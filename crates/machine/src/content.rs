@@ -85,6 +85,18 @@ impl ContentType {
         })
     }
 
+    /// Whether values of another type may be where this one is wanted: those of this type, however it is spelled, and where this is a text of which no
+    /// parameter is said also those that say `charset=utf-8`, as most clients do by themselves.
+    pub fn takes(&self, other: &Self) -> bool {
+        if self == other {
+            return true;
+        }
+        let [(wanted, said), (found, more)] = [self, other].map(|it| parts(it.as_str()));
+        let is_text = wanted.get(..5).is_some_and(|kind| kind.eq_ignore_ascii_case("text/"));
+        let is_usual = is_text && said.is_empty() && is_utf8(more);
+        wanted.eq_ignore_ascii_case(found) && (said == more || is_utf8(said) && is_utf8(more) || is_usual)
+    }
+
     /// None for [`ContentType::JSON`].
     pub(crate) fn stored(&self) -> Option<&str> {
         match &self.0 {
@@ -96,7 +108,18 @@ impl ContentType {
 }
 
 fn essence(text: &str) -> &str {
-    text.split(';').next().unwrap_or(text).trim_end()
+    parts(text).0
+}
+
+/// What stands before the parameters, and these.
+fn parts(text: &str) -> (&str, &str) {
+    let essence = text.split(';').next().unwrap_or(text).trim_end();
+    (essence, text[essence.len()..].trim_start().trim_start_matches(';').trim())
+}
+
+/// Whether these parameters say this alone, in any case.
+fn is_utf8(parameters: &str) -> bool {
+    ["charset=utf-8", "charset=\"utf-8\""].iter().any(|it| parameters.eq_ignore_ascii_case(it))
 }
 
 impl Display for ContentType {
@@ -113,7 +136,7 @@ impl FromStr for ContentType {
         if let Some(usual) = USUAL.iter().find(|usual| **usual == text) {
             return Ok(Self(Kind::Usual(usual)));
         }
-        let essence = essence(text);
+        let (essence, parameters) = parts(text);
         let is_token = |part: &str| {
             let is_allowed = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
             !part.is_empty() && part.chars().all(is_allowed)
@@ -124,10 +147,7 @@ impl FromStr for ContentType {
         if !has_form {
             return Err(ParseError(text.to_owned()));
         }
-        let parameters = text[essence.len()..].trim_start().trim_start_matches(';').trim();
-        let is_plain = parameters.is_empty()
-            || parameters.eq_ignore_ascii_case("charset=utf-8")
-            || parameters.eq_ignore_ascii_case("charset=\"utf-8\"");
+        let is_plain = parameters.is_empty() || is_utf8(parameters);
         let is_json = essence.eq_ignore_ascii_case("application/json") && is_plain;
         Ok(Self(if is_json { Kind::Json } else { Kind::Other(text.into()) }))
     }
@@ -218,6 +238,26 @@ mod tests {
             };
             assert_eq!((parsed.as_str(), parsed.is_json()), (text, is_json));
             assert_ne!(parsed, ContentType::JSON);
+        }
+    }
+
+    #[test]
+    fn a_text_is_taken_with_the_charset_that_clients_add() {
+        for (wanted, found, takes) in [
+            ("text/plain", "text/plain; charset=utf-8", true),
+            ("text/plain", "Text/Plain;Charset=\"UTF-8\"", true),
+            ("text/plain", "TEXT/plain", true),
+            ("text/plain; charset=utf-8", "text/plain;charset=UTF-8", true),
+            ("application/json", "application/json; charset=utf-8", true),
+            ("text/plain", "text/plain; charset=latin-1", false),
+            ("text/plain", "text/plain; charset=utf-8; format=flowed", false),
+            ("text/plain", "text/html; charset=utf-8", false),
+            ("text/plain; charset=utf-8", "text/plain", false),
+            ("image/png", "image/png; charset=utf-8", false),
+            ("application/json", "application/json; profile=a", false),
+        ] {
+            let [of, other]: [ContentType; 2] = [wanted, found].map(|text| text.parse().unwrap());
+            assert_eq!(of.takes(&other), takes, "{wanted} and {found}");
         }
     }
 

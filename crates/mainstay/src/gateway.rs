@@ -199,6 +199,13 @@ struct Wanted {
     tcp: Option<tcp::Config>,
 }
 
+impl Wanted {
+    /// Whether it goes on with this listener.
+    fn keeps(&self, known: &Listener) -> bool {
+        matches!(&self.place, Place::Kept(listener) if listener.is(known))
+    }
+}
+
 enum Place {
     Kept(Listener),
     New(Bound),
@@ -337,7 +344,7 @@ impl NodeGateway {
             if faults.rules() != rules {
                 faults.install(rules).map_err(Error::Faults)?;
             }
-            self.put_in_force(next, &wanted);
+            self.put_in_force(next, &wanted, &listeners);
         }
         let mut served = Vec::new();
         let result = self.serve(wanted, &mut served);
@@ -385,14 +392,13 @@ impl NodeGateway {
         Greeting { tcp: tcp.map(passage), ..greeting }
     }
 
-    /// With it listeners that stay are called as is wanted of them.
-    fn put_in_force(&self, next: InForce, wanted: &[Wanted]) {
+    /// With it listeners that stay are called as is wanted of them. Those that go are called nothing, while their connections drain: what they were called may be another one's by now.
+    fn put_in_force(&self, next: InForce, wanted: &[Wanted], served: &[(SocketAddr, Listener)]) {
         let Parts { maker, snapshot, in_force, tended, .. } = &*self.0;
         let made = maker.snapshot(&next.definitions, next.written.settings.clone(), Some(&snapshot.load()));
-        for Wanted { name, place, .. } in wanted {
-            if let Place::Kept(listener) = place {
-                listener.call(name.clone(), made.generation());
-            }
+        for (_, listener) in served {
+            let name = wanted.iter().find(|it| it.keeps(listener)).and_then(|it| it.name.clone());
+            listener.call(name, made.generation());
         }
         tended.send_replace(made.services().to_vec());
         snapshot.store(Arc::new(made));
@@ -429,7 +435,7 @@ impl NodeGateway {
         let next = InForce::new(now.written.clone(), changed.book.clone())?;
         if !is_dry_run && changed.book != now.book {
             self.0.store.write(&changed.book)?;
-            self.put_in_force(next, &[]);
+            self.put_in_force(next, &[], &[]);
         }
         Ok(changed)
     }

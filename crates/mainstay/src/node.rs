@@ -209,11 +209,9 @@ async fn start(
         server.drain(deadline, linger)
     });
     readiness.up("api");
-    let told = (&readiness, &*entropy);
-    let defined = CancellationToken::new();
-    let programs =
-        serve_gateway((&config, api), (&gateway, listeners), (told, &defined), scope, started).await?;
-
+    let parts = (&gateway, listeners);
+    let (programs, defined) =
+        serve_gateway((&config, api), parts, (&readiness, &*entropy), scope, started).await?;
     let (current, served) = (Arc::clone(&config), shards.clone());
     let swap = move |next: &Config| {
         logs.configure(&next.telemetry.logs);
@@ -243,14 +241,15 @@ fn hold(mut lock: DataLock, api: std::net::SocketAddr, started: &mut Started) ->
     Ok(())
 }
 
-/// Serves the gateway, and has it stopped before the API: whoever operates the node sees how that goes. Runs the programs of its services, and returns what is told when they take calls.
+/// Serves the gateway, and has it stopped before the API: whoever operates the node sees how that goes. Runs the programs of its services; returns what is told when they take calls,
+/// and what has to be told for them to begin.
 async fn serve_gateway(
     (config, api): (&Arc<ArcSwap<Config>>, std::net::SocketAddr),
     (gateway, prepared): (&NodeGateway, gateway::Prepared),
-    ((readiness, entropy), defined): ((&Readiness, &dyn Entropy), &CancellationToken),
+    (readiness, entropy): (&Readiness, &dyn Entropy),
     scope: &Scope,
     started: &mut Started,
-) -> Result<CancellationToken, Error> {
+) -> Result<(CancellationToken, CancellationToken), Error> {
     // Stopped after the gateway: requests that it still has are theirs.
     let programs = Programs::new(started);
     gateway.configure(prepared)?;
@@ -265,10 +264,10 @@ async fn serve_gateway(
         served.drain(deadline, linger).await
     });
     readiness.up("gateway");
-    programs
-        .run(programs::Node { config, api, gateway, readiness, entropy }, defined.clone(), scope)
-        .await
-        .map_err(Error::Programs)
+    let defined = CancellationToken::new();
+    let node = programs::Node { config, api, gateway, readiness, entropy };
+    let up = programs.run(node, defined.clone(), scope).await.map_err(Error::Programs)?;
+    Ok((up, defined))
 }
 
 /// Puts in force what may be refused, and then the rest.

@@ -1,6 +1,6 @@
 //! The audit: whether money, goods, orders and what customers were shown agree.
 //!
-//! [`audit`] is a pure function of the [`Books`], which is all that the services keep, and of what was [`Shown`]. It takes
+//! [`audit`] is a pure function of the [`Books`], which is all that the services keep, and of what customers were [`Told`]. It takes
 //! nothing on trust that it can recompute: sums of accounts from transfers, stock from reservations. What it finds is a
 //! [`Finding`] under a [`Rule`]; a sound shop at rest has none.
 
@@ -14,9 +14,9 @@ mod table;
 use serde::Serialize;
 
 pub use books::{Books, Placed};
-pub use read::{read, settle};
+pub use read::{read, read_at_rest, settle};
 pub use rules::Rule;
-pub use shown::{Place, Shown};
+pub use shown::{Acknowledged, Looked, Place, Shown, Sight, Told};
 
 use rules::Checks;
 use rules::view::View;
@@ -57,6 +57,12 @@ pub struct Audit {
     pub reservations: u64,
     /// Times that a customer was shown an order.
     pub shown: u64,
+    /// Checkouts that were answered by a redirect to their order.
+    pub acknowledged: u64,
+    /// Orders that were still open when waiting for them ended.
+    pub open: usize,
+    /// Whether the books moved while they were read, each time: they are of no one moment, and what is found may not be so.
+    pub is_moving: bool,
     /// Each rule, in the order of [`Rule::ALL`].
     pub counts: Vec<Count>,
     /// What violates a rule; of each rule the first ones.
@@ -64,10 +70,10 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Whether no rule is violated.
+    /// Whether no rule is violated, by books that are of one moment.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.violations() == 0
+        self.violations() == 0 && !self.is_moving
     }
 
     /// All violations.
@@ -77,22 +83,27 @@ impl Audit {
     }
 }
 
-/// Compares all that is kept with itself, and with what customers were shown.
+/// Compares all that is kept with itself, and with what customers were told.
 #[must_use]
-pub fn audit(books: &Books, shown: &[Shown]) -> Audit {
+pub fn audit(books: &Books, told: &Told) -> Audit {
     let view = View::of(books);
     let mut checks = Checks::default();
     rules::orders::check(&view, &mut checks);
     rules::money::check(&view, &mut checks);
     rules::charges::check(&view, &mut checks);
     rules::goods::check(&view, &mut checks);
-    rules::shown::check(&view, shown, &mut checks);
+    rules::receipts::check(&view, &mut checks);
+    rules::shown::check(&view, &told.shown, &mut checks);
+    rules::stays::check(&view, told, &mut checks);
     let (counts, findings) = checks.into_parts();
     Audit {
         orders: books.orders.len() as u64,
         transfers: books.transfers.len() as u64,
         reservations: books.reservations.len() as u64,
-        shown: shown.len() as u64,
+        shown: told.shown.len() as u64,
+        acknowledged: told.acknowledged.len() as u64,
+        open: books.open,
+        is_moving: books.is_moving,
         counts,
         findings,
     }

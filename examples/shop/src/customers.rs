@@ -7,7 +7,8 @@
 //! shoppers ran out of patience are counted beside them.
 //!
 //! A checkout is completed when its shopper was shown a final state, `failed` as well as `shipped`: to say no is an answer, and some
-//! are meant to be declined. All that a shopper is ever shown of an order is kept for the audit.
+//! are meant to be declined. All that a shopper is ever shown of an order is kept for the audit, and so is
+//! that a checkout was acknowledged, which is a promise before anything was shown.
 
 mod basket;
 mod browser;
@@ -41,12 +42,14 @@ const DEFECT: &str = "a shopper did not come to its end";
 
 /// Sends in the shoppers of a plan, until all have left. When `stop` is done nobody comes any more, and who is there goes on.
 ///
-/// `progress` has how it is going, four times a second. Errors: the plan's address is none, or a shopper has a defect.
+/// `progress` has how it is going, four times a second. Errors: the plan's address is none, it is too
+/// much, or a shopper has a defect.
 pub async fn run(
     plan: &Plan,
     progress: &watch::Sender<Progress>,
     stop: impl Future<Output = ()>,
 ) -> Result<Outcome> {
+    plan.check()?;
     let record = Arc::new(Record::start());
     let web = Arc::new(Web::new(&plan.shop, Arc::clone(&record))?);
     let mut shop = Shop { web, record, room: Arc::new(Semaphore::new(plan.at_once)), inside: JoinSet::new() };

@@ -34,7 +34,7 @@ const MARGIN: Duration = Duration::from_millis(100);
 const FINISH: Duration = Duration::from_secs(3);
 
 /// The most orders that are listed.
-const LISTED_MAX: usize = 50;
+pub const LISTED_MAX: usize = 50;
 
 /// Serves orders until it is told to end, and repairs what was left behind.
 pub async fn serve(home: Home) -> Result<()> {

@@ -32,6 +32,11 @@ async fn a_collection_is_made_read_changed_and_retired() {
     assert_ne!(changed.is(200).json()["version"], version);
     assert_eq!(world.get(BOOKS).await.is(200).json(), changed.json());
     world.put("/v1/collections/books/items/u7", "2").await.problem(415, "unsupported_media_type");
+    // Clients add it by themselves; what they sent is what is answered.
+    let sent = [("content-type", "Text/plain;charset=UTF-8")];
+    world.call("PUT", "/v1/collections/books/items/u8", &sent, "two").await.is(201);
+    let stored = world.get("/v1/collections/books/items/u8").await;
+    assert_eq!((stored.is(200).header(sent[0].0), stored.text()), (Some(sent[0].1), "two"));
 
     let retired = world.call("DELETE", BOOKS, &[], "").await;
     assert_eq!(retired.is(200).json()["retired"], true);

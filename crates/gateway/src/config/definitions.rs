@@ -26,6 +26,8 @@ pub struct Definitions {
     pub routes: Vec<Route>,
     /// The names of listeners, which routes and programs may name.
     pub listeners: BTreeSet<Name>,
+    /// Whether there is a listener without a name, too.
+    pub has_unnamed_listener: bool,
 }
 
 impl Definitions {

@@ -24,6 +24,7 @@ fn definitions() -> Definitions {
         services: serde_json::from_value(services).expect("services"),
         routes: serde_json::from_value(routes).expect("routes"),
         listeners: ["inside", "public"].map(Name::from_static).into(),
+        has_unnamed_listener: true,
     };
     assert_eq!(all.check(), []);
     all
@@ -126,6 +127,39 @@ fn a_request_is_explained_for_the_listener_by_which_it_comes() {
     let asked: Asked = serde_json::from_value(asked("outside")).expect("a question");
     let error = definitions().explain(&asked, &path::Config::default()).expect_err("there is none");
     assert_eq!(error.to_string(), "there is no listener `outside`: `listen.gateway` has inside, public");
+}
+
+#[test]
+fn where_all_listeners_have_names_it_is_asked_for_one_unless_all_do_the_same() {
+    let definitions = Definitions { has_unnamed_listener: false, ..definitions() };
+    let explain = |definitions: &Definitions, asked: Value| {
+        let asked: Asked = serde_json::from_value(asked).expect("a question");
+        definitions.explain(&asked, &path::Config::default())
+    };
+    let put = json!({ "method": "PUT", "url": "/put" });
+    let error = explain(&definitions, put.clone()).expect_err("it depends on the listener");
+    let told = error.to_string();
+    assert!(told.contains("by inside the route inside, by public the route put; name one"), "{told}");
+    assert_eq!(error.code(), Code::Invalid);
+    // One that an expression tells apart.
+    let mut by_expression = definitions.clone();
+    let when = json!({ "path": "/ping", "when": "request.listener == 'inside'" });
+    by_expression.routes[3].matching = serde_json::from_value(when).expect("a match");
+    let told = explain(&by_expression, json!({ "method": "GET", "url": "/ping" })).expect_err("likewise");
+    assert!(told.to_string().contains("by inside the route ping, by public 404"), "{told}");
+    // The same by each: for the first of them.
+    let alike = explain(&definitions, json!({ "method": "GET", "url": "/ping" })).expect("a request");
+    assert_eq!(alike.route.expect("it is taken").name.as_str(), "ping");
+    assert_eq!(alike.listener, Some(Name::from_static("inside")));
+    assert_eq!(
+        explain(&definitions, json!({ "method": "GET", "url": "/a%00" })).expect("one").listener,
+        alike.listener
+    );
+    let only = Definitions { listeners: [Name::from_static("inside")].into(), ..definitions };
+    assert_eq!(
+        explain(&only, put).expect("the only way").route.expect("it is taken").name.as_str(),
+        "inside"
+    );
 }
 
 #[test]

@@ -270,7 +270,7 @@ impl<'s> Evaluation<'_, '_, 's> {
 
 fn check_type(place: Place<'_>, collection: &Collection, found: &ContentType) -> Result<(), Stop> {
     match &collection.content_type {
-        Some(wanted) if wanted != found => {
+        Some(wanted) if !wanted.takes(found) => {
             let detail = format!("has the content type {found}, and the collection takes {wanted} only");
             let refusal = place.refuse(Code::UnsupportedMediaType, &detail);
             Err(refusal.fact("content_type", found.as_str()).fact("accepted", vec![wanted.as_str()]).into())

@@ -99,7 +99,7 @@ pub struct Test {
     /// A header that it has; repeatable
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
     headers: Vec<Header>,
-    /// The name of the listener by which it comes in; by default one without a name
+    /// The name of the listener by which it comes in; by default one without a name. To be said where all have names and the answer depends on it
     #[arg(long, value_name = "NAME")]
     listener: Option<Name>,
     /// Where it comes from

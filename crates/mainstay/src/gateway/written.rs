@@ -38,6 +38,7 @@ pub fn definitions(config: &Config) -> Definitions {
         services: config.services.clone(),
         routes: config.routes.clone(),
         listeners: config.listen.names().map(|(_, name)| name.clone()).collect(),
+        has_unnamed_listener: config.listen.gateway.iter().any(|listener| listener.name.is_none()),
     }
 }
 

@@ -27,7 +27,8 @@ impl Space {
     ) -> Result<Reading<Page>, Error> {
         let slots = slots_of(&list);
         // Before anything is looked at: what waits holds on to nothing.
-        let place = if slots.0 < slots.1 { Some(self.listing(deadline).await?) } else { None };
+        let is_short = slots.0 >= slots.1 && is_by_keys(&list);
+        let place = if is_short { None } else { Some(self.listing(deadline).await?) };
         let places = place_of(slots.0.min(slots.1), self.shards.len())..=place_of(slots.1, self.shards.len());
         let mut seen = Vec::new();
         for shard in &self.shards[places] {
@@ -90,12 +91,12 @@ fn find(
     }
 }
 
-/// Whether no index can help.
+/// Whether no index can help, or is asked for: the keys of one partition are gone through where neither an index is named nor an order.
 fn is_by_keys(list: &List) -> bool {
     let search = &list.search;
-    let is_plain = search.filter.is_none() && search.order.is_empty() && search.index.is_none();
+    let is_narrow = search.filter.is_none() || list.partition.is_some();
     match &list.after {
-        None => is_plain,
+        None => is_narrow && search.order.is_empty() && search.index.is_none(),
         Some(Cursor::Key { .. }) => true,
         Some(Cursor::Entry { .. }) => false,
     }

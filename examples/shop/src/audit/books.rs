@@ -1,6 +1,6 @@
 //! The books: all that the services keep of orders, money and goods, as it was read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::inventory::stock::{Product, Reservation, Stock};
 use crate::orders::order::Order;
@@ -32,6 +32,12 @@ pub struct Books {
     pub reservations: BTreeMap<(String, String), Reservation>,
     /// In the order of their keys.
     pub orders: Vec<Placed>,
+    /// By customer and order.
+    pub receipts: BTreeSet<(String, String)>,
     /// Items that are none of these, with what is wrong: `<collection> <key>: <what>`.
     pub strange: Vec<String>,
+    /// Orders that were still open when waiting for them ended.
+    pub open: usize,
+    /// Whether they moved while they were read, each time that they were: they are of no one moment.
+    pub is_moving: bool,
 }

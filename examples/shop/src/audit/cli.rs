@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use super::{audit, read, settle};
+use super::{Told, audit, read_at_rest};
 use crate::mainstay::Mainstay;
 
 /// How what was found is told.
@@ -32,12 +32,12 @@ pub struct Args {
     output: Output,
 }
 
-/// Audits, and tells what was found. The exit code is 0 only if no rule is violated.
+/// Audits, and tells what was found. The exit code is 0 only if no rule is violated, by books that are of one moment.
 pub async fn main(args: &Args) -> Result<ExitCode> {
     let api = Mainstay::new(&args.api);
     let cannot = || format!("the books cannot be read by {}: is Mainstay running there?", args.api);
-    settle(&api, args.wait).await.with_context(cannot)?;
-    let audit = audit(&read(&api).await.with_context(cannot)?, &[]);
+    let books = read_at_rest(&api, args.wait).await.with_context(cannot)?;
+    let audit = audit(&books, &Told::default());
     match args.output {
         Output::Text => writeln!(std::io::stdout(), "{audit}")?,
         Output::Json => writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&audit)?)?,

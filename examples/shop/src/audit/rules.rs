@@ -4,7 +4,9 @@ pub(super) mod charges;
 pub(super) mod goods;
 pub(super) mod money;
 pub(super) mod orders;
+pub(super) mod receipts;
 pub(super) mod shown;
+pub(super) mod stays;
 pub(super) mod view;
 
 use serde::Serialize;
@@ -21,12 +23,14 @@ pub enum Rule {
     OpenMarked,
     OrderOfOne,
     TotalAddsUp,
+    PriceOfProduct,
     LedgerBalanced,
     SumsRecomputed,
     NoOverdraft,
     ResolvesAPending,
     ResolvedOnce,
     NoPendingLeft,
+    BankPaysWelcome,
     ChargeHasOrder,
     ChargeFitsOrder,
     NoDoubleCharge,
@@ -38,28 +42,138 @@ pub enum Rule {
     ReservationHasOrder,
     GoodsFollowOrder,
     FailedHoldsNothing,
+    ReceiptOfShipped,
+    AcknowledgedExists,
     ShownExists,
     ShownPaid,
     ShownFailed,
     ShownReserved,
     ShownTotal,
     ShownInOrder,
+    ShownStays,
 }
+
+/// Each rule with its name and what it says.
+const WORDS: [(Rule, &str, &str); 33] = [
+    (Rule::Readable, "readable", "every item is of the shape and has the key that its collection is for"),
+    (Rule::Final, "final", "every order is shipped or failed"),
+    (Rule::OpenMarked, "open_marked", "an order is marked `open` exactly as long as it is not final"),
+    (Rule::OrderOfOne, "order_of_one", "an order's id is of one customer"),
+    (
+        Rule::TotalAddsUp,
+        "total_adds_up",
+        "an order has lines, each of another product, and its total is their sum",
+    ),
+    (
+        Rule::PriceOfProduct,
+        "price_of_product",
+        "a line of an order costs what its product costs in the order's currency",
+    ),
+    (
+        Rule::LedgerBalanced,
+        "ledger_balanced",
+        "in every ledger the debits of all accounts are the credits, posted and pending",
+    ),
+    (Rule::SumsRecomputed, "sums_recomputed", "an account's sums are what all transfers together make of it"),
+    (Rule::NoOverdraft, "no_overdraft", "only an account that may be overdrawn is"),
+    (
+        Rule::ResolvesAPending,
+        "resolves_a_pending",
+        "every post and void is of one pending transfer, of its accounts and its amount, and what is blocked is so by a void",
+    ),
+    (Rule::ResolvedOnce, "resolved_once", "a pending transfer has at most one post or void"),
+    (Rule::NoPendingLeft, "no_pending_left", "a pending transfer waits only as long as its order is open"),
+    (
+        Rule::BankPaysWelcome,
+        "bank_pays_welcome",
+        "what the bank pays out is a customer's welcome, of its name, to that customer and of its amount",
+    ),
+    (Rule::ChargeHasOrder, "charge_has_order", "nothing is charged, or set aside to be, without an order"),
+    (Rule::ChargeFitsOrder, "charge_fits_order", "a charge is of the order's total, currency and customer"),
+    (Rule::NoDoubleCharge, "no_double_charge", "an order is charged at most once"),
+    (Rule::PaidIsCharged, "paid_is_charged", "an order that is paid or shipped is charged"),
+    (
+        Rule::FailedNotCharged,
+        "failed_not_charged",
+        "an order is charged only if that was decided, and never if it failed",
+    ),
+    (Rule::ProductHasStock, "product_has_stock", "every product has stock, and stock is of a product"),
+    (Rule::StockAddsUp, "stock_adds_up", "what was received is available, reserved or shipped"),
+    (
+        Rule::StockAsReserved,
+        "stock_as_reserved",
+        "of a product as much is reserved and shipped as its reservations say",
+    ),
+    (
+        Rule::ReservationHasOrder,
+        "reservation_has_order",
+        "a reservation is of an order's line, and of its quantity",
+    ),
+    (
+        Rule::GoodsFollowOrder,
+        "goods_follow_order",
+        "of an order that is reserved, charging or paid every line is set aside, of one that is shipped every line went out, and nothing goes out before it is paid",
+    ),
+    (
+        Rule::FailedHoldsNothing,
+        "failed_holds_nothing",
+        "of an order that failed nothing is set aside, and nothing went out",
+    ),
+    (
+        Rule::ReceiptOfShipped,
+        "receipt_of_shipped",
+        "a receipt is of an order that is shipped, and of its customer",
+    ),
+    (
+        Rule::AcknowledgedExists,
+        "acknowledged_exists",
+        "an order that a checkout was redirected to is there, and is that customer's",
+    ),
+    (
+        Rule::ShownExists,
+        "shown_exists",
+        "an order that a customer was shown is there, and is that customer's",
+    ),
+    (
+        Rule::ShownPaid,
+        "shown_paid",
+        "an order that was shown as charging, paid or shipped came to be shipped",
+    ),
+    (Rule::ShownFailed, "shown_failed", "an order that was shown as failing or failed came to fail"),
+    (
+        Rule::ShownReserved,
+        "shown_reserved",
+        "of an order that was shown as reserved or further every line was set aside",
+    ),
+    (Rule::ShownTotal, "shown_total", "an order was shown with the total and currency that it has"),
+    (
+        Rule::ShownInOrder,
+        "shown_in_order",
+        "an answer that was asked for after another had come does not show an earlier state",
+    ),
+    (
+        Rule::ShownStays,
+        "shown_stays",
+        "an order that was acknowledged or shown is not missing, by its page or the list, in what was asked for afterwards",
+    ),
+];
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 33] = [
         Self::Readable,
         Self::Final,
         Self::OpenMarked,
         Self::OrderOfOne,
         Self::TotalAddsUp,
+        Self::PriceOfProduct,
         Self::LedgerBalanced,
         Self::SumsRecomputed,
         Self::NoOverdraft,
         Self::ResolvesAPending,
         Self::ResolvedOnce,
         Self::NoPendingLeft,
+        Self::BankPaysWelcome,
         Self::ChargeHasOrder,
         Self::ChargeFitsOrder,
         Self::NoDoubleCharge,
@@ -71,111 +185,49 @@ impl Rule {
         Self::ReservationHasOrder,
         Self::GoodsFollowOrder,
         Self::FailedHoldsNothing,
+        Self::ReceiptOfShipped,
+        Self::AcknowledgedExists,
         Self::ShownExists,
         Self::ShownPaid,
         Self::ShownFailed,
         Self::ShownReserved,
         Self::ShownTotal,
         Self::ShownInOrder,
+        Self::ShownStays,
     ];
 
     /// As it stands in tables and in JSON.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         self.words().0
     }
 
     /// What must be so.
     #[must_use]
-    pub const fn sentence(self) -> &'static str {
+    pub fn sentence(self) -> &'static str {
         self.words().1
     }
 
-    const fn words(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Readable => {
-                ("readable", "every item is of the shape and has the key that its collection is for")
-            }
-            Self::Final => ("final", "every order is shipped or failed"),
-            Self::OpenMarked => {
-                ("open_marked", "an order is marked `open` exactly as long as it is not final")
-            }
-            Self::OrderOfOne => ("order_of_one", "an order's id is of one customer"),
-            Self::TotalAddsUp => {
-                ("total_adds_up", "an order has lines, each of another product, and its total is their sum")
-            }
-            Self::LedgerBalanced => (
-                "ledger_balanced",
-                "in every ledger the debits of all accounts are the credits, posted and pending",
-            ),
-            Self::SumsRecomputed => {
-                ("sums_recomputed", "an account's sums are what all transfers together make of it")
-            }
-            Self::NoOverdraft => ("no_overdraft", "only an account that may be overdrawn is"),
-            Self::ResolvesAPending => (
-                "resolves_a_pending",
-                "every post and void is of one pending transfer, of its accounts and its amount, and what is blocked is so by a void",
-            ),
-            Self::ResolvedOnce => ("resolved_once", "a pending transfer has at most one post or void"),
-            Self::NoPendingLeft => {
-                ("no_pending_left", "a pending transfer waits only as long as its order is open")
-            }
-            Self::ChargeHasOrder => {
-                ("charge_has_order", "nothing is charged, or set aside to be, without an order")
-            }
-            Self::ChargeFitsOrder => {
-                ("charge_fits_order", "a charge is of the order's total, currency and customer")
-            }
-            Self::NoDoubleCharge => ("no_double_charge", "an order is charged at most once"),
-            Self::PaidIsCharged => ("paid_is_charged", "an order that is paid or shipped is charged"),
-            Self::FailedNotCharged => {
-                ("failed_not_charged", "an order is charged only if that was decided, and never if it failed")
-            }
-            Self::ProductHasStock => {
-                ("product_has_stock", "every product has stock, and stock is of a product")
-            }
-            Self::StockAddsUp => ("stock_adds_up", "what was received is available, reserved or shipped"),
-            Self::StockAsReserved => {
-                ("stock_as_reserved", "of a product as much is reserved and shipped as its reservations say")
-            }
-            Self::ReservationHasOrder => {
-                ("reservation_has_order", "a reservation is of an order's line, and of its quantity")
-            }
-            Self::GoodsFollowOrder => (
-                "goods_follow_order",
-                "of an order that is reserved, charging or paid every line is set aside, of one that is shipped every line went out, and nothing goes out before it is paid",
-            ),
-            Self::FailedHoldsNothing => {
-                ("failed_holds_nothing", "of an order that failed nothing is set aside, and nothing went out")
-            }
-            Self::ShownExists => {
-                ("shown_exists", "an order that a customer was shown is there, and is that customer's")
-            }
-            Self::ShownPaid => {
-                ("shown_paid", "an order that was shown as charging, paid or shipped came to be shipped")
-            }
-            Self::ShownFailed => {
-                ("shown_failed", "an order that was shown as failing or failed came to fail")
-            }
-            Self::ShownReserved => (
-                "shown_reserved",
-                "of an order that was shown as reserved or further every line was set aside",
-            ),
-            Self::ShownTotal => ("shown_total", "an order was shown with the total and currency that it has"),
-            Self::ShownInOrder => (
-                "shown_in_order",
-                "an answer that was asked for after another had come does not show an earlier state",
-            ),
-        }
+    fn words(self) -> (&'static str, &'static str) {
+        let of_this = WORDS.iter().find(|(rule, ..)| *rule == self);
+        let (_, name, sentence) = of_this.expect("each rule has its words");
+        (name, sentence)
     }
 }
 
 /// The checks so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Checks {
     checked: [u64; Rule::ALL.len()],
     violations: [u64; Rule::ALL.len()],
     findings: Vec<Finding>,
+}
+
+impl Default for Checks {
+    fn default() -> Self {
+        let none = [0; Rule::ALL.len()];
+        Self { checked: none, violations: none, findings: Vec::new() }
+    }
 }
 
 impl Checks {

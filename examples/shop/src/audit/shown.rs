@@ -1,4 +1,5 @@
-//! What customers were shown: each time that a page or an event told of an order, and what.
+//! What customers were told: each time that a page or an event showed an order and what, that a checkout was acknowledged, and that an
+//! answer said of an order that it is not there.
 
 use std::fmt;
 use std::time::Duration;
@@ -34,6 +35,57 @@ impl fmt::Display for Place {
             Self::Other => "another page",
         })
     }
+}
+
+/// All that customers were told in a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// Each time that somebody was shown an order.
+    pub shown: Vec<Shown>,
+    /// Each checkout whose answer led to its order.
+    pub acknowledged: Vec<Acknowledged>,
+    /// Each answer by which orders are there or not.
+    pub looked: Vec<Looked>,
+}
+
+/// A checkout that was answered by a redirect to its order, which the shop sends only when the order is committed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledged {
+    /// To whom: the cookie.
+    pub customer: String,
+    /// The order.
+    pub order: String,
+    /// The checkout.
+    pub request: u64,
+    /// When the checkout was sent, since the start of the run.
+    pub began: Duration,
+    /// When its answer was there.
+    pub ended: Duration,
+}
+
+/// An answer by which orders are there or not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Looked {
+    /// Who was answered: the cookie.
+    pub customer: String,
+    /// What the answer says.
+    pub sight: Sight,
+    /// The request.
+    pub request: u64,
+    /// When it began, since the start of the run.
+    pub began: Duration,
+    /// When its answer was there as a whole.
+    pub ended: Duration,
+}
+
+/// What an answer says of which orders there are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sight {
+    /// There is no such order: 404.
+    Missing(String),
+    /// These are the customer's, the newest ones of many: the whole list.
+    Listed(Vec<String>),
 }
 
 /// What a customer was once shown of an order. Those of one request stand in the order in which they came.

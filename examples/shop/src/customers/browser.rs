@@ -1,7 +1,7 @@
 //! A shopper's browser: cookies, forms and redirects over a pool of connections that all shoppers share.
 //!
-//! It sends what a browser sends and nothing that only programs know. Whatever comes back and tells of an order is noted as shown
-//! before anyone else sees it.
+//! It sends what a browser sends and nothing that only programs know. Whatever comes back and tells of an order is noted before
+//! anyone else sees it, also what came of a page that was cut off.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,16 +9,18 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::{Instant, timeout_at};
 
 use super::marks::{Marks, OrderMark};
 use super::record::{Record, Trouble};
-use crate::audit::{Place, Shown};
+use crate::audit::{Acknowledged, Looked, Place, Shown, Sight};
 use crate::http::encoded;
+use crate::service::customer_of;
 
 /// No page of the shop is longer.
 const PAGE_MAX: usize = 1 << 20;
@@ -90,6 +92,11 @@ impl Ask {
             _ => Place::Other,
         }
     }
+
+    /// The order whose page or events it asks for.
+    fn order(&self) -> Option<&str> {
+        if self.method == Method::GET { order_of(&self.path) } else { None }
+    }
 }
 
 /// What came of it.
@@ -135,15 +142,13 @@ impl Browser {
     /// Asks, and follows redirects to a page, for so long. `ask` becomes the page that the browser was led to, so that the same again
     /// is what reloading is.
     pub(super) async fn load(&self, ask: &mut Ask, time: Duration) -> Result<Page, Trouble> {
-        let redirected = async {
-            for _ in 0..=REDIRECTS_MAX {
-                let mut page = self.exchange(ask).await?;
-                let Some(location) = page.location.take() else { return Ok(page) };
-                *ask = Ask::page(location);
-            }
-            Err(Trouble::Refused)
-        };
-        tokio::time::timeout(time, redirected).await.unwrap_or(Err(Trouble::NoAnswer))
+        let end = Instant::now() + time;
+        for _ in 0..=REDIRECTS_MAX {
+            let mut page = self.exchange(ask, end).await?;
+            let Some(location) = page.location.take() else { return Ok(page) };
+            *ask = Ask::page(location);
+        }
+        Err(Trouble::Refused)
     }
 
     /// Opens the events of an order.
@@ -153,20 +158,27 @@ impl Browser {
         let opened = tokio::time::timeout(time, self.send(&ask)).await;
         let answer = opened.unwrap_or(Err(Trouble::NoAnswer))?;
         let (head, body) = answer.into_parts();
-        let page = page_of(head.status, &head.headers, &ask, Marks::default(), asked.began);
+        let page = page_of(head.status, &head.headers, &ask, Marks::default(), self.web.record.now());
+        self.note_look(&ask, &page, asked);
         match page.trouble() {
             Some(trouble) => Err(trouble),
             None => Ok(Events { browser: self, asked, body, left: Vec::new() }),
         }
     }
 
-    async fn exchange(&self, ask: &Ask) -> Result<Page, Trouble> {
+    async fn exchange(&self, ask: &Ask, end: Instant) -> Result<Page, Trouble> {
         let record = &self.web.record;
         let asked = Asked { request: record.request(), began: record.now() };
-        let (head, body) = self.send(ask).await?.into_parts();
-        let body = Limited::new(body, PAGE_MAX).collect().await.map_err(|_| Trouble::NoAnswer)?.to_bytes();
+        let sent = timeout_at(end, self.send(ask)).await.unwrap_or(Err(Trouble::NoAnswer));
+        let (head, body) = sent?.into_parts();
+        if ask.is_checkout()
+            && let Some(location) = location(head.status, &head.headers)
+        {
+            self.note_acknowledged(&location, asked);
+        }
+        let (body, is_whole) = read(body, end).await;
         let ended = record.now();
-        if ask.is_checkout() {
+        if is_whole && ask.is_checkout() {
             record.answered(asked.began, ended);
         }
         let marks = if is_html(&head.headers) {
@@ -177,8 +189,13 @@ impl Browser {
         for _ in 0..marks.unreadable {
             record.trouble(Trouble::Unreadable);
         }
-        self.note(&marks.orders, asked, ask.place(), ended);
-        Ok(page_of(head.status, &head.headers, ask, marks, ended))
+        self.note_shown(&marks.orders, asked, ask.place(), ended);
+        if !is_whole {
+            return Err(Trouble::NoAnswer);
+        }
+        let page = page_of(head.status, &head.headers, ask, marks, ended);
+        self.note_look(ask, &page, asked);
+        Ok(page)
     }
 
     async fn send(&self, ask: &Ask) -> Result<Response<Incoming>, Trouble> {
@@ -205,12 +222,12 @@ impl Browser {
         Ok(answer)
     }
 
-    fn note(&self, orders: &[OrderMark], asked: Asked, place: Place, ended: Duration) {
+    fn note_shown(&self, orders: &[OrderMark], asked: Asked, place: Place, ended: Duration) {
         if orders.is_empty() {
             return;
         }
-        let customer = self.cookie(CUSTOMER);
-        self.web.record.shown(orders.iter().map(|mark| Shown {
+        let customer = self.customer();
+        let shown = orders.iter().map(|mark| Shown {
             customer: customer.clone(),
             order: mark.order.clone(),
             state: mark.state,
@@ -220,7 +237,42 @@ impl Browser {
             request: asked.request,
             began: asked.began,
             ended,
-        }));
+        });
+        self.web.record.told(|told| told.shown.extend(shown));
+    }
+
+    /// Who this is in the books.
+    fn customer(&self) -> String {
+        customer_of(&self.cookie(CUSTOMER))
+    }
+
+    /// A checkout is answered by a redirect to its order.
+    fn note_acknowledged(&self, location: &str, asked: Asked) {
+        let Some(order) = order_of(location) else { return };
+        let acknowledged = Acknowledged {
+            customer: self.customer(),
+            order: order.to_owned(),
+            request: asked.request,
+            began: asked.began,
+            ended: self.web.record.now(),
+        };
+        self.web.record.told(|told| told.acknowledged.push(acknowledged));
+    }
+
+    /// An answer may say of an order that it is not there, or be the list of all.
+    fn note_look(&self, ask: &Ask, page: &Page, asked: Asked) {
+        let listed = || page.marks.orders.iter().map(|mark| mark.order.clone()).collect();
+        let sight = match (ask.order(), ask.place()) {
+            (Some(order), _) if page.status == StatusCode::NOT_FOUND => Sight::Missing(order.to_owned()),
+            // With a mark that cannot be read it is not known which order is left out.
+            (None, Place::Orders) if page.status == StatusCode::OK && page.marks.unreadable == 0 => {
+                Sight::Listed(listed())
+            }
+            _ => return,
+        };
+        let Asked { request, began } = asked;
+        let looked = Looked { customer: self.customer(), sight, request, began, ended: page.ended };
+        self.web.record.told(|told| told.looked.push(looked));
     }
 
     fn cookies(&self) -> String {
@@ -259,7 +311,6 @@ struct Asked {
 fn page_of(status: StatusCode, headers: &HeaderMap, ask: &Ask, marks: Marks, ended: Duration) -> Page {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let seconds = text(header::RETRY_AFTER).and_then(|seconds| seconds.parse().ok());
-    let location = text(header::LOCATION).filter(|_| status.is_redirection());
     Page {
         status,
         path: ask.path.clone(),
@@ -267,8 +318,34 @@ fn page_of(status: StatusCode, headers: &HeaderMap, ask: &Ask, marks: Marks, end
         // Who is shown a page presses its button; only who is shown none keeps to the header.
         retry_after: seconds.filter(|_| !is_html(headers)).map(Duration::from_secs),
         ended,
-        location: location.and_then(path_of),
+        location: location(status, headers),
     }
+}
+
+/// Where a redirect leads to.
+fn location(status: StatusCode, headers: &HeaderMap) -> Option<String> {
+    let location = headers.get(header::LOCATION).filter(|_| status.is_redirection())?;
+    path_of(location.to_str().ok()?)
+}
+
+/// The order that a path is of: its page, or its events.
+fn order_of(path: &str) -> Option<&str> {
+    let order = path.strip_prefix("/orders/")?;
+    let order = order.strip_suffix("/events").unwrap_or(order);
+    (!order.is_empty() && !order.contains(['/', '?'])).then_some(order)
+}
+
+/// A body as far as it comes, and whether that is all of it: it may be cut off, take too long, or be longer than any page.
+async fn read(mut body: Incoming, end: Instant) -> (Vec<u8>, bool) {
+    let mut bytes = Vec::new();
+    while bytes.len() <= PAGE_MAX {
+        match timeout_at(end, body.frame()).await {
+            Ok(None) => return (bytes, true),
+            Ok(Some(Ok(frame))) => bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
+            Ok(Some(Err(_))) | Err(_) => break,
+        }
+    }
+    (bytes, false)
 }
 
 /// The path of a place that a redirect names, with its query.
@@ -298,7 +375,7 @@ impl Events<'_> {
             while let Some(event) = self.event() {
                 let Some(told) = event else { continue };
                 let ended = self.browser.web.record.now();
-                self.browser.note(std::slice::from_ref(&told), self.asked, Place::Events, ended);
+                self.browser.note_shown(std::slice::from_ref(&told), self.asked, Place::Events, ended);
                 return Some((told, ended));
             }
             let frame = self.body.frame().await?.ok()?;
@@ -402,6 +479,8 @@ mod tests {
         assert!(Web::new("http://127.0.0.1:8080/", record).is_ok());
         assert_eq!(path_of("http://127.0.0.1:8080/orders/1?x=2").as_deref(), Some("/orders/1?x=2"));
         assert_eq!(path_of("/orders/1").as_deref(), Some("/orders/1"));
+        assert_eq!((order_of("/orders/o-1"), order_of("/orders/o-1/events")), (Some("o-1"), Some("o-1")));
+        assert_eq!((order_of("/orders"), order_of("/orders/"), order_of("/basket")), (None, None, None));
         assert_eq!(path_of("/#p-tea").as_deref(), Some("/"));
     }
 }

@@ -39,7 +39,20 @@ impl Dice {
 
     /// A whole number from the first to the last.
     pub fn from_to(&mut self, first: u64, last: u64) -> u64 {
-        first + self.number() % (last - first + 1)
+        first + self.below(last - first + 1)
+    }
+
+    /// A whole number below a bound, which is not 0.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.number() % bound
+    }
+
+    /// Puts a list into any order.
+    pub fn shuffle<T>(&mut self, list: &mut [T]) {
+        for last in (1..list.len()).rev() {
+            let other = self.below(last as u64 + 1);
+            list.swap(last, usize::try_from(other).expect("a place in the list"));
+        }
     }
 
     /// A time between half of `mean` and one and a half of it.

@@ -1,6 +1,7 @@
 //! What a program reads in the shop's pages: the attributes that say which order, product and basket an element is of.
 //!
-//! The scanner knows tags, attributes, comments, scripts and entities, and nothing of how elements nest. What it cannot make
+//! The scanner knows tags, attributes, comments, scripts and entities, and nothing of how elements nest. A tag that has no end, since the
+//! page was cut off in it, is none, as for browsers. What it cannot make
 //! sense of it leaves out; of marks that it counts them, since an order that is told of unreadably is not audited.
 
 use std::borrow::Cow;
@@ -118,7 +119,7 @@ impl<'a> Iterator for Tags<'a> {
             if let Some(comment) = rest.strip_prefix("!--") {
                 self.0 = comment.split_once("-->").map_or("", |(_, rest)| rest);
             } else if rest.starts_with(|first: char| first.is_ascii_alphabetic()) {
-                let (tag, rest) = tag(rest);
+                let (tag, rest) = tag(rest)?;
                 self.0 = behind(tag.name, rest);
                 return Some(tag);
             } else {
@@ -140,17 +141,17 @@ fn behind<'a>(name: &str, rest: &'a str) -> &'a str {
     found.map_or("", |at| &rest[at..])
 }
 
-/// A start tag, of which the text begins with the name, and what is behind it.
-fn tag(text: &str) -> (Tag<'_>, &str) {
+/// A start tag, of which the text begins with the name, and what is behind it; none if it has no end.
+fn tag(text: &str) -> Option<(Tag<'_>, &str)> {
     let (name, mut rest) = split(text, |c| c.is_ascii_whitespace() || c == '/' || c == '>');
     let mut attributes = Vec::new();
     loop {
         rest = rest.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '/');
         if let Some(behind) = rest.strip_prefix('>') {
-            return (Tag { name, attributes }, behind);
+            return Some((Tag { name, attributes }, behind));
         }
         if rest.is_empty() {
-            return (Tag { name, attributes }, "");
+            return None;
         }
         // A name may begin with `=` only as a mistake; one step on keeps the scanner going.
         let (attribute, after) =
@@ -262,6 +263,18 @@ mod tests {
             <p data-order=o-3 data-state=paid data-total=1.5 data-currency=eur><i data-sku=tea data-price=-1 data-available=1>"#;
         let marks = Marks::of(page);
         assert_eq!((marks.unreadable, marks.orders.len(), marks.products.len()), (4, 0, 0));
+    }
+
+    #[test]
+    fn of_a_page_that_is_cut_off_whole_marks_count() {
+        let mark = "<p data-order=o-1 data-state=paid data-currency=eur data-total=\"1200\">";
+        let page = format!("{mark}<br>{mark}");
+        for end in 0..=page.len() {
+            let marks = Marks::of(&page[..end]);
+            let whole = usize::from(end >= mark.len()) + usize::from(end == page.len());
+            assert_eq!((marks.orders.len(), marks.unreadable), (whole, 0), "{}", &page[..end]);
+            assert!(marks.orders.iter().all(|mark| mark.total == 1200), "{}", &page[..end]);
+        }
     }
 
     #[test]

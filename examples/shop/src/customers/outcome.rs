@@ -1,4 +1,4 @@
-//! What became of a run: figures for people and programs, a series for plots, and all that was shown, for the audit.
+//! What became of a run: figures for people and programs, a series for plots, and all that was told, for the audit.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::record::Trouble;
-use crate::audit::Shown;
+use crate::audit::Told;
 
 /// Latencies, in milliseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
@@ -91,6 +91,8 @@ pub struct Slice {
     pub failed: u64,
     /// Checkouts that shoppers gave up in it.
     pub gave_up: u64,
+    /// Checkouts that were due in it and completed, whenever that was.
+    pub due_completed: u64,
     /// Steps that were tried again in it.
     pub retries: u64,
     /// What went wrong in it.
@@ -132,16 +134,30 @@ pub struct Outcome {
     pub checkout_answer: Percentiles,
     /// The same by quarters of a second.
     pub series: Vec<Slice>,
-    /// Each time that somebody was shown an order.
+    /// All that customers were told.
     #[serde(skip)]
-    pub shown: Vec<Shown>,
+    pub told: Told,
 }
 
 impl Outcome {
-    /// Whether at least half of what was offered was completed: less is a shop that does not work, however right its books are.
+    /// Checkouts that were not declined as it was meant.
     #[must_use]
-    pub fn is_enough(&self) -> bool {
-        self.completed * 2 >= self.offered
+    pub const fn not_meant_to_fail(&self) -> u64 {
+        self.offered.saturating_sub(self.failed_as_meant)
+    }
+
+    /// Whether something was shipped, and at least half of the checkouts that were not meant to be declined: less is a shop that does not
+    /// work, however right its books are. Half leaves room for what a sound shop declines by itself: what is sold out, about one order
+    /// in a hundred for its score, and, while scores cannot be had, what costs more than 150.00.
+    #[must_use]
+    pub const fn is_enough(&self) -> bool {
+        self.shipped > 0 && self.shipped * 2 >= self.not_meant_to_fail()
+    }
+
+    /// Marks of orders and products that could not be read: what they told is not audited.
+    #[must_use]
+    pub fn unreadable(&self) -> u64 {
+        self.troubles.get(&Trouble::Unreadable).copied().unwrap_or_default()
     }
 }
 
@@ -163,7 +179,11 @@ impl fmt::Display for Outcome {
             write!(f, ", {} {count}", trouble.name())?;
         }
         if !self.is_enough() {
-            write!(f, "\nLESS THAN HALF of what was offered was completed")?;
+            let meant = self.not_meant_to_fail();
+            write!(f, "\nLESS THAN HALF, or nothing, of {meant} that were not meant to fail was shipped")?;
+        }
+        if self.unreadable() > 0 {
+            write!(f, "\nNOT ALL COULD BE READ: {} marks of orders and products", self.unreadable())?;
         }
         Ok(())
     }

@@ -5,11 +5,15 @@
 
 use std::time::Duration;
 
+use anyhow::ensure;
 use serde::Serialize;
 
 use super::dice::Dice;
 use crate::money::Currency;
 use crate::orders::calls::WELCOME;
+
+/// The most checkouts that a plan may come to: what customers are told of each is kept in memory until the audit.
+pub const CHECKOUTS_MAX: f64 = 1_000_000.0;
 
 /// What a new customer has, in minor units of each currency.
 pub const WALLET: u64 = WELCOME;
@@ -92,6 +96,18 @@ impl Plan {
             at_once: 20_000,
             habits: Habits::default(),
         }
+    }
+
+    /// Errors: it comes to more checkouts than [`CHECKOUTS_MAX`].
+    pub fn check(&self) -> anyhow::Result<()> {
+        let (rate, seconds) = (self.rate, self.duration.as_secs_f64());
+        let checkouts = rate * seconds;
+        ensure!(
+            checkouts <= CHECKOUTS_MAX,
+            "{rate} checkouts a second for {seconds} s are {checkouts:.0}, and at most {CHECKOUTS_MAX:.0} can be kept for the audit: \
+             use a lower --rate or a shorter --duration"
+        );
+        Ok(())
     }
 
     /// All shoppers, in the order in which they arrive.

@@ -1,4 +1,4 @@
-//! What happens in a run, noted by all shoppers: checkouts and how they end, troubles, and all that was shown.
+//! What happens in a run, noted by all shoppers: checkouts and how they end, troubles, and all that was told.
 //!
 //! Times are counted from the start. A checkout is noted under the moment at which it was due when it is offered, and under the
 //! one at which it ended when it ends.
@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::outcome::{Outcome, Percentiles, Slice};
 use super::plan::Shopper;
 use super::progress::Progress;
-use crate::audit::Shown;
+use crate::audit::Told;
 
 /// How long a slice of the series is.
 pub const SLICE: Duration = Duration::from_millis(250);
@@ -93,6 +93,7 @@ struct Counted {
     shipped: u64,
     failed: u64,
     gave_up: u64,
+    due_completed: u64,
     retries: u64,
     troubles: [u64; Trouble::ALL.len()],
     latencies: Vec<u64>,
@@ -106,7 +107,7 @@ struct Notes {
     abandoned: u64,
     latency: Histogram<u64>,
     answer: Histogram<u64>,
-    shown: Vec<Shown>,
+    told: Told,
 }
 
 impl Notes {
@@ -138,7 +139,7 @@ impl Record {
             abandoned: 0,
             latency: histogram(),
             answer: histogram(),
-            shown: Vec::new(),
+            told: Told::default(),
         };
         Self { start: Instant::now(), requests: AtomicU64::new(0), notes: Mutex::new(notes) }
     }
@@ -187,6 +188,7 @@ impl Record {
             }
         }
         slice.latencies.push(latency);
+        notes.at(due).due_completed += 1;
         notes.latency.saturating_record(latency);
         notes.failed_as_meant += u64::from(end == End::Failed { as_meant: true });
     }
@@ -211,9 +213,9 @@ impl Record {
         self.notes().at(now).retries += 1;
     }
 
-    /// A customer was shown orders.
-    pub fn shown(&self, shown: impl IntoIterator<Item = Shown>) {
-        self.notes().shown.extend(shown);
+    /// A customer was told something.
+    pub fn told(&self, note: impl FnOnce(&mut Told)) {
+        note(&mut self.notes().told);
     }
 
     /// How it is now.
@@ -239,7 +241,7 @@ impl Record {
         }
     }
 
-    /// All of it, when the last shopper has left. The notes of what was shown are handed over.
+    /// All of it, when the last shopper has left. The notes of what was told are handed over.
     #[must_use]
     pub fn finish(&self) -> Outcome {
         let elapsed = self.now();
@@ -264,7 +266,7 @@ impl Record {
             click_to_end: Percentiles::of(&notes.latency),
             checkout_answer: Percentiles::of(&notes.answer),
             series: slices.into_iter().enumerate().map(|(place, slice)| slice.told(place)).collect(),
-            shown: std::mem::take(&mut notes.shown),
+            told: std::mem::take(&mut notes.told),
         }
     }
 
@@ -284,6 +286,7 @@ impl Counted {
             completed: self.shipped + self.failed,
             failed: self.failed,
             gave_up: self.gave_up,
+            due_completed: self.due_completed,
             retries: self.retries,
             troubles: troubles.collect(),
             click_to_end: Percentiles::of_all(self.latencies),

@@ -83,11 +83,9 @@ fn troubles() -> Vec<Trouble> {
 #[must_use]
 pub fn plan(seed: u64, duration: Duration) -> Vec<Planned> {
     let mut dice = Dice::new(seed, DRILL);
-    let mut below = |bound: usize| dice.from_to(0, bound as u64 - 1) as usize;
     let mut order = troubles();
-    for last in (1..order.len()).rev() {
-        order.swap(last, below(last + 1));
-    }
+    dice.shuffle(&mut order);
+    let mut below = |bound: usize| dice.below(bound as u64) as usize;
     let third = order.len() / 3;
     order.insert(third + below(third), Trouble::KillMainstay);
     order.insert(2 * third + 1 + below(third), Trouble::KillMainstay);

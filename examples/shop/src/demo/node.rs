@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use mainstay_lab::clock::sleep;
 use mainstay_lab::process::{Pid, Probe, Server, free_port, tree};
 use rustix::process::{Signal, kill_process};
 
@@ -52,7 +53,7 @@ impl Node {
     pub fn kill_and_restart(&mut self, pause: Duration) -> Result<()> {
         self.server.signal(Signal::KILL)?;
         self.server.wait(READY)?;
-        wait(pause);
+        sleep(pause);
         self.server = spawned(&self.setup, [self.api, self.public, self.inside])?;
         self.wait_ready()
     }
@@ -116,8 +117,8 @@ fn spawned(setup: &Setup, [api, public, inside]: [SocketAddr; 3]) -> Result<Serv
     Server::spawn(command, &setup.folder.join("mainstay.log"))
 }
 
-/// The shop's configuration names its program without a folder.
-fn path_with(programs: &Path) -> Result<std::ffi::OsString> {
+/// `PATH` with a folder of programs before all others: the shop's configuration names its program without one.
+pub fn path_with(programs: &Path) -> Result<std::ffi::OsString> {
     let rest = std::env::var_os("PATH").unwrap_or_default();
     let folders = [programs.to_owned()].into_iter().chain(std::env::split_paths(&rest));
     std::env::join_paths(folders).context("put the folder of programs before PATH")
@@ -134,10 +135,4 @@ pub fn programs() -> Result<PathBuf> {
         mainstay.display()
     );
     Ok(folder)
-}
-
-/// Lets time pass: troubles are at their times.
-#[expect(clippy::disallowed_methods, reason = "a drill goes by the clock, and runs in a thread of its own")]
-pub fn wait(time: Duration) {
-    std::thread::sleep(time);
 }

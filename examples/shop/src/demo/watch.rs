@@ -8,10 +8,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use mainstay_lab::clock::sleep;
 use mainstay_lab::fetch;
 use serde_json::Value;
-
-use super::node::wait;
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_millis(250);
@@ -51,7 +50,7 @@ impl Watch {
                 for (name, breaker) in services.as_ref().map(breakers).unwrap_or_default() {
                     seen.entry(name).or_default().push((now, breaker));
                 }
-                wait(EVERY);
+                sleep(EVERY);
             }
             seen
         };

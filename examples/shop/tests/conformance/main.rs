@@ -4,6 +4,7 @@
 
 mod browser;
 mod drill;
+mod kept;
 mod tour;
 mod webdriver;
 

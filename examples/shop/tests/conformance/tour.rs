@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use shop::demo::node::Node;
+use shop::demo::node::{Node, path_with};
 
 use crate::shop_in;
 
@@ -61,20 +61,14 @@ fn typed(node: &Node, command: &str) -> String {
         .replace("127.0.0.1:8081", &node.inside.to_string())
         .replace("shop audit", &format!("shop audit --api http://{}", node.api))
         .replace("pkill ", &format!("pkill --parent {} ", node.pid()));
+    let programs = Path::new(env!("CARGO_BIN_EXE_shop")).parent().expect("a program has a folder");
     let output = Command::new("bash")
         .args(["-c", &command])
-        .env("PATH", path_with_the_shop())
+        .env("PATH", path_with(programs).expect("folders"))
         .output()
         .expect("a shell runs");
     assert!(output.status.success(), "{command}\n{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("it prints text")
-}
-
-fn path_with_the_shop() -> std::ffi::OsString {
-    let programs = Path::new(env!("CARGO_BIN_EXE_shop")).parent().expect("a program has a folder").to_owned();
-    let rest = std::env::var_os("PATH").unwrap_or_default();
-    let folders = [programs].into_iter().chain(std::env::split_paths(&rest));
-    std::env::join_paths(folders).expect("folders")
 }
 
 #[test]

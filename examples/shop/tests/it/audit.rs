@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shop::audit::{Audit, Rule, Shown, audit};
+use shop::audit::{Audit, Rule, Shown, Sight, audit};
 use shop::inventory::stock::{Reservation, Standing};
 use shop::money::Currency::{self, Eur, Usd};
 use shop::orders::order::State;
-use shop::payments::ledger::{BANK, Kind, MERCHANT, Transfer};
+use shop::payments::ledger::{Account, BANK, Kind, MERCHANT, Transfer};
 
-use crate::little_shop::LittleShop;
+use crate::little_shop::{LittleShop, WELCOME};
 
 fn lines(lines: &[(&str, u64)]) -> BTreeMap<String, u64> {
     lines.iter().map(|(sku, quantity)| ((*sku).to_owned(), *quantity)).collect()
@@ -25,8 +25,14 @@ fn sound() -> LittleShop {
                 "sold-out" => lines(&[("rare", 11), ("tea", 1)]),
                 _ => lines(&[("lamp", 1), ("rare", 1), ("tea", 2)]),
             };
+            // Its page was looked for before it was there.
+            shop.look(customer, Sight::Missing(id.clone()));
             shop.place(customer, &id, currency, &bought);
+            shop.acknowledge(&id);
             shop.show(&id);
+            let of = shop.books.orders.iter().filter(|placed| placed.customer == customer);
+            let all = of.map(|placed| placed.id.clone()).collect();
+            shop.look(customer, Sight::Listed(all));
             if name == "voided" {
                 shop.go_on_to(&id, State::Reserved);
                 shop.pending(currency.code(), &format!("{id}-pay"), (customer, MERCHANT), 8900);
@@ -52,7 +58,7 @@ fn found(audit: &Audit) -> BTreeSet<Rule> {
 #[test]
 fn a_sound_shop_has_no_findings_and_every_rule_is_applied_to_something() {
     let shop = sound();
-    let audit = audit(&shop.books, &shop.shown);
+    let audit = audit(&shop.books, &shop.told);
     assert!(audit.is_clean(), "{audit}");
     assert_eq!(audit.findings, []);
     for count in &audit.counts {
@@ -71,7 +77,7 @@ fn check(plants: &[Planted]) {
     for (what, rules, plant) in plants {
         let mut shop = sound();
         plant(&mut shop);
-        let audit = audit(&shop.books, &shop.shown);
+        let audit = audit(&shop.books, &shop.told);
         let must: BTreeSet<_> = rules.iter().copied().collect();
         assert_eq!(found(&audit), must, "{what}: {:#?}", audit.findings);
         assert!(audit.findings.iter().all(|finding| !finding.subject.is_empty()), "{what}");
@@ -135,7 +141,7 @@ const ORDERS: &[Planted] = &[
     }),
     ("a total that is too much", &[Rule::TotalAddsUp], |shop| {
         shop.order("c-1-sold-out").order.total += 1;
-        for shown in &mut shop.shown {
+        for shown in &mut shop.told.shown {
             shown.total += u64::from(shown.order == "c-1-sold-out");
         }
     }),
@@ -145,9 +151,24 @@ const ORDERS: &[Planted] = &[
         let more = twice.quantity * twice.price;
         order.lines.push(twice);
         order.total += more;
-        for shown in &mut shop.shown {
+        for shown in &mut shop.told.shown {
             shown.total += if shown.order == "c-1-sold-out" { more } else { 0 };
         }
+    }),
+    ("a line that costs more than its product", &[Rule::PriceOfProduct], |shop| {
+        shop.books.products.get_mut("rare").unwrap().prices.insert(Usd, 99);
+    }),
+    ("a line of what is not sold in the order's currency", &[Rule::PriceOfProduct], |shop| {
+        shop.books.products.get_mut("rare").unwrap().prices.remove(&Usd);
+    }),
+    ("a receipt of an order that failed", &[Rule::ReceiptOfShipped], |shop| {
+        shop.books.receipts.insert(("c-1".to_owned(), "c-1-voided".to_owned()));
+    }),
+    ("a receipt of an order that is not there", &[Rule::ReceiptOfShipped], |shop| {
+        shop.books.receipts.insert(("c-1".to_owned(), "ghost".to_owned()));
+    }),
+    ("a receipt for another customer", &[Rule::ReceiptOfShipped], |shop| {
+        shop.books.receipts.insert(("c-3".to_owned(), "c-1-shipped".to_owned()));
     }),
 ];
 
@@ -158,8 +179,8 @@ fn what_is_wrong_with_orders_is_found() {
 
 const LEDGERS: &[Planted] = &[
     ("a transfer from an account to none", &[Rule::LedgerBalanced], |shop| {
-        shop.account("eur", BANK).debits_posted += 5;
-        shop.transfer("eur", "half", (BANK, "c-1"), 0);
+        shop.account("eur", "c-1").debits_posted += 5;
+        shop.transfer("eur", "half", ("c-1", "c-3"), 0);
         let half = shop.books.transfers.get_mut(&("eur".to_owned(), "half".to_owned())).unwrap();
         (half.credit, half.amount) = (None, 5);
     }),
@@ -168,7 +189,7 @@ const LEDGERS: &[Planted] = &[
         shop.account("eur", "c-1").credits_posted += 5;
     }),
     ("a transfer between accounts that are not there", &[Rule::SumsRecomputed], |shop| {
-        shop.transfer("eur", "x", (BANK, "c-1"), 0);
+        shop.transfer("eur", "x", ("c-1", "c-3"), 0);
         let lost = shop.books.transfers.get_mut(&("eur".to_owned(), "x".to_owned())).unwrap();
         let (debit, credit) = (Some("nobody".to_owned()), Some("no-one".to_owned()));
         *lost = Transfer { debit, credit, amount: 5, ..lost.clone() };
@@ -218,7 +239,24 @@ const LEDGERS: &[Planted] = &[
     ("a pending transfer of no order", &[Rule::NoPendingLeft], |shop| {
         shop.pending("eur", "x", ("c-1", "c-3"), 5);
     }),
+    ("a welcome of too much", &[Rule::BankPaysWelcome], |shop| {
+        shop.books.accounts.insert(("usd".to_owned(), "c-1".to_owned()), Account::default());
+        shop.transfer("usd", "c-1-welcome", (BANK, "c-1"), WELCOME + 1);
+    }),
+    ("a second welcome", &[Rule::BankPaysWelcome], |shop| {
+        shop.transfer("eur", "c-1-more", (BANK, "c-1"), WELCOME);
+    }),
+    ("another customer's welcome", &[Rule::BankPaysWelcome], |shop| {
+        shop.transfer("eur", "c-2-welcome", (BANK, "c-1"), WELCOME);
+    }),
 ];
+
+#[test]
+fn what_customers_give_each_other_is_nothing_wrong() {
+    let mut shop = sound();
+    shop.transfer("eur", "gift-1", ("c-1", "c-3"), 5);
+    assert!(audit(&shop.books, &shop.told).is_clean());
+}
 
 #[test]
 fn what_is_wrong_with_ledgers_is_found() {
@@ -375,14 +413,73 @@ const SHOWN: &[Planted] = &[
     }),
     ("placed, after shipped had been shown", &[Rule::ShownInOrder], |shop| {
         shop.show("c-1-shipped");
-        shop.shown.last_mut().unwrap().state = State::Placed;
+        shop.told.shown.last_mut().unwrap().state = State::Placed;
     }),
     ("a stream that goes back", &[Rule::ShownInOrder], |shop| {
         for state in [State::Paid, State::Charging] {
             shop.show_as("c-1-shipped", state).request = 8_000_000;
         }
     }),
+    ("an order that was acknowledged is not there", &[Rule::AcknowledgedExists], |shop| {
+        shop.acknowledge("c-1-shipped").order = "ghost".to_owned();
+    }),
+    ("another customer's order is acknowledged", &[Rule::AcknowledgedExists], |shop| {
+        shop.acknowledge("c-1-shipped").customer = "c-3".to_owned();
+    }),
+    ("an order has no page after it was shown", &[Rule::ShownStays], |shop| {
+        shop.told.acknowledged.clear();
+        shop.acknowledge("c-3-shipped");
+        shop.look("c-1", Sight::Missing("c-1-shipped".to_owned()));
+    }),
+    ("an order has no page after it was acknowledged", &[Rule::ShownStays], |shop| {
+        shop.told.shown.retain(|shown| shown.order != "c-1-poor");
+        shop.look("c-1", Sight::Missing("c-1-poor".to_owned()));
+    }),
+    ("a list without an order that was shown", &[Rule::ShownStays], |shop| {
+        shop.look("c-2", Sight::Listed(vec!["c-2-shipped".to_owned(), "c-2-voided".to_owned()]));
+    }),
 ];
+
+#[test]
+fn who_asked_before_an_order_was_known_may_be_told_that_it_is_not_there() {
+    let mut shop = sound();
+    let first = shop.told.acknowledged.iter().find(|one| one.order == "c-1-poor").unwrap().ended;
+    let sights = [
+        Sight::Missing("c-1-poor".to_owned()),
+        Sight::Listed(vec!["c-1-shipped".to_owned(), "c-1-voided".to_owned()]),
+    ];
+    for sight in &sights {
+        let looked = shop.look("c-1", sight.clone());
+        (looked.began, looked.ended) = (first, first * 100);
+    }
+    assert!(audit(&shop.books, &shop.told).is_clean(), "asked for at the moment at which the other came");
+    for looked in shop.told.looked.iter_mut().rev().take(2) {
+        looked.began += std::time::Duration::from_nanos(1);
+    }
+    let audit = audit(&shop.books, &shop.told);
+    assert_eq!((found(&audit), audit.violations()), ([Rule::ShownStays].into(), 2), "{audit}");
+}
+
+#[test]
+fn a_list_that_is_full_leaves_older_orders_out() {
+    let mut shop = sound();
+    let others = |count| Sight::Listed((0..count).map(|nth| format!("other-{nth}")).collect());
+    shop.look("c-1", others(50));
+    assert!(audit(&shop.books, &shop.told).is_clean());
+    shop.look("c-1", others(49));
+    assert_eq!(found(&audit(&shop.books, &shop.told)), [Rule::ShownStays].into());
+}
+
+#[test]
+fn books_that_do_not_rest_are_not_clean() {
+    let mut shop = sound();
+    (shop.books.is_moving, shop.books.open) = (true, 7);
+    let audit = audit(&shop.books, &shop.told);
+    assert!(!audit.is_clean() && audit.violations() == 0);
+    let text = audit.to_string();
+    assert!(text.contains("7 orders were still open") && text.contains("NOT AT REST"), "{text}");
+    assert!(!text.ends_with("audit: no violation"), "{text}");
+}
 
 #[test]
 fn what_was_shown_and_is_not_so_is_found() {
@@ -401,6 +498,7 @@ fn each_rule_is_violated_by_something_alone() {
 fn an_answer_may_show_an_earlier_state_only_if_it_was_asked_for_before_the_later_one_came() {
     let mut shop = sound();
     let mut last = shop
+        .told
         .shown
         .iter()
         .filter(|shown| shown.order == "c-1-shipped" && shown.place == shop::audit::Place::Order);
@@ -412,11 +510,11 @@ fn an_answer_may_show_an_earlier_state_only_if_it_was_asked_for_before_the_later
         ended: shipped.ended * 2,
         ..shipped.clone()
     };
-    shop.shown.push(stale(shipped.ended));
-    assert!(audit(&shop.books, &shop.shown).is_clean(), "asked for at the moment at which the other came");
-    shop.shown.pop();
-    shop.shown.push(stale(shipped.ended + std::time::Duration::from_nanos(1)));
-    assert_eq!(found(&audit(&shop.books, &shop.shown)), [Rule::ShownInOrder].into());
+    shop.told.shown.push(stale(shipped.ended));
+    assert!(audit(&shop.books, &shop.told).is_clean(), "asked for at the moment at which the other came");
+    shop.told.shown.pop();
+    shop.told.shown.push(stale(shipped.ended + std::time::Duration::from_nanos(1)));
+    assert_eq!(found(&audit(&shop.books, &shop.told)), [Rule::ShownInOrder].into());
 }
 
 #[test]
@@ -426,7 +524,7 @@ fn of_many_findings_all_are_counted_and_the_first_ones_kept() {
         *shop.reservation("tea", &format!("ghost-{number}")) =
             Reservation { quantity: 1, standing: Standing::Released };
     }
-    let audit = audit(&shop.books, &shop.shown);
+    let audit = audit(&shop.books, &shop.told);
     assert_eq!((audit.violations(), audit.findings.len()), (250, 100));
     assert!(audit.to_string().contains("250 VIOLATIONS, of which the first 20 are above"));
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use shop::audit::{Place, Rule, audit, read, settle};
+use shop::audit::{Acknowledged, Place, Rule, Sight, audit, read, read_at_rest, settle};
 use shop::customers::plan::{Click, WALLET};
 use shop::customers::record::{End, Record, Trouble};
 use shop::customers::{Habits, Outcome, Plan, Progress, run};
@@ -58,7 +58,7 @@ fn checkouts(asked: &[Asked]) -> BTreeMap<String, Vec<String>> {
 async fn books_are_right(shop: &FakeShop, outcome: &Outcome) {
     let api = Mainstay::new(&shop.url());
     assert_eq!(settle(&api, Duration::from_secs(10)).await.unwrap(), 0);
-    let audit = audit(&read(&api).await.unwrap(), &outcome.shown);
+    let audit = audit(&read(&api).await.unwrap(), &outcome.told);
     assert!(audit.is_clean(), "{audit}");
 }
 
@@ -126,6 +126,8 @@ fn latency_is_counted_from_when_the_click_was_due() {
     let slice = &outcome.series[16];
     assert_eq!((slice.second, slice.completed, slice.failed), (4.0, 1, 1));
     assert_eq!(slice.click_to_end.p99, 3000.0);
+    assert_eq!((slice.due_completed, outcome.series[400].due_completed), (1, 1), "under when they were due");
+    assert_eq!((outcome.series[412].completed, outcome.series[412].due_completed), (1, 0));
     assert_eq!(outcome.series[124].gave_up, 1);
 }
 
@@ -153,11 +155,19 @@ async fn everybody_who_shops_in_a_shop_that_works_is_served() {
         (sum(|s| s.offered), sum(|s| s.completed), sum(|s| s.failed)),
         (outcome.offered, outcome.completed, meant)
     );
-    let places: BTreeSet<_> = outcome.shown.iter().map(|shown| shown.place).collect();
+    let places: BTreeSet<_> = outcome.told.shown.iter().map(|shown| shown.place).collect();
     assert_eq!(places, [Place::Order, Place::Orders, Place::Events].into());
     assert_eq!(shop.little().books.orders.len() as u64, outcome.offered);
     let totals = shop.little().books.orders.iter().map(|placed| placed.order.total).max();
     assert!(totals > Some(WALLET));
+    let acknowledged: BTreeSet<_> = outcome.told.acknowledged.iter().map(|one| one.order.clone()).collect();
+    assert_eq!(acknowledged.len() as u64, outcome.offered, "each was led to its order");
+    let lists = outcome
+        .told
+        .looked
+        .iter()
+        .filter(|looked| matches!(&looked.sight, Sight::Listed(orders) if !orders.is_empty()));
+    assert!(lists.count() > 0);
     books_are_right(&shop, &outcome).await;
 }
 
@@ -244,21 +254,48 @@ async fn a_shop_that_is_away_is_waited_for_and_the_waiting_counts() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn patience_ends_and_room_does() {
+async fn patience_ends() {
     let shop = FakeShop::start(Faults { looks: u64::MAX, ..Faults::default() });
-    let patience = Duration::from_millis(200);
-    let plan = Plan { habits: plain(), patience, at_once: 3, ..plan(&shop.url()) };
+    let plan = Plan { habits: plain(), patience: Duration::from_millis(200), ..plan(&shop.url()) };
     let outcome = shopped(&plan).await;
     assert_eq!((outcome.completed, outcome.click_to_end.count), (0, 0));
-    assert!(outcome.gave_up >= 3 && outcome.not_sent > 0, "{outcome}");
-    assert_eq!(outcome.offered, outcome.gave_up + outcome.not_sent);
+    assert_eq!((outcome.gave_up, outcome.not_sent), (outcome.offered, 0), "{outcome}");
     assert!(!outcome.is_enough());
+    // However quick anybody was, there is an open order.
+    shop.change(|little| little.place("c-1", "o-1", Currency::Eur, &[("tea".to_owned(), 1)].into()));
+    let books = read_at_rest(&Mainstay::new(&shop.url()), Duration::ZERO).await.unwrap();
+    let audit = audit(&books, &outcome.told);
+    assert!(audit.open > 0 && audit.orders > 0);
+    let found: BTreeSet<_> = audit.findings.iter().map(|finding| finding.rule).collect();
+    assert_eq!((audit.violations(), found), (audit.orders, [Rule::Final].into()), "{audit}");
+    assert!(audit.to_string().contains("were still open"), "{audit}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn room_ends() {
+    let shop = FakeShop::start(Faults { looks: u64::MAX, ..Faults::default() });
+    // All come long before the patience of the first ones ends.
+    let (rate, duration) = (10_000.0, Duration::from_millis(10));
+    let patience = Duration::from_secs(5);
+    let outcome =
+        shopped(&Plan { habits: plain(), rate, duration, patience, at_once: 3, ..plan(&shop.url()) }).await;
+    assert_eq!((outcome.completed, outcome.gave_up), (0, 3), "{outcome}");
+    assert_eq!(outcome.offered, outcome.gave_up + outcome.not_sent);
     assert!(outcome.to_string().contains(&format!("{} not sent", outcome.not_sent)), "{outcome}");
-    let api = Mainstay::new(&shop.url());
-    assert!(settle(&api, Duration::ZERO).await.unwrap() > 0);
-    let audit = audit(&read(&api).await.unwrap(), &outcome.shown);
-    let open = shop.little().books.orders.len() as u64;
-    assert_eq!((audit.violations(), audit.findings[0].rule), (open, Rule::Final), "{audit}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn marks_of_a_page_that_is_cut_off_are_read_as_far_as_they_came() {
+    let shop = FakeShop::start(Faults { cut_orders: true, ..Faults::default() });
+    let patience = Duration::from_secs(3);
+    let outcome = shopped(&Plan { habits: plain(), rate: 10.0, patience, ..plan(&shop.url()) }).await;
+    assert_eq!(outcome.completed, 0, "no page was there as a whole: {outcome}");
+    assert!(outcome.troubles[&Trouble::NoAnswer] > 0 && outcome.unreadable() == 0, "{outcome}");
+    let shown = |order: &str| states(&outcome.told.shown, order);
+    assert!(!outcome.told.acknowledged.is_empty());
+    let is_shown = |one: &Acknowledged| shown(&one.order).contains(&State::Shipped);
+    assert!(outcome.told.acknowledged.iter().any(is_shown), "{:?}", outcome.told);
+    books_are_right(&shop, &outcome).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -269,7 +306,7 @@ async fn events_show_each_state_of_an_order() {
     assert_eq!(outcome.shipped, outcome.offered, "{outcome}");
     let all = [State::Placed, State::Placed, State::Reserved, State::Charging, State::Paid, State::Shipped];
     for placed in &shop.little().books.orders {
-        assert_eq!(states(&outcome.shown, &placed.id), all, "its page once, then its events");
+        assert_eq!(states(&outcome.told.shown, &placed.id), all, "its page once, then its events");
     }
     books_are_right(&shop, &outcome).await;
 }
@@ -336,10 +373,22 @@ async fn orders_that_are_open_are_waited_for() {
     assert_eq!(open.unwrap(), 0);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn books_that_never_rest_are_told() {
+    let shop = FakeShop::start(Faults { moves: u64::MAX, ..Faults::default() });
+    assert!(read(&Mainstay::new(&shop.url())).await.unwrap().is_moving);
+    let (output, report) = program(&["audit", "--api", &shop.url()]).await;
+    assert_eq!((output.status.code(), &report["is_moving"]), (Some(1), &true.into()), "{report}");
+}
+
 /// `shop` with these arguments, to its end.
 async fn program(args: &[&str]) -> (Output, Value) {
+    program_as_it_is(&[args, &["--output", "json"]].concat()).await
+}
+
+async fn program_as_it_is(args: &[&str]) -> (Output, Value) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shop"));
-    command.args(args).args(["--output", "json"]);
+    command.args(args);
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let report = serde_json::from_slice(&output.stdout).unwrap_or_default();
     (output, report)
@@ -378,6 +427,60 @@ async fn a_lie_makes_the_exit_code_1() {
     assert!(of("shown_in_order") > 0 && of("ledger_balanced") == 0);
     let (output, _) = program(&["audit", "--api", &shop.url()]).await;
     assert!(output.status.success(), "its books alone are right");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_that_was_acknowledged_and_is_lost_makes_the_exit_code_1() {
+    let shop = FakeShop::start(Faults { loses: true, ..Faults::default() });
+    let at = ["--shop", &shop.url(), "--api", &shop.url()];
+    let (output, report) = program(&[&SHORT[..], &at].concat()).await;
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let findings = report["audit"]["findings"].as_array().unwrap();
+    for rule in ["acknowledged_exists", "shown_stays"] {
+        assert!(findings.iter().any(|finding| finding["rule"] == rule), "{rule}: {findings:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shop_that_declines_everything_makes_the_exit_code_1() {
+    let shop = FakeShop::start(Faults { declines: true, ..Faults::default() });
+    let at = ["--shop", &shop.url(), "--api", &shop.url()];
+    let (output, report) = program(&[&SHORT[..], &at].concat()).await;
+    assert_eq!((output.status.code(), &report["passed"]), (Some(1), &Value::Bool(false)), "{output:?}");
+    assert_eq!(report["outcome"]["completed"], report["outcome"]["offered"], "each was told that it failed");
+    assert_eq!(report["audit"]["findings"], serde_json::json!([]), "its books are right");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_offers_nothing_makes_the_exit_code_1() {
+    let shop = FakeShop::start(Faults::default());
+    let at = ["--shop", &shop.url(), "--api", &shop.url(), "--rate", "0.01", "--duration", "1ms"];
+    let (output, report) = program(&[&["customers"], &at[..]].concat()).await;
+    assert_eq!((&report["outcome"]["offered"], output.status.code()), (&0.into(), Some(1)), "{output:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn marks_that_cannot_be_read_make_the_exit_code_1() {
+    let shop = FakeShop::start(Faults { garbles: true, ..Faults::default() });
+    let at = ["--shop", &shop.url(), "--api", &shop.url()];
+    let (output, report) = program(&[&SHORT[..], &at].concat()).await;
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let count = |what: &str| report["outcome"][what].as_u64().unwrap();
+    assert_eq!(count("shipped") + count("failed_as_meant"), count("offered"), "all else is well");
+    assert_eq!(report["audit"]["findings"], serde_json::json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_than_can_be_kept_is_refused() {
+    for role in ["customers", "demo"] {
+        let (output, _) = program_as_it_is(&[role, "--rate", "1001", "--duration", "1000s"]).await;
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{role}: {error}");
+        assert!(error.contains("1001000") && error.contains("use a lower --rate"), "{role}: {error}");
+        let (output, _) = program_as_it_is(&[role, "--rate", "NaN"]).await;
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && error.contains("no rate"), "{role}: {error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,6 +13,7 @@ use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpSocket};
@@ -22,6 +23,7 @@ use shop::audit::{Placed, Shown};
 use shop::money::Currency;
 use shop::orders::order::State as Standing;
 use shop::payments::ledger::MERCHANT;
+use shop::service::customer_of;
 
 use crate::little_shop::LittleShop;
 
@@ -32,10 +34,18 @@ pub struct Faults {
     pub unavailable_every: usize,
     /// 429.
     pub limited_every: usize,
-    /// It is done, and the connection is cut amid the answer.
+    /// It is done, and the connection is cut at the end of the answer, before that is said.
     pub cut_every: usize,
     /// So many first pages show products only, since the basket cannot be reached.
     pub without_basket: usize,
+    /// Each page of an order is cut in this way.
+    pub cut_orders: bool,
+    /// A checkout is answered as if it were done, and is not.
+    pub loses: bool,
+    /// No order has its price in it: marks that cannot be read.
+    pub garbles: bool,
+    /// Orders are declined, one and all.
+    pub declines: bool,
     /// How long a checkout takes before its answer.
     pub checkout_takes: Duration,
     /// Orders stay as they were placed until their page has been loaded so often.
@@ -192,11 +202,19 @@ async fn faulty(State(shared): State<Arc<Shared>>, request: Request, next: Next)
     if is_turn(faults.limited_every) {
         return (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "0")]).into_response();
     }
+    let is_order = request.uri().path().starts_with("/orders/");
     let answer = next.run(request).await;
-    if is_turn(faults.cut_every) {
-        let cut = futures_util::stream::iter([Ok(Bytes::from("<html>")), Err(std::io::Error::other("cut"))]);
-        let (head, _) = answer.into_parts();
-        return (head.status, Body::from_stream(cut)).into_response();
+    if is_turn(faults.cut_every) || (faults.cut_orders && is_order) {
+        let (mut head, body) = answer.into_parts();
+        head.headers.remove(header::CONTENT_LENGTH);
+        let begun = stream::iter([Ok(Bytes::from("<p data-order=\""))]);
+        // What was sent before is on its way by then.
+        let end = stream::once(async {
+            tokio::task::yield_now().await;
+            Err(axum::Error::new("cut"))
+        });
+        let cut = body.into_data_stream().chain(begun).chain(end);
+        return Response::from_parts(head, Body::from_stream(cut));
     }
     answer
 }
@@ -209,7 +227,8 @@ fn cookie(headers: &HeaderMap, name: &str) -> String {
 }
 
 fn note(inner: &mut Inner, headers: &HeaderMap, what: String, form: BTreeMap<String, String>) -> String {
-    let customer = cookie(headers, "customer");
+    let cookie = cookie(headers, "customer");
+    let customer = if cookie.is_empty() { cookie } else { customer_of(&cookie) };
     inner.asked.push(Asked { customer: customer.clone(), what, form });
     customer
 }
@@ -222,9 +241,11 @@ fn basket_of<'a>(inner: &'a mut Inner, customer: &str) -> &'a mut (String, BTree
 async fn front(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
     let mut inner = shared.inner();
     let mut customer = note(&mut inner, &headers, "GET /".to_owned(), BTreeMap::new());
+    let mut secret = cookie(&headers, "customer");
     if customer.is_empty() {
         inner.customers += 1;
-        customer = format!("c-{:032x}", inner.customers);
+        secret = format!("{:032x}", inner.customers);
+        customer = customer_of(&secret);
     }
     let basket = basket_of(&mut inner, &customer).0.clone();
     let is_reached =
@@ -238,7 +259,7 @@ async fn front(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Respons
             page += &format!("<form><input type=hidden name=basket value=\"{basket}\"></form></article>");
         }
     }
-    ([(header::SET_COOKIE, format!("customer={customer}; Path=/"))], Html(page)).into_response()
+    ([(header::SET_COOKIE, format!("customer={secret}; Path=/"))], Html(page)).into_response()
 }
 
 async fn basket(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
@@ -302,7 +323,9 @@ async fn checkout(
         let mut inner = shared.inner();
         let customer = note(&mut inner, &headers, "POST /checkout".to_owned(), form);
         let is_placed = inner.little.books.orders.iter().any(|placed| placed.id == id);
-        if !is_placed && let Some((_, lines)) = inner.baskets.remove(&customer) {
+        if shared.faults.loses {
+            true
+        } else if !is_placed && let Some((_, lines)) = inner.baskets.remove(&customer) {
             inner.little.place(&customer, &id, currency, &lines);
             true
         } else {
@@ -332,12 +355,18 @@ async fn order(State(shared): State<Arc<Shared>>, headers: HeaderMap, Path(id): 
     let looked = inner.looked.entry(id.clone()).or_default();
     *looked += 1;
     let looked = *looked;
-    if shared.faults.lies {
+    if shared.faults.lies || shared.faults.declines {
         fail_late(&mut inner.little, &id);
     } else if looked > shared.faults.looks {
         inner.little.go_on_to(&id, Standing::Shipped);
     }
     let placed = inner.little.order(&id).clone();
+    if shared.faults.garbles {
+        return Html(
+            format!("<p data-order=\"{id}\" data-state=shipped>") + &mark(&placed, placed.order.state),
+        )
+        .into_response();
+    }
     let is_lie = shared.faults.lies && looked == 1;
     Html(mark(&placed, if is_lie { Standing::Paid } else { placed.order.state })).into_response()
 }
@@ -377,7 +406,7 @@ async fn events(State(shared): State<Arc<Shared>>, headers: HeaderMap, Path(id):
     }
     let pieces: Vec<_> =
         text.into_bytes().chunks(11).map(Bytes::copy_from_slice).map(Ok::<_, std::io::Error>).collect();
-    let body = Body::from_stream(futures_util::stream::iter(pieces));
+    let body = Body::from_stream(stream::iter(pieces));
     ([(header::CONTENT_TYPE, "text/event-stream")], body).into_response()
 }
 
@@ -396,7 +425,13 @@ async fn items(
     all.retain(|(_, value)| !is_open || value["open"] == true);
     let from: usize =
         query.get("cursor").map_or(0, |cursor| cursor.strip_prefix("from/").unwrap().parse().unwrap());
-    let item = |(key, value): &(String, Value)| json!({"key": key, "version": "1-1", "value": value});
+    let item = |(key, value): &(String, Value)| match collection.as_str() {
+        // As Mainstay lists what is no JSON.
+        "receipts" => {
+            json!({"key": key, "version": "1-1", "content_type": "text/plain", "value_base64": "eA=="})
+        }
+        _ => json!({"key": key, "version": "1-1", "value": value}),
+    };
     let items: Vec<_> = all.iter().skip(from).take(7).map(item).collect();
     let next = (all.len() > from + 7).then(|| format!("from/{}", from + 7));
     Json(json!({"items": items, "next": next})).into_response()
@@ -423,6 +458,9 @@ fn listing(little: &LittleShop, collection: &str) -> Vec<(String, Value)> {
         "products" => told(&books.products, Clone::clone),
         "stock" => told(&books.stock, Clone::clone),
         "reservations" => told(&books.reservations, |(sku, order)| format!("{sku}/{order}")),
+        "receipts" => {
+            books.receipts.iter().map(|(customer, id)| (format!("{customer}/{id}"), Value::Null)).collect()
+        }
         "orders" => {
             let of = books.orders.iter();
             of.map(|placed| {

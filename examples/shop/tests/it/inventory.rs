@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use axum::http::Method;
 use serde_json::{Value, json};
+use shop::customers::dice::Dice;
 use shop::http::{Answer, Call, Client, Deadline, TIMEOUT};
 use shop::inventory;
 use shop::inventory::stock::{PRODUCTS, RESERVATIONS, Reservation, STOCK, Standing, Stock};
@@ -11,7 +12,6 @@ use shop::mainstay::{Mainstay, put};
 use shop::money::Currency;
 use tokio::task::JoinSet;
 
-use crate::dice::Dice;
 use crate::lossy::{self, Fault, Lossy};
 use crate::node::{self, Node, PATIENCE, body, get, insist, problem, send};
 
@@ -199,11 +199,11 @@ fn requests(dice: &mut Dice) -> Vec<(String, Call)> {
     let mut requests = Vec::new();
     for number in 0..60 {
         let order = format!("o-{number}");
-        let quantity = 1 + dice.roll(4);
+        let quantity = 1 + dice.below(4);
         let ends = ["ship", "release"];
         for _ in 0..3 {
             requests.push((order.clone(), reserve_call(CHAIR, &order, quantity)));
-            let end = ends[usize::try_from(dice.roll(2)).expect("small")];
+            let end = ends[usize::try_from(dice.below(2)).expect("small")];
             requests.push((order.clone(), end_call(CHAIR, &order, end)));
         }
         requests.push((order.clone(), reserve_call(CHAIR, &order, quantity + 1)));
@@ -215,7 +215,7 @@ fn requests(dice: &mut Dice) -> Vec<(String, Call)> {
 async fn a_storm_of_orders(node: &Node, apis: [Mainstay; 2], seed: u64) {
     let [one, two] = apis;
     let clients = [inventory(one).await, inventory(two).await];
-    let plan = requests(&mut Dice::new(seed));
+    let plan = requests(&mut Dice::new(seed, 0));
     let mut tasks = JoinSet::new();
     for (place, share) in plan.chunks(plan.len().div_ceil(12)).enumerate() {
         let (client, share) = (clients[place % clients.len()].clone(), share.to_vec());

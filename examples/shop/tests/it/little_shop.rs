@@ -6,13 +6,12 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::time::Duration;
 
-use shop::audit::{Books, Place, Placed, Shown};
+use shop::audit::{Acknowledged, Books, Looked, Place, Placed, Shown, Sight, Told};
 use shop::inventory::stock::{Product, Reservation, Standing, Stock};
 use shop::money::Currency;
+pub use shop::orders::calls::WELCOME;
 use shop::orders::order::{Line, Order, State};
 use shop::payments::ledger::{Account, BANK, Kind, MERCHANT, Transfer};
-
-pub const WELCOME: u64 = 50_000;
 
 /// Later than everything that is shown.
 pub const LATE: Duration = Duration::from_secs(1_000_000);
@@ -20,7 +19,7 @@ pub const LATE: Duration = Duration::from_secs(1_000_000);
 #[derive(Debug, Clone, Default)]
 pub struct LittleShop {
     pub books: Books,
-    pub shown: Vec<Shown>,
+    pub told: Told,
     moment: u64,
 }
 
@@ -206,6 +205,7 @@ impl LittleShop {
             }
             State::Paid => {
                 order.lines.iter().for_each(|line| self.ship(&line.sku, id));
+                self.books.receipts.insert((customer, id.to_owned()));
                 self.becomes(id, State::Shipped);
             }
             State::Failing => {
@@ -229,8 +229,7 @@ impl LittleShop {
     }
 
     fn shown_now(&mut self, id: &str) -> Shown {
-        self.moment += 1;
-        let moment = self.moment;
+        let (request, began, ended) = self.next();
         let Placed { customer, id, order } = self.order(id).clone();
         Shown {
             customer,
@@ -239,23 +238,44 @@ impl LittleShop {
             total: order.total,
             currency: order.currency,
             place: Place::Order,
-            request: moment,
-            began: Duration::from_secs(moment * 10),
-            ended: Duration::from_secs(moment * 10 + 5),
+            request,
+            began,
+            ended,
         }
+    }
+
+    /// A request after all others: its number, and when it began and ended.
+    fn next(&mut self) -> (u64, Duration, Duration) {
+        self.moment += 1;
+        let seconds = |seconds| Duration::from_secs(self.moment * 10 + seconds);
+        (self.moment, seconds(0), seconds(5))
     }
 
     /// Shows an order as it is, by a request of its own.
     pub fn show(&mut self, id: &str) {
         let shown = self.shown_now(id);
-        self.shown.push(shown);
+        self.told.shown.push(shown);
+    }
+
+    /// Leads a checkout to an order.
+    pub fn acknowledge(&mut self, id: &str) -> &mut Acknowledged {
+        let Shown { customer, order, request, began, ended, .. } = self.shown_now(id);
+        self.told.acknowledged.push(Acknowledged { customer, order, request, began, ended });
+        self.told.acknowledged.last_mut().expect("it was pushed")
+    }
+
+    /// Answers a customer which orders there are.
+    pub fn look(&mut self, customer: &str, sight: Sight) -> &mut Looked {
+        let (request, began, ended) = self.next();
+        self.told.looked.push(Looked { customer: customer.to_owned(), sight, request, began, ended });
+        self.told.looked.last_mut().expect("it was pushed")
     }
 
     /// Shows it in a state, by a request that was under way all the time.
     pub fn show_as(&mut self, id: &str, state: State) -> &mut Shown {
         let shown = Shown { state, began: Duration::ZERO, ended: LATE, ..self.shown_now(id) };
-        self.shown.push(shown);
-        self.shown.last_mut().expect("it was pushed")
+        self.told.shown.push(shown);
+        self.told.shown.last_mut().expect("it was pushed")
     }
 }
 

@@ -4,7 +4,6 @@
 
 mod audit;
 mod customers;
-mod dice;
 mod fake_shop;
 mod feed_node;
 mod fraud;

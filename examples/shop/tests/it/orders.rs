@@ -7,7 +7,7 @@ use axum::extract::{Request, State};
 use axum::http::Method;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use shop::audit;
+use shop::audit::{self, Told};
 use shop::http::{Answer, Call, Client, Deadline};
 use shop::mainstay::{Mainstay, put};
 use shop::orders::order::{ORDERS, Order, State as Stage};
@@ -105,7 +105,7 @@ impl Shop {
     }
 
     async fn audited(&self) {
-        let audit = audit::audit(&audit::read(&self.api).await.unwrap(), &[]);
+        let audit = audit::audit(&audit::read(&self.api).await.unwrap(), &Told::default());
         assert!(audit.is_clean(), "{audit}");
     }
 }

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use axum::http::Method;
 use serde_json::{Value, json};
+use shop::customers::dice::Dice;
 use shop::http::{Answer, Call, Client, Deadline, TIMEOUT};
 use shop::mainstay::Mainstay;
 use shop::payments;
 use shop::payments::ledger::{ACCOUNTS, Account, Kind, TRANSFERS, Transfer};
 use tokio::task::JoinSet;
 
-use crate::dice::Dice;
 use crate::lossy::{self, Fault, Lossy};
 use crate::node::{self, Node, PATIENCE, body, get, insist, problem, send};
 
@@ -337,19 +337,19 @@ async fn audit(node: &Node) -> BTreeMap<String, Transfer> {
 fn requests(dice: &mut Dice, count: u64) -> Vec<(String, Value)> {
     let mut requests = Vec::new();
     for number in 0..count {
-        let debit = dice.roll(4);
-        let credit = (debit + 1 + dice.roll(3)) % 4;
+        let debit = dice.below(4);
+        let credit = (debit + 1 + dice.below(3)) % 4;
         let (debit, credit) = (format!("w-{debit}"), format!("w-{credit}"));
-        let amount = 1 + dice.roll(400);
-        if dice.roll(2) == 0 {
+        let amount = 1 + dice.below(400);
+        if dice.below(2) == 0 {
             requests.push((format!("t-{number}"), transfer(&debit, &credit, amount)));
             continue;
         }
         let id = format!("p-{number}");
-        let part = json!({"kind": "post", "pending": id, "amount": 1 + dice.roll(amount)});
+        let part = json!({"kind": "post", "pending": id, "amount": 1 + dice.below(amount)});
         let ends = [post(&id), part, void(&id)];
-        for end in 0..1 + dice.roll(2) {
-            let which = usize::try_from(dice.roll(3)).expect("small");
+        for end in 0..1 + dice.below(2) {
+            let which = usize::try_from(dice.below(3)).expect("small");
             requests.push((format!("e-{number}-{end}"), ends[which].clone()));
         }
         requests.push((id, pending(&debit, &credit, amount)));
@@ -363,7 +363,7 @@ type Answers = BTreeMap<String, Vec<(u16, Value)>>;
 /// Sends each request two or three times, all in an order of chance and by many at once.
 async fn storm(clients: &[Client], dice: &mut Dice, requests: &[(String, Value)]) -> Answers {
     let mut plan: Vec<_> = requests.iter().chain(requests).cloned().collect();
-    plan.extend(requests.iter().filter(|_| dice.roll(2) == 0).cloned());
+    plan.extend(requests.iter().filter(|_| dice.below(2) == 0).cloned());
     dice.shuffle(&mut plan);
     let mut tasks = JoinSet::new();
     for (place, share) in plan.chunks(plan.len().div_ceil(12)).enumerate() {
@@ -431,7 +431,7 @@ async fn a_storm_of_transfers(node: &Node, apis: [Mainstay; 2], seed: u64, fault
     for wallet in 0..4 {
         fund_insisting(&clients[0], &format!("w-{wallet}"), 600).await;
     }
-    let mut dice = Dice::new(seed);
+    let mut dice = Dice::new(seed, 0);
     let requests = requests(&mut dice, 80);
     let answers = storm(&clients, &mut dice, &requests).await;
     let transfers = audit(node).await;

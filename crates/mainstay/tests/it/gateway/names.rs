@@ -1,5 +1,6 @@
 //! Listeners with names, and routes that are for some of them.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,6 +13,7 @@ use serde_json::json;
 use tokio::runtime::Runtime;
 use tokio::task::LocalSet;
 
+use super::drain::{END_HEADERS, END_STREAM, HEADERS, block, frame, half_open, next};
 use super::{Echo, gateways_of};
 use crate::support::{Client, Node, run};
 
@@ -131,6 +133,25 @@ fn listeners_with_port_0_are_told_apart_by_their_names() {
     Open::connect(public).answers(404, 200);
 }
 
+/// Is set when this goes out of scope, also by a panic.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn what_is_over_is_so_after_a_panic_too() {
+    let is_over = AtomicBool::new(false);
+    let failed = std::panic::catch_unwind(|| {
+        let _over = SetOnDrop(&is_over);
+        std::panic::resume_unwind(Box::new("a failure between"));
+    });
+    assert!(failed.is_err() && is_over.load(Ordering::Relaxed));
+}
+
 #[test]
 fn names_and_routes_change_in_one_step() {
     let echo = Echo::start();
@@ -155,14 +176,49 @@ fn names_and_routes_change_in_one_step() {
             })
         };
         let clients = [ask(public, 404), ask(public, 404), ask(inside, 200), ask(inside, 200)];
+        // Otherwise a reload that fails leaves them asking, and the scope waits for them.
+        let over = SetOnDrop(&is_over);
         for number in 1..=12 {
             reload(&mut node, &versions[number % 3]);
         }
-        is_over.store(true, Ordering::Relaxed);
+        drop(over);
         for client in clients {
             assert!(client.join().expect("each was answered alike") > 0);
         }
     });
+}
+
+#[test]
+fn a_listener_that_goes_is_called_nothing_while_its_connections_drain() {
+    /// `:status` as one byte, by its place in the static table (RFC 7541, appendix A).
+    const OK: u8 = 0x88;
+    const NOT_FOUND: u8 = 0x8d;
+    let echo = Echo::start();
+    let at = |inside: &str| {
+        yaml(echo.0, ["public", "inside"], "[inside]").replacen(
+            "127.0.0.1:0\", name: inside",
+            &format!("{inside}:0\", name: inside"),
+            1,
+        )
+    };
+    let (mut node, [_, inside]) = start(&at("127.0.0.2"));
+    // It stays, since its body is on its way, and as it does not say that it has heard of the end, streams may begin.
+    let mut client = half_open(inside, "/all");
+    let mut answered = |stream: u32, path: &str| {
+        let get = block(&[(":method", "GET"), (":scheme", "http"), (":authority", "shop"), (":path", path)]);
+        client.write_all(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &get)).expect("it reads");
+        loop {
+            let (kind, _, payload) = next(&mut client).expect("an answer");
+            if kind == HEADERS {
+                return payload[0];
+            }
+        }
+    };
+    assert_eq!(answered(3, "/own"), OK, "it is called so");
+    // Another listener has the name from here on.
+    reload(&mut node, &at("127.0.0.3"));
+    assert_eq!(answered(5, "/own"), NOT_FOUND, "it is the other one that is called so");
+    assert_eq!(answered(7, "/all"), OK, "it is still served");
 }
 
 #[test]
@@ -237,11 +293,24 @@ fn a_route_of_the_api_names_listeners_that_there_are_and_keeps_their_names() {
     let (code, told) = explained("public");
     assert_eq!(code, Some(1), "{told}");
     assert!(told.contains("api: the listener is public, not inside"), "{told}");
+    // Without a listener, in what is in force and in what the file says.
+    let without = ["routes", "test", "GET", "/own"];
+    for (more, outcomes) in [
+        (&["--live"][..], "by inside the route own, by public 404"),
+        (&[], "by private the route own, by public 404"),
+    ] {
+        let (code, told) = run(node.folder(), &[&without, more].concat());
+        assert!(code == Some(1) && told.contains(outcomes) && told.contains("`--listener`"), "{told}");
+    }
     let (code, told) = explained("inside");
     assert!(code == Some(0) && told.contains("api takes it"), "{told}");
     let (code, told) = explained("outside");
     assert!(code == Some(1) && told.contains("`listen.gateway` has inside, public"), "{told}");
     let json = [("Content-Type", "application/json")];
+    let asked = json!({ "method": "GET", "url": "/api" }).to_string();
+    let told = node.connect().request("POST", "/v1/matches", &json, &asked).problem(422, "invalid");
+    let detail = told["detail"].as_str().expect("it is told");
+    assert!(detail.contains("by inside the route api, by public 404"), "{told}");
     let asked = json!({ "method": "GET", "url": "/api", "listener": "inside" }).to_string();
     let told = node.connect().request("POST", "/v1/matches", &json, &asked).json();
     assert_eq!((&told["route"]["name"], &told["listener"]), (&json!("api"), &json!("inside")), "{told}");

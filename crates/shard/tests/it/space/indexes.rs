@@ -153,3 +153,52 @@ async fn an_index_of_a_new_collection_is_there_at_once() {
     drop(space);
     running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_named_index_and_an_order_are_obeyed_within_one_partition() {
+    let world = World { shards: 3, ..World::memory() };
+    let running = world.start().await;
+    let space = &running.space;
+    define(space, &["state"]).await.unwrap();
+    for number in 0..40 {
+        let (key, state) = (format!("u{}/{:02}", number % 2, number / 2), (number * 7) % 10);
+        let _ = done(space, put_doc(&key, format!("{{\"state\":{state}}}"))).await;
+    }
+    let of_u1 = |filter: &str, limit: usize| List {
+        partition: Some(partition("u1/x")),
+        prefix: "u1/".to_owned(),
+        ..query(filter, limit)
+    };
+    let by_state = || Some("by-state".parse().unwrap());
+    let filter = "value.state >= 5";
+    // Left to choose, it goes by keys.
+    let by_keys = page(space, of_u1(filter, 100)).await;
+    assert_eq!((by_keys.work.index.clone(), by_keys.items.len()), (None, 12), "{:?}", by_keys.work);
+    let mut named = of_u1(filter, 100);
+    named.search.index = by_state();
+    let through = page(space, named.clone()).await;
+    assert_eq!((keys(&through), &through.work.index), (keys(&by_keys), &by_state()));
+    let mut ordered = of_u1(filter, 100);
+    (ordered.search.order, ordered.search.is_descending) = (vec!["/state".parse().unwrap()], true);
+    let ordered = page(space, ordered).await;
+    assert_eq!(keys(&ordered), keys(&by_keys));
+    let states: Vec<_> = ordered.items.iter().map(|listed| listed.item.bytes.clone()).collect();
+    assert!(states.is_sorted_by(|one, next| one >= next), "{states:?}");
+    // A page after another goes through it too, and all of them are what the one was, in its order.
+    let (mut found, mut next) = (Vec::new(), named);
+    next.limit = 5;
+    loop {
+        let page = page(space, next.clone()).await;
+        assert_eq!(page.work.index, by_state());
+        found.extend(page.items);
+        next.after = page.next;
+        if next.after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(found, through.items);
+    let mut unknown = of_u1(filter, 100);
+    unknown.search.index = Some("by-nothing".parse().unwrap());
+    assert!(matches!(space.list(unknown, None).await, Err(Error::Refused(_))));
+    running.stop().await;
+}

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::view::{Entry, View, order_of};
 use super::{Checks, Rule};
-use crate::payments::ledger::{Account, Kind, Transfer};
+use crate::orders::calls::WELCOME;
+use crate::payments::ledger::{Account, BANK, Kind, Transfer};
 
 pub(crate) fn check(view: &View<'_>, checks: &mut Checks) {
     balanced(view, checks);
@@ -33,9 +34,25 @@ pub(crate) fn check(view: &View<'_>, checks: &mut Checks) {
                 let explanation = || "it is blocked, and there is no void of it".to_owned();
                 checks.that(Rule::ResolvesAPending, holds, || subject(entry), explanation);
             }
+            Kind::Transfer if entry.transfer.debit.as_deref() == Some(BANK) => welcomes(entry, checks),
             Kind::Transfer => {}
         }
     }
+}
+
+/// An id is that of one transfer in its ledger, so each customer has at most one welcome in each.
+fn welcomes(entry: Entry<'_>, checks: &mut Checks) {
+    let Transfer { credit, amount, .. } = entry.transfer;
+    let to = entry.id.strip_suffix("-welcome");
+    checks.that(
+        Rule::BankPaysWelcome,
+        to.is_some() && to == credit.as_deref() && *amount == WELCOME,
+        || subject(entry),
+        || {
+            let credit = credit.as_deref().unwrap_or("nobody");
+            format!("{BANK} pays {amount} to {credit} by it; a welcome is {credit}-welcome, of {WELCOME}")
+        },
+    );
 }
 
 fn subject(entry: Entry<'_>) -> String {

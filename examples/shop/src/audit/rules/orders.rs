@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::view::View;
 use super::{Checks, Rule};
+use crate::audit::Placed;
 use crate::orders::order::{Order, State};
 
 pub(crate) fn check(view: &View<'_>, checks: &mut Checks) {
@@ -13,7 +14,8 @@ pub(crate) fn check(view: &View<'_>, checks: &mut Checks) {
         + books.transfers.len()
         + books.products.len()
         + books.stock.len()
-        + books.reservations.len();
+        + books.reservations.len()
+        + books.receipts.len();
     checks.follow(Rule::Readable, read as u64);
     for strange in &books.strange {
         let (item, what) = strange.split_once(": ").unwrap_or((strange, "it cannot be read"));
@@ -23,6 +25,7 @@ pub(crate) fn check(view: &View<'_>, checks: &mut Checks) {
     for placed in &books.orders {
         owners.entry(&placed.id).or_default().push(&placed.customer);
         of_order(&placed.id, &placed.order, checks);
+        prices(view, placed, checks);
     }
     for (id, owners) in owners {
         let explanation = || format!("it is there for each of {}", owners.join(", "));
@@ -53,6 +56,24 @@ fn of_order(id: &str, order: &Order, checks: &mut Checks) {
             skus.len()
         )
     });
+}
+
+/// Prices do not change in this shop, so what a line cost is what its product costs.
+fn prices(view: &View<'_>, placed: &Placed, checks: &mut Checks) {
+    let currency = placed.order.currency;
+    for line in &placed.order.lines {
+        let product = view.books.products.get(&line.sku);
+        let price = product.and_then(|product| product.prices.get(&currency)).copied();
+        checks.that(
+            Rule::PriceOfProduct,
+            price == Some(line.price),
+            || format!("order {}", placed.id),
+            || {
+                let costs = price.map_or_else(|| "is not sold".to_owned(), |price| format!("costs {price}"));
+                format!("one of {} is {} in it, and {costs} in {currency}", line.sku, line.price)
+            },
+        );
+    }
 }
 
 const fn waits_for(state: State) -> &'static str {
