@@ -76,7 +76,7 @@ pub fn main(args: &Args) -> Result<ExitCode> {
         folder: folder.path().to_owned(),
         environment: Some("demo"),
     };
-    let holds = ran_and_told(args, setup, plan, &out);
+    let holds = ran_and_told(args, &setup, plan, &out);
     if !matches!(holds, Ok(true)) {
         tell(&format!("what Mainstay kept is in {}", folder.keep().display()))?;
     }
@@ -91,7 +91,7 @@ fn out(folder: &Path) -> Result<PathBuf> {
 }
 
 /// Runs it, and writes and tells the report. Returns whether its verdict holds.
-fn ran_and_told(args: &Args, setup: Setup, plan: Plan, out: &Path) -> Result<bool> {
+fn ran_and_told(args: &Args, setup: &Setup, plan: Plan, out: &Path) -> Result<bool> {
     let data = setup.folder.clone();
     let ran = run(args, setup, plan);
     // With it, or without: it is what tells why something failed.
@@ -114,7 +114,7 @@ fn ran_and_told(args: &Args, setup: Setup, plan: Plan, out: &Path) -> Result<boo
     Ok(holds)
 }
 
-fn run(args: &Args, setup: Setup, plan: Plan) -> Result<Ran> {
+fn run(args: &Args, setup: &Setup, plan: Plan) -> Result<Ran> {
     tell("starting Mainstay with the shop")?;
     let mut node = Node::start(setup)?;
     let api = Mainstay::new(&format!("http://{}", node.api));

@@ -1,17 +1,23 @@
 //! The node of a demonstration, on ports and data of its own, with the shop that it runs.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use mainstay_lab::clock::sleep;
-use mainstay_lab::process::{Pid, Probe, Server, free_port, tree};
+use mainstay_lab::process::{Pid, Probe, Server, tree};
 use rustix::process::{Signal, kill_process};
 
 /// Long enough for a slow machine; a start that takes longer is a failed one.
 const READY: Duration = Duration::from_secs(60);
+
+/// How often other ports are tried.
+const TRIES: u32 = 5;
+
+/// Ports that connections do not get by themselves: what is killed finds them free when it is started again.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// What a node is started from.
 #[derive(Debug, Clone)]
@@ -41,12 +47,20 @@ pub struct Node {
 
 impl Node {
     /// Starts it, and waits until it and the shop are ready. Errors: it did not become ready, with the end of its log.
-    pub fn start(setup: Setup) -> Result<Self> {
-        let (api, public, inside) = (free_port()?, free_port()?, free_port()?);
-        let server = spawned(&setup, [api, public, inside])?;
-        let mut node = Self { setup, server, api, public, inside };
-        node.wait_ready()?;
-        Ok(node)
+    pub fn start(setup: &Setup) -> Result<Self> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let [api, public, inside] = ports()?;
+            let server = spawned(setup, [api, public, inside])?;
+            let mut node = Self { setup: setup.clone(), server, api, public, inside };
+            match node.wait_ready() {
+                Ok(()) => return Ok(node),
+                // Somebody was quicker: there are other ports.
+                Err(error) if tries < TRIES && error.to_string().contains("in use") => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Kills it with all that it has in memory, and starts it again after `pause`. Returns once it is ready.
@@ -97,6 +111,18 @@ impl Node {
         let probe = Probe::Http(self.api, "/v1/health/ready".to_owned());
         self.server.wait_ready(&probe, READY).map(drop)
     }
+}
+
+/// Three that nobody listens on.
+fn ports() -> Result<[SocketAddr; 3]> {
+    let count = u32::from(PORTS.end - PORTS.start);
+    // Processes that look at the same time begin at different ones.
+    let begin = std::process::id().wrapping_mul(7) % count;
+    let numbers = (0..count).map(|nth| PORTS.start + ((begin + nth) % count) as u16);
+    let held: Vec<_> =
+        numbers.filter_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()).take(3).collect();
+    let addresses: Vec<_> = held.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
+    addresses.try_into().ok().context("there are no three free ports")
 }
 
 fn spawned(setup: &Setup, [api, public, inside]: [SocketAddr; 3]) -> Result<Server> {

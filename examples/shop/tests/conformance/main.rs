@@ -22,5 +22,5 @@ fn shop_in(folder: &Path, environment: Option<&'static str>) -> Node {
     let programs = Path::new(env!("CARGO_BIN_EXE_shop")).parent().expect("a program has a folder").to_owned();
     assert!(programs.join("mainstay").exists(), "build it: cargo build --package mainstay");
     let setup = Setup { programs, shop: example(), folder: folder.to_owned(), environment };
-    Node::start(setup).expect("the shop starts")
+    Node::start(&setup).expect("the shop starts")
 }
