@@ -42,6 +42,8 @@ pub struct Marks {
     pub products: Vec<Product>,
     /// The basket that its forms send.
     pub basket: Option<String>,
+    /// What the form that orders it says that it costs.
+    pub total: Option<String>,
     /// Marks of orders and products that lack something or cannot be read.
     pub unreadable: u64,
 }
@@ -68,10 +70,13 @@ impl Marks {
                 }
             }
             if tag.name.eq_ignore_ascii_case("input")
-                && tag.attribute("name").as_deref() == Some("basket")
-                && let Some(basket) = tag.attribute("value")
+                && let (Some(name), Some(value)) = (tag.attribute("name"), tag.attribute("value"))
             {
-                marks.basket.get_or_insert_with(|| basket.into_owned());
+                match &*name {
+                    "basket" => drop(marks.basket.get_or_insert_with(|| value.into_owned())),
+                    "total" => drop(marks.total.get_or_insert_with(|| value.into_owned())),
+                    _ => {}
+                }
             }
         }
         marks
@@ -237,7 +242,7 @@ mod tests {
             <script>if (1 <2) { x = '<p data-order="no">' }</SCRIPT><style>p > a {}</style>
             <article data-sku="tea" data-price="450" data-available="7"><h2>Tea &amp; more</h2>
             <form method=post action=/basket/lines><input type=hidden name=basket value="b-1"/>
-            <input name='basket' value='b-2'></form></article>
+            <input name='basket' value='b-2'><input name=total value=1250></form></article>
             <ARTICLE data-sku=unpriced data-available=3><ARTICLE data-available='0' hidden data-price=20 data-sku='a&quot;b&#x2f;&#47;&uuml;&'>
             <p class = "order"   data-order = o-1 data-state="paid" data-total="1200" data-currency=usd>paid</p>
             <li data-order="o-2" data-state="failed" data-total="0" data-currency="eur" data-note="a > b"/>"#;
@@ -245,6 +250,7 @@ mod tests {
         let product = |sku: &str, price, available| Product { sku: sku.to_owned(), price, available };
         assert_eq!(marks.products, [product("tea", 450, 7), product("a\"b//&uuml;&", 20, 0)]);
         assert_eq!(marks.basket.as_deref(), Some("b-1"), "the first form's");
+        assert_eq!(marks.total.as_deref(), Some("1250"));
         let order = |order: &str, state, total, currency| OrderMark {
             order: order.to_owned(),
             state,

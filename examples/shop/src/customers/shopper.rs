@@ -93,12 +93,13 @@ impl Visitor {
         }
         self.record.until(visit.looks).await;
         let page = self.step(Ask::page("/basket"), end).await?;
+        let total = page.marks.total;
         let basket = page.marks.basket.or(basket).ok_or(Stop::Refused)?;
         if visit.click == Click::Never {
             return Err(Stop::Refused);
         }
         self.record.until(visit.clicks).await;
-        let (page, order) = self.checkout(visit.click, &basket, end).await?;
+        let (page, order) = self.checkout(visit.click, (&basket, total.as_deref()), end).await?;
         self.watch(visit.follows_events, page, &order, end).await
     }
 
@@ -132,8 +133,15 @@ impl Visitor {
     }
 
     /// Clicks on "buy", and again until the page of the order is there: that page, and the order.
-    async fn checkout(&mut self, click: Click, basket: &str, end: Duration) -> Result<(Page, String), Stop> {
-        let ask = Ask::form("/checkout", &[("basket", basket)]);
+    async fn checkout(
+        &mut self,
+        click: Click,
+        (basket, total): (&str, Option<&str>),
+        end: Duration,
+    ) -> Result<(Page, String), Stop> {
+        let mut fields = vec![("basket", basket)];
+        fields.extend(total.map(|total| ("total", total)));
+        let ask = Ask::form("/checkout", &fields);
         let page = match self.first_click(click, &ask, end).await {
             Some(page) => page,
             None => match self.step(ask, end).await {

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use axum::Extension;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::sse::{self, Sse};
@@ -45,8 +46,9 @@ struct Followed {
 pub async fn follow(
     State(storefront): State<Storefront>,
     Extension(visit): Extension<Visit>,
-    Path(order): Path<String>,
+    order: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
+    let Path(order) = order.map_err(|error| Problem::not_found(error.body_text()))?;
     service::id("order", &order)?;
     let unavailable = |detail: &str| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
     let place = storefront.places.try_acquire_owned();

@@ -1,6 +1,6 @@
 //! Checking out, and the pages of orders.
 
-use axum::extract::rejection::FormRejection;
+use axum::extract::rejection::{FormRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::{Html, IntoResponse as _, Redirect, Response};
@@ -58,9 +58,10 @@ pub async fn list(
 pub async fn show(
     State(storefront): State<Storefront>,
     Extension(visit): Extension<Visit>,
-    Path(order): Path<String>,
+    order: Result<Path<String>, PathRejection>,
     page: Uri,
 ) -> Result<Response, Trouble> {
+    let Path(order) = order.map_err(|_| Trouble::no_order())?;
     service::id("order", &order).map_err(|_| Trouble::no_order())?;
     let services = &storefront.services;
     let (order, basket) = tokio::join!(services.order(&visit, &order), services.basket(&visit));

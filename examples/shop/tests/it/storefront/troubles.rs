@@ -102,6 +102,15 @@ async fn pages_say_that_what_they_would_show_is_not_lost() {
 }
 
 #[tokio::test]
+async fn a_path_that_is_no_text_is_no_order() {
+    let (_, visitor) = with_basket().await;
+    let page = visitor.get("/orders/%FF").await;
+    assert_eq!(page.status, StatusCode::NOT_FOUND);
+    assert!(text(&page).contains("No such order"), "{}", text(&page));
+    assert_eq!(visitor.get("/orders/%FF/events").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn forms_of_other_sites_do_nothing() {
     let (played, visitor) = with_basket().await;
     let header = |name: &'static str, value| (HeaderName::from_static(name), value);
