@@ -1,7 +1,7 @@
 //! Orders: baskets, and what becomes of those that are checked out.
 //!
 //! A request that places an order waits for its end, and no longer than its client. The order goes on in any case: by the
-//! [process](process) that the request has begun, or when that dies by the [repair](process) of this or another instance.
+//! [process] that the request has begun, or when that dies by the repair of this or another instance.
 
 pub mod basket;
 pub mod calls;
