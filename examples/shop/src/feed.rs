@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::http::{Call, Deadline, encoded};
-use crate::mainstay::{Error, Item, Mainstay, path_of};
+use crate::mainstay::{Error, Item, Mainstay};
 
 /// No event is longer: an item has 1 MiB at most.
 const EVENT_BYTES_MAX: usize = 4 << 20;
@@ -47,17 +47,8 @@ impl Feed {
         key: &str,
         deadline: Deadline,
     ) -> Result<Option<(Item<T>, Self)>, Error> {
-        let answer = api.send(Call::new(Method::GET, path_of(collection, key)), deadline).await?;
-        if answer.status == StatusCode::NOT_FOUND {
-            return Ok(None);
-        }
-        if answer.status != StatusCode::OK {
-            return Err(Error::refused(&answer));
-        }
-        let header = |name| answer.header(name).unwrap_or_default();
-        let version = header("etag").trim_matches('"').to_owned();
-        let item = Item { key: key.to_owned(), version, value: document(collection, key, &answer.body)? };
-        let query = format!("prefix={}&after={}", encoded(key), encoded(header("mainstay-position")));
+        let Some((item, position)) = api.get_at(collection, key, deadline).await? else { return Ok(None) };
+        let query = format!("prefix={}&after={}", encoded(key), encoded(&position));
         let call = Call::new(Method::GET, format!("/v1/collections/{collection}/changes?{query}"))
             .header(HeaderName::from_static("accept"), "text/event-stream");
         let answer = api.client().open(call, deadline).await;

@@ -85,7 +85,7 @@ impl Error {
         }
     }
 
-    pub(crate) fn refused(answer: &Answer) -> Self {
+    fn refused(answer: &Answer) -> Self {
         let problem: Value = answer.json().unwrap_or_default();
         let text = |member: &str| problem[member].as_str().unwrap_or_default().to_owned();
         Self::Refused { status: answer.status, code: text("code"), detail: text("detail"), problem }
@@ -139,6 +139,17 @@ impl Mainstay {
         key: &str,
         deadline: Deadline,
     ) -> Result<Option<Item<T>>, Error> {
+        let found = self.get_at(collection, key, deadline).await?;
+        Ok(found.map(|(item, _)| item))
+    }
+
+    /// An item with the position at which it was read, from which its changes can be followed; none if it is not there.
+    pub async fn get_at<T: DeserializeOwned>(
+        &self,
+        collection: &str,
+        key: &str,
+        deadline: Deadline,
+    ) -> Result<Option<(Item<T>, String)>, Error> {
         let answer = self.send(Call::new(Method::GET, path_of(collection, key)), deadline).await?;
         match answer.status {
             StatusCode::OK => {}
@@ -150,10 +161,12 @@ impl Mainstay {
             }
             _ => return Err(Error::refused(&answer)),
         }
-        let version = answer.header("etag").unwrap_or_default().trim_matches('"').to_owned();
+        let header = |name| answer.header(name).unwrap_or_default();
+        let version = header("etag").trim_matches('"').to_owned();
         let value = serde_json::from_slice(&answer.body)
             .map_err(|error| Error::Unexpected(format!("the item {collection}/{key}: {error}")))?;
-        Ok(Some(Item { key: key.to_owned(), version, value }))
+        let item = Item { key: key.to_owned(), version, value };
+        Ok(Some((item, header("mainstay-position").to_owned())))
     }
 
     /// Does all operations under all conditions, or nothing. Refusals tell the failed condition's or operation's place.
@@ -230,7 +243,7 @@ impl Mainstay {
     }
 
     /// Sends a request, and again while it was surely not done, or only reads, and there is time.
-    pub(crate) async fn send(&self, call: Call, deadline: Deadline) -> Result<Answer, Error> {
+    async fn send(&self, call: Call, deadline: Deadline) -> Result<Answer, Error> {
         let is_reading = call.is_reading();
         let mut pause = PAUSE_MIN;
         loop {
@@ -263,7 +276,7 @@ fn judged(answer: Answer) -> Result<Answer, Error> {
 }
 
 /// The path of an item: `/` is literal in keys, what else means something in a path is encoded.
-pub(crate) fn path_of(collection: &str, key: &str) -> String {
+fn path_of(collection: &str, key: &str) -> String {
     let key: Vec<_> = key.split('/').map(encoded).collect();
     format!("/v1/collections/{collection}/items/{}", key.join("/"))
 }

@@ -160,41 +160,15 @@ const WORDS: [(Rule, &str, &str); 33] = [
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Self; 33] = [
-        Self::Readable,
-        Self::Final,
-        Self::OpenMarked,
-        Self::OrderOfOne,
-        Self::TotalAddsUp,
-        Self::PriceOfProduct,
-        Self::LedgerBalanced,
-        Self::SumsRecomputed,
-        Self::NoOverdraft,
-        Self::ResolvesAPending,
-        Self::ResolvedOnce,
-        Self::NoPendingLeft,
-        Self::BankPaysWelcome,
-        Self::ChargeHasOrder,
-        Self::ChargeFitsOrder,
-        Self::NoDoubleCharge,
-        Self::PaidIsCharged,
-        Self::FailedNotCharged,
-        Self::ProductHasStock,
-        Self::StockAddsUp,
-        Self::StockAsReserved,
-        Self::ReservationHasOrder,
-        Self::GoodsFollowOrder,
-        Self::FailedHoldsNothing,
-        Self::ReceiptOfShipped,
-        Self::AcknowledgedExists,
-        Self::ShownExists,
-        Self::ShownPaid,
-        Self::ShownFailed,
-        Self::ShownReserved,
-        Self::ShownTotal,
-        Self::ShownInOrder,
-        Self::ShownStays,
-    ];
+    pub const ALL: [Self; WORDS.len()] = {
+        let mut all = [Self::Readable; WORDS.len()];
+        let mut place = 0;
+        while place < WORDS.len() {
+            all[place] = WORDS[place].0;
+            place += 1;
+        }
+        all
+    };
 
     /// As it stands in tables and in JSON.
     #[must_use]

@@ -161,20 +161,12 @@ impl Process {
         let mut is_told = false;
         loop {
             every.tick().await;
-            let left = match self.left_behind().await {
-                Ok(left) => left,
-                Err(error) if is_told => {
-                    drop(error);
-                    continue;
-                }
-                Err(error) => {
-                    service::log(&format!("open orders cannot be read for now: {error}"));
-                    is_told = true;
-                    continue;
-                }
-            };
-            is_told = false;
-            for key in left {
+            let left = self.left_behind().await;
+            if let (Err(error), false) = (&left, is_told) {
+                service::log(&format!("open orders cannot be read for now: {error}"));
+            }
+            is_told = left.is_err();
+            for key in left.unwrap_or_default() {
                 drop(self.begin(&key));
             }
         }
