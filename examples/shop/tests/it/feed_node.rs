@@ -1,23 +1,20 @@
 //! Orders that are followed through a real node: what the storefront tells a browser is what the change feed tells.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use axum::http::{HeaderName, Method, StatusCode};
 use serde_json::{Value, json};
 use shop::http::{Call, Client, Deadline};
 
+pub use crate::node::PATIENCE;
+use crate::node::binary;
 use crate::storefront::{Stream, Visitor, serve};
 
 pub const CONFIG: &str = "{ data: ./data, collections: {
     orders: { content_type: application/json, indexes: { by_open: [/open] } },
     receipts: { content_type: text/plain },
     cursors: { content_type: application/json } } }";
-
-/// Long enough for anything on a loaded machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A node as a process of its own. Killed when dropped.
 pub struct Node {
@@ -67,17 +64,6 @@ impl Drop for Node {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-/// `MAINSTAY_BINARY`, or what the same build has made beside this test.
-fn binary() -> PathBuf {
-    if let Ok(path) = std::env::var("MAINSTAY_BINARY") {
-        return path.into();
-    }
-    let test = std::env::current_exe().unwrap();
-    let binary = test.parent().and_then(|folder| folder.parent()).unwrap().join("mainstay");
-    assert!(binary.exists(), "build it first: cargo build --package mainstay, or say MAINSTAY_BINARY");
-    binary
 }
 
 pub fn order(state: &str) -> Value {

@@ -102,7 +102,7 @@ impl Drop for Node {
 }
 
 /// The node's program: that of `MAINSTAY_BINARY`, or beside the tests where cargo puts it.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("MAINSTAY_BINARY") {
         return path.into();
     }
